@@ -1,0 +1,3 @@
+//! `tidelog-sim`.
+
+fn main() {}

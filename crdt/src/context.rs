@@ -1,0 +1,153 @@
+//! What an author had seen of one log: a prefix per server, and its own dots beyond it.
+//!
+//! Collapsing both into one number per server would claim actions that were never seen, so the
+//! author's own dots stay separate as ranges with gaps (Almeida, Shoker, Baquero 2018, "Delta state
+//! replicated data types", section 7.2: causal contexts with dot clouds).
+
+use crate::{Dot, Incarnation, Position};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A set of positions as ascending, disjoint, inclusive ranges.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ranges(Vec<(Position, Position)>);
+
+impl Ranges {
+    /// Adds one position; joins ranges that touch.
+    pub fn insert(&mut self, position: Position) {
+        let at = self.0.partition_point(|(_, last)| last.plus(1) < position);
+        match self.0.get_mut(at) {
+            Some((first, last)) if *first <= position.plus(1) => {
+                *first = position.min(*first);
+                *last = position.max(*last);
+            }
+            _ => self.0.insert(at, (position, position)),
+        }
+        self.join_with_next(at);
+    }
+
+    fn join_with_next(&mut self, at: usize) {
+        let Some(&(next_first, next_last)) = self.0.get(at + 1) else { return };
+        let Some((_, last)) = self.0.get_mut(at) else { return };
+        if next_first <= last.plus(1) {
+            *last = next_last.max(*last);
+            self.0.remove(at + 1);
+        }
+    }
+
+    /// Whether `position` is in the set.
+    pub fn contains(&self, position: Position) -> bool {
+        let at = self.0.partition_point(|(_, last)| *last < position);
+        self.0.get(at).is_some_and(|(first, _)| *first <= position)
+    }
+
+    /// Drops every position up to and including `prefix`.
+    pub fn forget_through(&mut self, prefix: Position) {
+        self.0.retain(|(_, last)| *last > prefix);
+        if let Some((first, _)) = self.0.first_mut() {
+            *first = (*first).max(prefix.plus(1));
+        }
+    }
+
+    /// The ranges, ascending, both ends included.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Position, Position)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// How many ranges there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the set is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<Position> for Ranges {
+    fn from_iter<T: IntoIterator<Item = Position>>(positions: T) -> Self {
+        let mut ranges = Self::default();
+        positions.into_iter().for_each(|position| ranges.insert(position));
+        ranges
+    }
+}
+
+/// What was seen of one server's dots.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Seen {
+    /// Every dot of this log up to here was seen.
+    pub prefix: Position,
+    /// The author's own dots above the prefix.
+    pub own: Ranges,
+}
+
+/// What the author of an action had seen of the log it went to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Context(BTreeMap<Incarnation, Seen>);
+
+impl Context {
+    /// A context that knows one server.
+    pub fn of(incarnation: Incarnation, seen: Seen) -> Self {
+        Self(BTreeMap::from([(incarnation, seen)]))
+    }
+
+    /// Whether the author had seen the action named `dot`.
+    pub fn covers(&self, dot: Dot) -> bool {
+        self.0
+            .get(&dot.incarnation)
+            .is_some_and(|seen| dot.position <= seen.prefix || seen.own.contains(dot.position))
+    }
+
+    /// Records what was seen of one more server.
+    pub fn insert(&mut self, incarnation: Incarnation, seen: Seen) {
+        self.0.insert(incarnation, seen);
+    }
+
+    /// What was seen, by server.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Incarnation, &Seen)> + '_ {
+        self.0.iter().map(|(incarnation, seen)| (*incarnation, seen))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn position(number: u64) -> Position {
+        Position::new(number).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_hold_exactly_what_was_inserted(
+            numbers in proptest::collection::vec(1_u64..60, 0..60),
+            prefix in 0_u64..60,
+        ) {
+            let mut ranges: Ranges = numbers.iter().map(|n| position(*n)).collect();
+            let mut model: BTreeSet<u64> = numbers.into_iter().collect();
+            ranges.forget_through(position(prefix));
+            model.retain(|n| *n > prefix);
+            for n in 0..62 {
+                prop_assert_eq!(ranges.contains(position(n)), model.contains(&n));
+            }
+            let ends: Vec<_> = ranges.iter().collect();
+            prop_assert!(ends.windows(2).all(|w| w[0].1.plus(1) < w[1].0), "{:?}", ends);
+        }
+    }
+
+    #[test]
+    fn a_context_covers_its_prefix_and_the_authors_own_dots_but_not_the_gap() {
+        let here = Incarnation(1);
+        let own = [12, 13].into_iter().map(position).collect();
+        let context = Context::of(here, Seen { prefix: position(10), own });
+        let covers = |n| context.covers(Dot { incarnation: here, position: position(n) });
+        assert!(covers(10) && covers(12) && covers(13));
+        assert!(!covers(11) && !covers(14));
+        assert!(!context.covers(Dot { incarnation: Incarnation(2), position: position(1) }));
+    }
+}

@@ -1,0 +1,3 @@
+//! `tidelog`: the server and its tools.
+
+fn main() {}
