@@ -50,6 +50,13 @@ impl Ranges {
         }
     }
 
+    /// The last `count` ranges.
+    #[must_use]
+    pub fn newest(&self, count: usize) -> Self {
+        let from = self.0.len().saturating_sub(count);
+        Self(self.0.get(from..).unwrap_or_default().to_vec())
+    }
+
     /// The ranges, ascending, both ends included.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Position, Position)> + '_ {
         self.0.iter().copied()

@@ -33,6 +33,11 @@ impl Action {
         Ok(Self { json, kind })
     }
 
+    /// Takes JSON that was checked before, such as a row of the log, with the `type` it has.
+    pub fn from_parts(json: Bytes, kind: &str) -> Self {
+        Self { json, kind: kind.into() }
+    }
+
     /// The action's `type`.
     pub fn kind(&self) -> &str {
         &self.kind

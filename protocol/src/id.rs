@@ -182,7 +182,8 @@ impl FromStr for ActionId {
 
 /// Digits only, without leading zeros: each number has one text, so that equal ids have equal texts.
 fn number(text: &str) -> Result<u64, IdError> {
-    let canonical = text == "0" || (text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0'));
+    let canonical =
+        text == "0" || (text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0'));
     match text.parse::<u64>() {
         Ok(number) if canonical && number <= ActionId::NUMBER_MAX => Ok(number),
         _ => Err(IdError::Shape),
@@ -206,7 +207,9 @@ mod tests {
     fn an_action_id_reads_what_it_writes_and_nothing_else() {
         let text = "1795222838711 10:lvzqTSjK:SJpRmI9h 0";
         assert_eq!(text.parse::<ActionId>().unwrap().to_string(), text);
-        for bad in ["", "1 a", "1 a 0 0", "01 a 0", "+1 a 0", "1 a -1", "1  0", "9007199254740992 a 0"] {
+        for bad in
+            ["", "1 a", "1 a 0 0", "01 a 0", "+1 a 0", "1 a -1", "1  0", "9007199254740992 a 0"]
+        {
             assert!(bad.parse::<ActionId>().is_err(), "{bad}");
         }
     }
