@@ -1,1 +1,3 @@
 //! Tidelog, the server.
+
+pub mod log;
