@@ -19,6 +19,8 @@ pub struct Fold {
 pub struct Loaded {
     /// The item it is about.
     pub item: String,
+    /// It tells that the item is gone.
+    pub gone: bool,
     /// The action as the subscriber sees it.
     pub action: Action,
     /// Its meta.
@@ -84,6 +86,7 @@ impl Fold {
         let json = serde_json::json!({ "id": id, "type": kind }).to_string();
         Loaded {
             item: id.to_owned(),
+            gone: true,
             action: Action::from_parts(Bytes::from(json), &kind),
             meta: rendered_meta(entry),
         }
@@ -102,7 +105,7 @@ impl Fold {
         let rendered = writes.into_values().map(|(entry, fields)| {
             let json = serde_json::to_vec(&Changed { fields, id, r#type: &kind }).unwrap_or_default();
             let action = Action::from_parts(Bytes::from(json), &kind);
-            Loaded { item: id.to_owned(), action, meta: rendered_meta(entry) }
+            Loaded { item: id.to_owned(), gone: false, action, meta: rendered_meta(entry) }
         });
         rendered.collect()
     }
