@@ -81,7 +81,9 @@ impl Parts {
         }
         let log = self.log.clone();
         let read = tokio::task::spawn_blocking(move || log.node(&node));
-        let record = read.await.unwrap_or(Err(ReadError::Stopped))?;
+        // Nobody cancels it.
+        let record =
+            read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         Ok(record.map(|record| NodeState::from_bytes(&record.bytes)).unwrap_or_default())
     }
 

@@ -23,12 +23,7 @@ pub fn read(
 }
 
 /// The same, if memory alone has it.
-pub fn read_cached(
-    log: &Log,
-    logs: &[LogName],
-    above: Position,
-    limit: PageLimit,
-) -> Option<Page> {
+pub fn read_cached(log: &Log, logs: &[LogName], above: Position, limit: PageLimit) -> Option<Page> {
     let until = log.head();
     let pages: Option<Vec<_>> =
         logs.iter().map(|name| log.read_cached(name, above, until, limit)).collect();
@@ -66,8 +61,7 @@ fn merge(mut pages: Vec<Page>, until: Position, limit: PageLimit) -> Page {
         return page;
     }
     let cut = pages.iter().filter(|page| page.more).map(|page| page.through).min();
-    let mut page =
-        Page { entries: Vec::new(), through: cut.unwrap_or(until), more: cut.is_some() };
+    let mut page = Page { entries: Vec::new(), through: cut.unwrap_or(until), more: cut.is_some() };
     page.entries = pages.into_iter().flat_map(|page| page.entries).collect();
     page.entries.retain(|entry| entry.position <= page.through);
     page.entries.sort_unstable_by_key(|entry| entry.position);
@@ -78,7 +72,7 @@ fn merge(mut pages: Vec<Page>, until: Position, limit: PageLimit) -> Page {
 
 fn shorten(page: &mut Page, limit: PageLimit) {
     let mut bytes = 0_usize;
-    let fits = |entry: &Arc<Entry>| {
+    let mut fits = |entry: &Arc<Entry>| {
         bytes = bytes.saturating_add(entry.action.json().len());
         bytes <= limit.bytes
     };

@@ -140,8 +140,10 @@ async fn run(
         now,
     };
     let Accepted { connection, frames, queued } = handshake.accept(&sign_in, accept);
-    frames.into_iter().for_each(|frame| socket.send(frame));
-    socket.set_frame_max(app.peer.limits.frame_bytes);
+    for frame in frames {
+        socket.send(frame);
+    }
+    socket.set_message_max(app.peer.limits.frame_bytes);
     let start = Start { subject, synced: sign_in.synced, node, head: app.log.head() };
     let (session, claim_failed) = Session::start(connection, app.session.clone(), start, now);
     if claim_failed {

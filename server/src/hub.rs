@@ -77,7 +77,9 @@ impl Hub {
             table.deliver(entry, &mut touched);
         }
         drop(table);
-        touched.iter().for_each(|inbox| inbox.wake());
+        for inbox in touched {
+            inbox.wake();
+        }
     }
 
     /// How many clients are connected.
@@ -98,8 +100,9 @@ impl Table {
         let clients = addresses.clients.iter().filter_map(|client| self.clients.get(client));
         nodes.chain(clients).for_each(|inbox| put(inbox, true));
         for log in addresses.logs() {
-            let followers = self.followers.get(&log).map_or(&[][..], Vec::as_slice);
-            followers.iter().for_each(|inbox| put(inbox, !entry.kept));
+            for inbox in self.followers.get(&log).into_iter().flatten() {
+                put(inbox, !entry.kept);
+            }
         }
     }
 

@@ -109,11 +109,7 @@ impl Rules {
         if action.kind().starts_with("logux/") {
             return Err(UndoReason::Denied);
         }
-        Ok(Placement {
-            users: vec![subject.user().clone()],
-            kept: true,
-            ..Placement::default()
-        })
+        Ok(Placement { users: vec![subject.user().clone()], kept: true, ..Placement::default() })
     }
 
     /// Whether `subject` may subscribe to `channel` by the action `subscribe`.

@@ -34,6 +34,8 @@ use tower::ServiceExt;
 const CHUNK_ACTIONS: usize = 100;
 /// Bytes of actions in one frame that the server sends.
 const CHUNK_BYTES: usize = 64 << 10;
+/// Frames of one client that wait for their answers; with more, nothing further is read from it.
+const PENDING_FRAMES: usize = 256;
 /// After an error of the listener, such as too many open files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -80,8 +82,7 @@ fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
     let (hub, metrics) = (Hub::default(), Metrics::default());
     let publishing = hub.clone();
     log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
-    let action_bytes = config.limits.action_bytes;
-    let ingest = Ingest::new(log.clone(), rules.clone(), metrics.clone(), action_bytes);
+    let ingest = Ingest::new(log.clone(), rules.clone(), metrics.clone(), 128 << 10);
     let session = session::Shared {
         incarnation: log.incarnation(),
         epochs: log.epochs(),
@@ -112,7 +113,7 @@ fn log_settings(config: &Config) -> Settings {
     Settings {
         tail_bytes: config.log.tail_bytes,
         cache_bytes: config.log.cache_bytes,
-        queue_bytes: config.limits.ingest_queue_bytes,
+        queue_bytes_max: config.limits.ingest_queue_bytes,
         ..Settings::new(config.server.data.clone())
     }
 }
@@ -120,17 +121,17 @@ fn log_settings(config: &Config) -> Settings {
 fn session_limits(config: &Config) -> session::Limits {
     session::Limits {
         subscriptions: config.limits.subscriptions_per_session,
-        window_frames: config.limits.window_frames,
+        window_frames: (config.limits.window_entries / CHUNK_ACTIONS).max(1),
         window_bytes: config.limits.window_bytes,
         chunk_actions: CHUNK_ACTIONS,
-        pending_frames: config.limits.pending_frames,
+        pending_frames: PENDING_FRAMES,
     }
 }
 
 fn peer_settings(config: &Config) -> peer::Settings {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     peer::Settings {
-        limits: Arc::new(config.limits.protocol.clone()),
+        limits: Arc::default(),
         timers: peer::Timers {
             handshake_ms: ms(config.limits.handshake),
             idle_ms: ms(config.limits.ping),

@@ -216,7 +216,7 @@ impl Session {
     }
 
     /// The page that was asked for.
-    pub fn on_page(&mut self, page: Page, at: Moment) {
+    pub fn on_page(&mut self, page: &Page, at: Moment) {
         self.take_page(page, at);
         self.go_on(at);
     }

@@ -32,9 +32,9 @@ const OUT_BYTES_MAX: usize = 256 << 10;
 pub fn is_upgrade<B>(request: &Request<B>) -> bool {
     let has = |name, token: &str| {
         let values = request.headers().get_all(name).iter();
-        values.filter_map(|value| value.to_str().ok()).any(|value| {
-            value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token))
-        })
+        values
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
     };
     has(header::UPGRADE, "websocket") && has(header::CONNECTION, "upgrade")
 }
@@ -89,18 +89,17 @@ pub enum Incoming {
 }
 
 impl Socket {
-    /// The socket of an upgraded connection, whose peer may send frames of up to `frame_max` bytes.
-    pub async fn new(upgraded: Upgraded, budget: Budget, frame_max: usize) -> Self {
-        let metered = Metered::new(TokioIo::new(upgraded), budget, frame_max);
-        let inner =
-            WebSocketStream::from_raw_socket(metered, Role::Server, Some(config(frame_max))).await;
+    /// The socket of an upgraded connection, whose peer may send messages of up to `message_max`
+    /// bytes.
+    pub async fn new(upgraded: Upgraded, budget: Budget, message_max: usize) -> Self {
+        let metered = Metered::new(TokioIo::new(upgraded), budget, message_max);
+        let inner = WebSocketStream::from_raw_socket(metered, Role::Server, Some(config())).await;
         Self { inner, out: VecDeque::new(), out_bytes: 0, dirty: false }
     }
 
-    /// From now on the peer may send frames of up to `bytes`.
-    pub fn set_frame_max(&mut self, bytes: usize) {
-        self.inner.get_mut().set_frame_max(bytes);
-        self.inner.set_config(|config| *config = self::config(bytes));
+    /// From now on the peer may send messages of up to `bytes`.
+    pub fn set_message_max(&mut self, bytes: usize) {
+        self.inner.get_mut().set_message_max(bytes);
     }
 
     /// What was received is dealt with; the memory reserved for it is free.
@@ -205,10 +204,11 @@ fn fault(error: Error) -> Incoming {
     }
 }
 
-fn config(frame_max: usize) -> WebSocketConfig {
+/// How long a message may be is the metered socket's to say, which knows before the library does.
+fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
-        .max_message_size(Some(frame_max))
-        .max_frame_size(Some(frame_max))
+        .max_message_size(None)
+        .max_frame_size(None)
 }

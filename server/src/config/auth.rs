@@ -121,19 +121,11 @@ enum Audience {
 
 impl AuthTable {
     pub(super) fn check(self, source: &Source) -> Result<Auth, ConfigError> {
-        let anonymous = self
-            .anonymous
-            .iter()
-            .map(|user| check_anonymous(user, source));
+        let anonymous = self.anonymous.iter().map(|user| check_anonymous(user, source));
         let cookie = check_cookie(&self.cookie, source)?;
         let anonymous = anonymous.collect::<Result<_, _>>()?;
         let jwt = self.jwt.into_iter().map(|table| check_jwt(table, source));
-        Ok(Auth {
-            anonymous,
-            cookie,
-            leeway: self.leeway,
-            jwt: jwt.collect::<Result<_, _>>()?,
-        })
+        Ok(Auth { anonymous, cookie, leeway: self.leeway, jwt: jwt.collect::<Result<_, _>>()? })
     }
 }
 
@@ -152,10 +144,7 @@ fn check_cookie(name: &Spanned<String>, source: &Source) -> Result<Option<String
     if text.bytes().all(token) {
         return Ok(Some(text.clone()).filter(|text| !text.is_empty()));
     }
-    Err(source.error(
-        name.span(),
-        format!("{text:?} cannot be the name of a cookie"),
-    ))
+    Err(source.error(name.span(), format!("{text:?} cannot be the name of a cookie")))
 }
 
 fn check_jwt(table: Spanned<JwtTable>, source: &Source) -> Result<Jwt, ConfigError> {
@@ -188,10 +177,7 @@ fn check_jwt(table: Spanned<JwtTable>, source: &Source) -> Result<Jwt, ConfigErr
         }
     };
     let symmetric = !matches!(keys, KeySource::Public(_));
-    if let Some(wrong) = table
-        .algorithms
-        .iter()
-        .find(|it| (**it == Algorithm::HS256) != symmetric)
+    if let Some(wrong) = table.algorithms.iter().find(|it| (**it == Algorithm::HS256) != symmetric)
     {
         let reason = if symmetric {
             format!("{wrong} needs public keys: name them with keys_file")

@@ -129,16 +129,15 @@ impl<'a> Driver<'a> {
                 return Err(self.refuse(socket, WireError::WrongFormat(limit)));
             }
             Event::Socket(Incoming::Malformed) => return Err(End::Malformed),
-            Event::Socket(Incoming::Closed) => return Err(End::Silent),
+            Event::Socket(Incoming::Closed) | Event::Replaced => return Err(End::Silent),
             Event::Mail => {
                 let Parcel { entries, overflowed } = self.inbox.take();
                 self.session.on_mail(entries, overflowed, at);
             }
-            Event::Replaced => return Err(End::Silent),
             Event::Judged(Ok(verdicts)) => self.session.on_verdicts(verdicts, at),
             // The log takes nothing more: what is unanswered comes again, here or elsewhere.
             Event::Judged(Err(Stopped)) => return Err(End::Silent),
-            Event::Read(Ok(Reading::Page(page))) => self.session.on_page(page, at),
+            Event::Read(Ok(Reading::Page(page))) => self.session.on_page(&page, at),
             Event::Read(Ok(Reading::Loaded(loaded, through))) => {
                 self.session.on_loaded(loaded, through, at);
             }
@@ -198,9 +197,8 @@ impl<'a> Driver<'a> {
             Effect::Ingest(submissions) => {
                 let (ingest, subject) = (self.app.ingest.clone(), self.session.subject().clone());
                 let now = clock::now_ms();
-                self.ingest = Some(Box::pin(async move {
-                    ingest.take(&subject, submissions, now).await
-                }));
+                self.ingest =
+                    Some(Box::pin(async move { ingest.take(&subject, submissions, now).await }));
             }
             Effect::Read(order) => self.read(order),
             Effect::Follow(log) => {
@@ -243,8 +241,8 @@ impl<'a> Driver<'a> {
                 }
                 ReadOrder::Head => Ok(Reading::Page(only_head(log.head()))),
             });
-            // The closure does not panic, and nobody cancels it.
-            read.await.unwrap_or(Err(ReadError::Stopped))
+            // Nobody cancels it.
+            read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
         }));
     }
 

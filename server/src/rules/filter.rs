@@ -26,10 +26,7 @@ impl Filter {
         struct Body {
             filter: Option<Map<String, Value>>,
         }
-        Ok(subscribe
-            .body::<Body>()?
-            .filter
-            .map(|fields| Self { fields }))
+        Ok(subscribe.body::<Body>()?.filter.map(|fields| Self { fields }))
     }
 
     /// The filter as JSON, the same text for equal filters; empty when it filters nothing.
@@ -44,7 +41,9 @@ impl Filter {
     pub fn matches_fields(&self, fields: &BTreeMap<&str, &RawValue>) -> bool {
         self.fields.iter().all(|(name, wanted)| {
             let value = fields.get(name.as_str());
-            value.is_some_and(|raw| serde_json::from_str::<Value>(raw.get()).ok().as_ref() == Some(wanted))
+            value.is_some_and(|raw| {
+                serde_json::from_str::<Value>(raw.get()).ok().as_ref() == Some(wanted)
+            })
         })
     }
 

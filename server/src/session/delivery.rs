@@ -181,30 +181,30 @@ impl Delivery {
 impl Session {
     /// Reads the next chunk of history, if its turn has come.
     pub(super) fn read_on(&mut self) {
-        if self.delivery.is_reading()
-            || self.delivery.phase != Phase::Behind
-            || !self.window_open()
+        if self.delivery.is_reading() || self.delivery.phase != Phase::Behind || !self.window_open()
         {
             return;
         }
-        let logs: Vec<_> = self.own_log.iter().cloned().chain(self.subscriptions.live_logs()).collect();
+        let logs: Vec<_> =
+            self.own_log.iter().cloned().chain(self.subscriptions.live_logs()).collect();
         self.delivery.start_reading(Reading::History);
         let above = self.delivery.cursor;
         self.effects.push(Effect::Read(ReadOrder::Stretch { logs, above }));
     }
 
     /// A page of history, or of a load.
-    pub(super) fn take_page(&mut self, page: Page, at: Moment) {
+    pub(super) fn take_page(&mut self, page: &Page, at: Moment) {
         match self.delivery.done_reading() {
-            Some(Reading::History) => self.take_history(&page, at),
-            Some(Reading::Load(key)) => self.take_load_page(&key, &page),
+            Some(Reading::History) => self.take_history(page, at),
+            Some(Reading::Load(key)) => self.take_load_page(&key, page),
             None => {}
         }
     }
 
     fn take_history(&mut self, page: &Page, at: Moment) {
         let mut sent = Vec::with_capacity(page.entries.len());
-        for entry in page.entries.iter().filter(|entry| entry.position > self.delivery.cursor) {
+        let cursor = self.delivery.cursor;
+        for entry in page.entries.iter().filter(|entry| entry.position > cursor) {
             self.show(entry, false, at, &mut sent);
         }
         self.delivery.cursor = self.delivery.cursor.max(page.through);

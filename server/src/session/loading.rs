@@ -35,7 +35,8 @@ impl Session {
     }
 
     fn next_step(&self) -> Option<Step> {
-        let (key, load, subscription) = self.subscriptions.next_load(!self.delivery.is_reading())?;
+        let (key, load, subscription) =
+            self.subscriptions.next_load(!self.delivery.is_reading())?;
         if !load.queue.is_empty() {
             return Some(Step::Send(key));
         }
@@ -150,4 +151,3 @@ fn order_of(key: &Key, load: &Load, subscription: &Subscription) -> ReadOrder {
         },
     }
 }
-

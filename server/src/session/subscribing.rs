@@ -41,14 +41,19 @@ impl Session {
         let body: builtin::Subscribe<'_> = pair.action.body().map_err(|_| UndoReason::Error)?;
         let channel = Channel::new(&body.channel).map_err(|_| UndoReason::WrongChannel)?;
         let filter = Filter::of(&pair.action).map_err(|_| UndoReason::Error)?.unwrap_or_default();
-        let access =
-            self.shared.rules.subscribe(&self.subject, channel.as_str(), &pair.action, &pair.meta)?;
+        let access = self.shared.rules.subscribe(
+            &self.subject,
+            channel.as_str(),
+            &pair.action,
+            &pair.meta,
+        )?;
         let key = Key { channel, filter: filter.text() };
         let shared = &self.shared;
         let since = body.since.as_ref().and_then(|since| {
             answers::position_in_since(&since.id, shared.incarnation, &shared.epochs)
         });
-        if !self.subscriptions.contains(&key) && self.subscriptions.len() >= shared.limits.subscriptions
+        if !self.subscriptions.contains(&key)
+            && self.subscriptions.len() >= shared.limits.subscriptions
         {
             return Err(UndoReason::TooManySubscriptions);
         }
@@ -80,10 +85,10 @@ impl Session {
         let kind = if resumed.is_some() { LoadKind::Entries } else { full_load(&asked) };
         self.intake.loading(waiting.frame);
         let load = Load::new(kind, resumed.is_some(), Some(waiting));
-        self.begin(asked.key, asked.filter, asked.access, from, load);
+        self.begin(&asked.key, asked.filter, asked.access, from, load);
     }
 
-    fn begin(&mut self, key: Key, filter: Filter, access: Access, from: Position, load: Load) {
+    fn begin(&mut self, key: &Key, filter: Filter, access: Access, from: Position, load: Load) {
         let channel = key.channel.clone();
         let subscription = Subscription {
             key: key.clone(),
@@ -98,7 +103,7 @@ impl Session {
         if self.subscriptions.insert(key.clone(), subscription) {
             self.effects.push(Effect::Follow(LogName::Channel(channel)));
         }
-        self.resume_implied(&key, from);
+        self.resume_implied(key, from);
     }
 
     /// From where the subscription goes on; none for a full load.
@@ -117,7 +122,8 @@ impl Session {
     fn resume_implied(&mut self, by: &Key, from: Position) {
         let implied = (by.channel.as_str().to_owned(), by.filter.clone());
         let all = std::mem::take(&mut self.dormant.subscriptions);
-        let (along, others) = all.into_iter().partition(|s| s.implied_by.as_ref() == Some(&implied));
+        let (along, others) =
+            all.into_iter().partition(|s| s.implied_by.as_ref() == Some(&implied));
         self.dormant.subscriptions = others;
         if from == Position::ZERO {
             return;
@@ -130,7 +136,7 @@ impl Session {
             }
             let Some(access) = self.access_to_item(by.channel.as_str(), item) else { continue };
             let load = Load::new(LoadKind::Entries, true, None);
-            self.begin(key.clone(), Filter::default(), access, known.through, load);
+            self.begin(&key, Filter::default(), access, known.through, load);
             if let Some(subscription) = self.subscriptions.get_mut(&key) {
                 subscription.implied_by = Some(by.clone());
             }

@@ -158,14 +158,10 @@ impl Subscriptions {
         self.by_channel.values().flat_map(HashMap::values)
     }
 
-    /// The channels that are followed.
-    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
-        self.by_channel.keys()
-    }
-
     /// The channels of which at least one subscription is live.
     pub fn live_logs(&self) -> impl Iterator<Item = LogName> + '_ {
-        let live = self.by_channel.iter().filter(|(_, all)| all.values().any(Subscription::is_live));
+        let live =
+            self.by_channel.iter().filter(|(_, all)| all.values().any(Subscription::is_live));
         live.map(|(channel, _)| LogName::Channel(channel.clone()))
     }
 
@@ -201,7 +197,8 @@ impl Subscriptions {
 
     /// The subscriptions to the channels of `entry`.
     pub fn of_entry<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Subscription> {
-        let all = entry.addresses.channels.iter().filter_map(|channel| self.by_channel.get(channel));
+        let all =
+            entry.addresses.channels.iter().filter_map(|channel| self.by_channel.get(channel));
         all.flat_map(HashMap::values)
     }
 

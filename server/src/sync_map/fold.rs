@@ -74,9 +74,8 @@ impl Fold {
     ) -> Vec<Loaded> {
         let items = self.items.iter().flat_map(|(id, item)| match item.deletion() {
             Some(entry) if tombstones => vec![self.deleted(id, entry)],
-            Some(_) => Vec::new(),
             None if matches(&item.values()) => self.changed(id, item),
-            None => Vec::new(),
+            Some(_) | None => Vec::new(),
         });
         items.collect()
     }
@@ -103,7 +102,8 @@ impl Fold {
         }
         let kind = format!("{}/changed", self.name);
         let rendered = writes.into_values().map(|(entry, fields)| {
-            let json = serde_json::to_vec(&Changed { fields, id, r#type: &kind }).unwrap_or_default();
+            let json =
+                serde_json::to_vec(&Changed { fields, id, r#type: &kind }).unwrap_or_default();
             let action = Action::from_parts(Bytes::from(json), &kind);
             Loaded { item: id.to_owned(), gone: false, action, meta: rendered_meta(entry) }
         });

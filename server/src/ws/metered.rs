@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const SMALL_BYTES: u64 = 16 << 10;
 
 /// The budget counts in units of this many bytes.
-pub const UNIT_BYTES: usize = 1 << 10;
+const UNIT_BYTES: usize = 1 << 10;
 
 /// Bytes that all connections together may be buffering.
 #[derive(Clone)]
@@ -35,8 +35,12 @@ type Asking = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>
 pub struct Metered<S> {
     socket: S,
     budget: Budget,
-    /// The longest frame that the peer may send now.
-    frame_max: u64,
+    /// The longest message that the peer may send now.
+    message_max: u64,
+    /// Payload bytes of the message under way, over all its frames.
+    message: u64,
+    /// A message goes on in a further frame.
+    unfinished: bool,
     scan: Scan,
     /// Reserved for frames that are not yet dealt with.
     held: Option<OwnedSemaphorePermit>,
@@ -52,20 +56,30 @@ enum Scan {
 }
 
 impl<S> Metered<S> {
-    /// Meters `socket`, whose peer may send frames of up to `frame_max` bytes.
-    pub fn new(socket: S, budget: Budget, frame_max: usize) -> Self {
+    /// Meters `socket`, whose peer may send messages of up to `message_max` bytes.
+    pub fn new(socket: S, budget: Budget, message_max: usize) -> Self {
         let scan = Scan::Header([0; 14], 0);
-        Self { socket, budget, frame_max: frame_max as u64, scan, held: None, asking: None }
+        let message_max = message_max as u64;
+        Self {
+            socket,
+            budget,
+            message_max,
+            message: 0,
+            unfinished: false,
+            scan,
+            held: None,
+            asking: None,
+        }
     }
 
-    /// From now on the peer may send frames of up to `bytes`.
-    pub fn set_frame_max(&mut self, bytes: usize) {
-        self.frame_max = bytes as u64;
+    /// From now on the peer may send messages of up to `bytes`.
+    pub fn set_message_max(&mut self, bytes: usize) {
+        self.message_max = bytes as u64;
     }
 
     /// The frames read so far are dealt with: their memory is free.
     pub fn release(&mut self) {
-        if !matches!(self.scan, Scan::Payload(_)) {
+        if !self.unfinished && !matches!(self.scan, Scan::Payload(_)) {
             self.held = None;
         }
     }
@@ -85,8 +99,10 @@ impl<S> Metered<S> {
                     }
                     *length += 1;
                     bytes = rest;
-                    if let Some(payload) = payload_length(header.get(..*length).unwrap_or(header)) {
-                        self.begin_payload(payload)?;
+                    let so_far = header.get(..*length).unwrap_or(header);
+                    if let (Some(payload), Some(&first)) = (payload_length(so_far), so_far.first())
+                    {
+                        self.begin_payload(first, payload)?;
                     }
                 }
                 Scan::Payload(left) => {
@@ -102,17 +118,28 @@ impl<S> Metered<S> {
         Ok(())
     }
 
-    fn begin_payload(&mut self, length: u64) -> io::Result<()> {
-        if length > self.frame_max {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, TooLong(self.frame_max)));
+    /// A header is whole. Control frames (opcodes from 8 up) may stand between those of a message,
+    /// whose later frames have opcode 0.
+    fn begin_payload(&mut self, first: u8, length: u64) -> io::Result<()> {
+        let (opcode, last) = (first & 0x0f, first & 0x80 != 0);
+        self.message = match opcode {
+            0 => self.message.saturating_add(length),
+            1..8 => length,
+            _ => self.message,
+        };
+        if length.max(self.message) > self.message_max {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, TooLong(self.message_max)));
         }
-        if length > SMALL_BYTES {
+        if opcode < 8 {
+            self.unfinished = !last;
+        }
+        if opcode < 8 && self.message > SMALL_BYTES {
             let units = u32::try_from(length / UNIT_BYTES as u64 + 1).unwrap_or(u32::MAX);
             let budget = self.budget.0.clone();
-            self.asking = Some(Box::pin(async move { budget.acquire_many_owned(units).await.ok() }));
+            self.asking =
+                Some(Box::pin(async move { budget.acquire_many_owned(units).await.ok() }));
         }
-        self.scan =
-            if length == 0 { Scan::Header([0; 14], 0) } else { Scan::Payload(length) };
+        self.scan = if length == 0 { Scan::Header([0; 14], 0) } else { Scan::Payload(length) };
         Ok(())
     }
 
@@ -129,7 +156,7 @@ impl<S> Metered<S> {
     }
 }
 
-/// A frame declared more than the peer may send.
+/// A message is longer than the peer may send.
 #[derive(Debug, thiserror::Error)]
 #[error("a frame has at most {0} bytes")]
 pub struct TooLong(pub u64);
