@@ -4,6 +4,7 @@
 
 mod action;
 pub mod codec;
+pub mod http;
 mod id;
 mod limits;
 mod message;

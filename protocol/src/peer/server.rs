@@ -185,8 +185,8 @@ impl ServerHandshake {
         }
     }
 
-    /// The frame that says why the client is not let in; none for a timeout.
-    pub fn refuse(self, error: &WireError) -> Option<Bytes> {
+    /// The frame that says why the client is not let in.
+    pub fn refuse(self, error: &WireError) -> Bytes {
         self.version.unwrap_or(Version::PREFERRED).error(error)
     }
 
@@ -196,7 +196,7 @@ impl ServerHandshake {
             .saturating_add(self.settings.timers.handshake_ms)
     }
 
-    /// What time has brought; never a ping.
+    /// What time has brought; never a ping. After a timeout close without a frame.
     pub fn tick(&self, now: u64) -> Tick {
         if now >= self.deadline() {
             Tick::TimedOut
