@@ -28,8 +28,12 @@ impl Ranges {
     }
 
     fn join_with_next(&mut self, at: usize) {
-        let Some(&(next_first, next_last)) = self.0.get(at + 1) else { return };
-        let Some((_, last)) = self.0.get_mut(at) else { return };
+        let Some(&(next_first, next_last)) = self.0.get(at + 1) else {
+            return;
+        };
+        let Some((_, last)) = self.0.get_mut(at) else {
+            return;
+        };
         if next_first <= last.plus(1) {
             *last = next_last.max(*last);
             self.0.remove(at + 1);
@@ -48,6 +52,13 @@ impl Ranges {
         if let Some((first, _)) = self.0.first_mut() {
             *first = (*first).max(prefix.plus(1));
         }
+    }
+
+    /// The last `count` ranges.
+    #[must_use]
+    pub fn newest(&self, count: usize) -> Self {
+        let from = self.0.len().saturating_sub(count);
+        Self(self.0.get(from..).unwrap_or_default().to_vec())
     }
 
     /// The ranges, ascending, both ends included.
@@ -69,7 +80,9 @@ impl Ranges {
 impl FromIterator<Position> for Ranges {
     fn from_iter<T: IntoIterator<Item = Position>>(positions: T) -> Self {
         let mut ranges = Self::default();
-        positions.into_iter().for_each(|position| ranges.insert(position));
+        positions
+            .into_iter()
+            .for_each(|position| ranges.insert(position));
         ranges
     }
 }
@@ -108,7 +121,9 @@ impl Context {
 
     /// What was seen, by server.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Incarnation, &Seen)> + '_ {
-        self.0.iter().map(|(incarnation, seen)| (*incarnation, seen))
+        self.0
+            .iter()
+            .map(|(incarnation, seen)| (*incarnation, seen))
     }
 }
 
@@ -144,10 +159,24 @@ mod tests {
     fn a_context_covers_its_prefix_and_the_authors_own_dots_but_not_the_gap() {
         let here = Incarnation(1);
         let own = [12, 13].into_iter().map(position).collect();
-        let context = Context::of(here, Seen { prefix: position(10), own });
-        let covers = |n| context.covers(Dot { incarnation: here, position: position(n) });
+        let context = Context::of(
+            here,
+            Seen {
+                prefix: position(10),
+                own,
+            },
+        );
+        let covers = |n| {
+            context.covers(Dot {
+                incarnation: here,
+                position: position(n),
+            })
+        };
         assert!(covers(10) && covers(12) && covers(13));
         assert!(!covers(11) && !covers(14));
-        assert!(!context.covers(Dot { incarnation: Incarnation(2), position: position(1) }));
+        assert!(!context.covers(Dot {
+            incarnation: Incarnation(2),
+            position: position(1)
+        }));
     }
 }

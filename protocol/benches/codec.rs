@@ -27,25 +27,14 @@ fn pair(number: u64) -> Pair {
         r#"{{"type":"tasks/change","id":"t-{number:06}","fields":{{"title":"Buy milk, eggs and 2 loaves of rye bread","done":false,"priority":3,"tags":["home","weekly"],"note":"the \"good\" shop closes by 8.30 today","due":1795309238404}}}}"#
     );
     assert_eq!(json.len(), 220);
-    let id = ActionId {
-        node: NodeId::new(NODE).expect("a node id"),
-        ms: BASE + 614,
-        sequence: 0,
-    };
-    let meta = Meta {
-        id,
-        time: BASE + 615,
-        subprotocol: None,
-    };
+    let id = ActionId { node: NodeId::new(NODE).expect("a node id"), ms: BASE + 614, sequence: 0 };
+    let meta = Meta { id, time: BASE + 615, subprotocol: None };
     Pair::new(Action::new(Bytes::from(json)).expect("an action"), meta)
 }
 
 fn one_action(c: &mut Criterion) {
-    let (client, server, other) = (
-        codec(NODE, "server:srv"),
-        codec("server:srv", NODE),
-        codec("server:srv", "20:a:b"),
-    );
+    let (client, server, other) =
+        (codec(NODE, "server:srv"), codec("server:srv", NODE), codec("server:srv", "20:a:b"));
     let sent = pair(1);
     let frame = client.sync(2, [(&sent.action, &sent.meta)]);
     let Message::Sync(received) = server.decode(&frame).expect("what was encoded") else {

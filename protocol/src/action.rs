@@ -20,14 +20,23 @@ pub enum ActionError {
 }
 
 /// A JSON object with a string `type`. The body is parsed only where a rule asks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Action {
     json: Bytes,
     kind: Kind,
 }
 
+impl PartialEq for Action {
+    /// The JSON decides; where the type was found in it does not matter.
+    fn eq(&self, other: &Self) -> bool {
+        self.json == other.json
+    }
+}
+
+impl Eq for Action {}
+
 /// Where the `type` is. Most have no escapes and stand in the body as they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Kind {
     Within { start: u32, end: u32 },
     Unescaped(Box<str>),
@@ -44,22 +53,24 @@ impl Action {
     /// the socket read with it, in memory for as long as one of its actions is cached.
     pub(crate) fn copied(json: &str) -> Result<Self, serde_json::Error> {
         let kind = Kind::find(json)?;
-        Ok(Self {
-            json: Bytes::copy_from_slice(json.as_bytes()),
-            kind,
-        })
+        Ok(Self { json: Bytes::copy_from_slice(json.as_bytes()), kind })
+    }
+
+    /// Takes JSON that was checked before, such as a row of the log, with the `type` it has.
+    pub fn from_parts(json: Bytes, kind: &str) -> Self {
+        // Any place where the same text stands will do.
+        let within =
+            std::str::from_utf8(&json).ok().and_then(|json| Kind::at(json.find(kind)?, kind));
+        let kind = within.unwrap_or_else(|| Kind::Unescaped(kind.into()));
+        Self { json, kind }
     }
 
     /// The action's `type`.
     pub fn kind(&self) -> &str {
         match &self.kind {
             Kind::Within { start, end } => {
-                let kind = self
-                    .json
-                    .get(*start as usize..*end as usize)
-                    .map(std::str::from_utf8);
-                kind.and_then(Result::ok)
-                    .expect("it was found there, in text")
+                let kind = self.json.get(*start as usize..*end as usize).map(std::str::from_utf8);
+                kind.and_then(Result::ok).expect("it was found there, in text")
             }
             Kind::Unescaped(kind) => kind,
         }
@@ -79,16 +90,16 @@ impl Action {
 impl Kind {
     fn find(json: &str) -> Result<Self, serde_json::Error> {
         let Head(kind) = serde_json::from_str(json)?;
-        Ok(match kind {
-            Cow::Borrowed(kind) => {
-                let start = kind.as_ptr().addr() - json.as_ptr().addr();
-                match (u32::try_from(start), u32::try_from(start + kind.len())) {
-                    (Ok(start), Ok(end)) => Self::Within { start, end },
-                    _ => Self::Unescaped(kind.into()),
-                }
-            }
-            Cow::Owned(kind) => Self::Unescaped(kind.into()),
-        })
+        let within = match &kind {
+            Cow::Borrowed(kind) => Self::at(kind.as_ptr().addr() - json.as_ptr().addr(), kind),
+            Cow::Owned(_) => None,
+        };
+        Ok(within.unwrap_or_else(|| Self::Unescaped(kind.into())))
+    }
+
+    fn at(start: usize, kind: &str) -> Option<Self> {
+        let end = u32::try_from(start + kind.len()).ok()?;
+        Some(Self::Within { start: u32::try_from(start).ok()?, end })
     }
 }
 
@@ -123,8 +134,7 @@ impl<'de> Visitor<'de> for HeadVisitor {
                 return Err(A::Error::duplicate_field("type"));
             }
         }
-        kind.map(Head)
-            .ok_or_else(|| A::Error::missing_field("type"))
+        kind.map(Head).ok_or_else(|| A::Error::missing_field("type"))
     }
 }
 
@@ -171,6 +181,15 @@ mod tests {
         ] {
             let action = action(json).unwrap();
             assert_eq!((action.kind(), &action.json()[..]), (kind, json.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn an_action_from_its_parts_is_the_same() {
+        for json in [r#"{"x":"tasks/add","type":"tasks/add"}"#, r#"{"type":"tasks\/add"}"#] {
+            let checked = action(json).unwrap();
+            let parts = Action::from_parts(checked.json().clone(), checked.kind());
+            assert_eq!((parts.kind(), &parts), (checked.kind(), &checked));
         }
     }
 

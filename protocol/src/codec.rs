@@ -118,11 +118,7 @@ pub struct Codec {
 impl Codec {
     /// A codec for one connection.
     pub fn new(version: Version, link: Link, limits: Arc<Limits>) -> Self {
-        Self {
-            version,
-            link,
-            limits,
-        }
+        Self { version, link, limits }
     }
 
     /// The version of the connection.

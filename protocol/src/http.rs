@@ -84,11 +84,7 @@ pub struct PushedMeta {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<ActionId>,
     /// Creation time, in ms; that of the id, or now, if there is none.
-    #[serde(
-        default,
-        deserialize_with = "number",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     pub time: Option<u64>,
     /// The version of the application that created it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

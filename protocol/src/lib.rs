@@ -3,6 +3,7 @@
 //! Pure: no async, no IO, no clock. Time comes in as an argument; bytes come in and go out.
 
 mod action;
+pub mod builtin;
 pub mod codec;
 pub mod http;
 mod id;

@@ -102,20 +102,13 @@ impl Limits {
 
     /// Checks the length of an action's `type`.
     pub fn check_name(&self, name: &str) -> Result<(), OverLimit> {
-        if name.len() > self.name_bytes {
-            Err(OverLimit::Name(self.name_bytes))
-        } else {
-            Ok(())
-        }
+        if name.len() > self.name_bytes { Err(OverLimit::Name(self.name_bytes)) } else { Ok(()) }
     }
 
     fn check_depth(&self, json: &[u8]) -> Result<(), OverLimit> {
         // Counting brackets is quick and settles nearly every action; only one with more brackets
         // than levels allowed is walked.
-        let brackets = json
-            .iter()
-            .filter(|byte| matches!(byte, b'{' | b'['))
-            .count();
+        let brackets = json.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
         if brackets > self.json_depth && depth(json) > self.json_depth {
             return Err(OverLimit::Depth(self.json_depth));
         }
@@ -151,10 +144,7 @@ fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
     }
 }
 
-const _: () = assert!(
-    NodeId::BYTES_MAX <= 1 << 16,
-    "every id fits a frame before sign-in"
-);
+const _: () = assert!(NodeId::BYTES_MAX <= 1 << 16, "every id fits a frame before sign-in");
 
 #[cfg(test)]
 mod tests {
@@ -175,14 +165,8 @@ mod tests {
 
     #[test]
     fn many_brackets_side_by_side_are_not_deep() {
-        let limits = Limits {
-            json_depth: 3,
-            ..Limits::default()
-        };
+        let limits = Limits { json_depth: 3, ..Limits::default() };
         assert_eq!(limits.check_action(br#"{"a":[[],[],[],[]]}"#), Ok(()));
-        assert_eq!(
-            limits.check_action(br#"{"a":[[[]]]}"#),
-            Err(OverLimit::Depth(3))
-        );
+        assert_eq!(limits.check_action(br#"{"a":[[[]]]}"#), Err(OverLimit::Depth(3)));
     }
 }

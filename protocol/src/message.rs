@@ -88,11 +88,7 @@ pub struct Pair {
 impl Pair {
     /// An action with its meta and nothing else.
     pub fn new(action: Action, meta: Meta) -> Self {
-        Self {
-            action,
-            meta,
-            extra_keys: false,
-        }
+        Self { action, meta, extra_keys: false }
     }
 }
 

@@ -41,36 +41,20 @@ pub struct Timers {
 
 impl Timers {
     /// What Logux servers use.
-    pub const SERVER: Self = Self {
-        handshake_ms: 70_000,
-        idle_ms: 20_000,
-        answer_ms: 70_000,
-    };
+    pub const SERVER: Self = Self { handshake_ms: 70_000, idle_ms: 20_000, answer_ms: 70_000 };
     /// What Logux clients use.
-    pub const CLIENT: Self = Self {
-        handshake_ms: 70_000,
-        idle_ms: 10_000,
-        answer_ms: 70_000,
-    };
+    pub const CLIENT: Self = Self { handshake_ms: 70_000, idle_ms: 10_000, answer_ms: 70_000 };
 }
 
 impl Settings {
     /// A server with every setting at its default.
     pub fn server() -> Self {
-        Self {
-            limits: Arc::default(),
-            timers: Timers::SERVER,
-            min_subprotocol: 0,
-        }
+        Self { limits: Arc::default(), timers: Timers::SERVER, min_subprotocol: 0 }
     }
 
     /// A client with every setting at its default.
     pub fn client() -> Self {
-        Self {
-            limits: Arc::default(),
-            timers: Timers::CLIENT,
-            min_subprotocol: 0,
-        }
+        Self { limits: Arc::default(), timers: Timers::CLIENT, min_subprotocol: 0 }
     }
 }
 

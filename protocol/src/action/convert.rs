@@ -18,13 +18,9 @@ const DEPTH_MAX: usize = 127;
 impl Serialize for Action {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            self.body::<&RawValue>()
-                .map_err(S::Error::custom)?
-                .serialize(serializer)
+            self.body::<&RawValue>().map_err(S::Error::custom)?.serialize(serializer)
         } else {
-            self.body::<Value>()
-                .map_err(S::Error::custom)?
-                .serialize(serializer)
+            self.body::<Value>().map_err(S::Error::custom)?.serialize(serializer)
         }
     }
 }
@@ -32,19 +28,16 @@ impl Serialize for Action {
 impl<'de> Deserialize<'de> for Action {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = if deserializer.is_human_readable() {
-            Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?)
-                .into_string()
-                .into_bytes()
+            Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?).into_string().into_bytes()
         } else {
             let mut json = Vec::new();
-            ToJson {
-                json: &mut json,
-                levels_left: DEPTH_MAX,
-            }
-            .deserialize(deserializer)?;
+            ToJson { json: &mut json, levels_left: DEPTH_MAX }.deserialize(deserializer)?;
             json
         };
-        Self::new(Bytes::from(json)).map_err(D::Error::custom)
+        // Without the parser's words: they would name a place within the action, and the reader
+        // adds the place within the whole.
+        let action = Self::new(Bytes::from(json));
+        action.map_err(|_| D::Error::custom("an action is an object with one string \"type\""))
     }
 }
 
@@ -62,10 +55,7 @@ impl ToJson<'_> {
     fn inner<E: de::Error>(&mut self) -> Result<ToJson<'_>, E> {
         let levels_left = self.levels_left.checked_sub(1);
         let levels_left = levels_left.ok_or_else(|| E::custom("nested too deep"))?;
-        Ok(ToJson {
-            json: self.json,
-            levels_left,
-        })
+        Ok(ToJson { json: self.json, levels_left })
     }
 }
 
@@ -123,8 +113,7 @@ impl<'de> Visitor<'de> for ToJson<'_> {
             }
             separator = b',';
         }
-        self.json
-            .extend_from_slice(if separator == b'[' { b"[]" } else { b"]" });
+        self.json.extend_from_slice(if separator == b'[' { b"[]" } else { b"]" });
         Ok(())
     }
 
@@ -137,8 +126,7 @@ impl<'de> Visitor<'de> for ToJson<'_> {
             self.json.push(b':');
             map.next_value_seed(self.inner()?)?;
         }
-        self.json
-            .extend_from_slice(if separator == b'{' { b"{}" } else { b"}" });
+        self.json.extend_from_slice(if separator == b'{' { b"{}" } else { b"}" });
         Ok(())
     }
 }
@@ -167,10 +155,7 @@ mod tests {
         let odd = r#"{ "type":"a",  "n":1.50, "s":"\u0041" }"#;
         let list = serde_json::to_string(&[action(odd)]).unwrap();
         assert_eq!(list, format!("[{odd}]"));
-        assert_eq!(
-            serde_json::from_str::<Vec<Action>>(&list).unwrap(),
-            [action(odd)]
-        );
+        assert_eq!(serde_json::from_str::<Vec<Action>>(&list).unwrap(), [action(odd)]);
         assert!(serde_json::from_str::<Action>("{}").is_err());
     }
 
@@ -188,16 +173,7 @@ mod tests {
     fn what_json_cannot_hold_is_refused() {
         let refused = |bytes: &[u8]| unpack(bytes).unwrap_err().to_string();
         let with = |value: &dyn Fn() -> Vec<u8>| {
-            [
-                &[0x82, 0xa4][..],
-                b"type",
-                &[0xa1],
-                b"a",
-                &[0xa1],
-                b"x",
-                &value(),
-            ]
-            .concat()
+            [&[0x82, 0xa4][..], b"type", &[0xa1], b"a", &[0xa1], b"x", &value()].concat()
         };
         assert!(unpack(&with(&|| packed(&1))).is_ok());
         assert!(refused(&with(&|| packed(&f64::NAN))).contains("NaN"));

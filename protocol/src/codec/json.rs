@@ -50,10 +50,7 @@ impl Int {
         if number.fract() != 0.0 {
             return Err(E::custom("not an integer"));
         }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "it saturates, and `new` refuses that"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "it saturates, and `new` refuses that")]
         Self::new(number as i64)
     }
 }
@@ -102,10 +99,7 @@ pub(super) fn unknown_message(name: &str) -> WireError {
 /// The whole characters within the first [`OFFENDING_BYTES_MAX`] bytes.
 fn start_of(text: &str) -> &str {
     let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
-    let end = ends
-        .take_while(|end| *end <= OFFENDING_BYTES_MAX)
-        .last()
-        .unwrap_or(0);
+    let end = ends.take_while(|end| *end <= OFFENDING_BYTES_MAX).last().unwrap_or(0);
     text.get(..end).unwrap_or_default()
 }
 

@@ -68,10 +68,7 @@ impl<'a> Options<'a> {
     /// None when there is nothing to say: then the whole object is left out.
     fn of(token: Option<&'a Token>, subprotocol: u32) -> Option<Self> {
         let subprotocol = (subprotocol != 0).then_some(subprotocol);
-        let options = Self {
-            token: token.map(|token| &**token),
-            subprotocol,
-        };
+        let options = Self { token: token.map(|token| &**token), subprotocol };
         (options.token.is_some() || options.subprotocol.is_some()).then_some(options)
     }
 }
@@ -82,10 +79,9 @@ pub(super) fn encode(message: &Message, link: &Link) -> Bytes {
         Message::Connected(message) => connected(message),
         Message::Headers(message) => headers(message),
         Message::Error(message) => error(message),
-        Message::Debug(text) => Frame::new("debug", text.len() + 32)
-            .element("error")
-            .element(text)
-            .end(),
+        Message::Debug(text) => {
+            Frame::new("debug", text.len() + 32).element("error").element(text).end()
+        }
         Message::Ping(number) => numbered("ping", *number),
         Message::Pong(number) => numbered("pong", *number),
         Message::Synced(number) => numbered("synced", *number),
@@ -102,10 +98,7 @@ fn numbered(name: &str, number: u64) -> Bytes {
 
 pub(super) fn connect(connect: &Connect) -> Bytes {
     let mut frame = Frame::new("connect", 128);
-    frame
-        .element(&connect.protocol)
-        .element(connect.node.as_str())
-        .element(&connect.synced);
+    frame.element(&connect.protocol).element(connect.node.as_str()).element(&connect.synced);
     if let Some(options) = Options::of(connect.token.as_ref(), connect.subprotocol) {
         frame.element(&options);
     }
@@ -114,9 +107,7 @@ pub(super) fn connect(connect: &Connect) -> Bytes {
 
 pub(super) fn connected(connected: &Connected) -> Bytes {
     let mut frame = Frame::new("connected", 128);
-    frame
-        .element(&connected.protocol)
-        .element(connected.node.as_str());
+    frame.element(&connected.protocol).element(connected.node.as_str());
     frame.element(&[connected.start, connected.end]);
     if let Some(options) = Options::of(connected.token.as_ref(), connected.subprotocol) {
         frame.element(&options);
@@ -125,9 +116,7 @@ pub(super) fn connected(connected: &Connected) -> Bytes {
 }
 
 pub(super) fn headers(headers: &Headers) -> Bytes {
-    Frame::new("headers", headers.json().len() + 16)
-        .raw(headers.json())
-        .end()
+    Frame::new("headers", headers.json().len() + 16).raw(headers.json()).end()
 }
 
 pub(super) fn error(error: &WireError) -> Bytes {
@@ -159,9 +148,7 @@ pub(super) fn sync<'a>(
 fn write_meta(frame: &mut Frame, meta: &Meta, link: &Link) {
     frame.text(",{\"id\":");
     write_id(frame, &meta.id, link);
-    frame
-        .text(",\"time\":")
-        .value(&offset(meta.time, link.base_here()));
+    frame.text(",\"time\":").value(&offset(meta.time, link.base_here()));
     if meta.subprotocol != link.implied_subprotocol
         && let Some(subprotocol) = meta.subprotocol
     {
@@ -173,12 +160,7 @@ fn write_meta(frame: &mut Frame, meta: &Meta, link: &Link) {
 fn write_id(frame: &mut Frame, id: &ActionId, link: &Link) {
     let ms = offset(id.ms, link.base);
     if id.node != link.local {
-        frame
-            .text("[")
-            .value(&ms)
-            .element(id.node.as_str())
-            .element(&id.sequence)
-            .text("]");
+        frame.text("[").value(&ms).element(id.node.as_str()).element(&id.sequence).text("]");
     } else if id.sequence == 0 {
         frame.value(&ms);
     } else {

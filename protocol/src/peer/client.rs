@@ -62,27 +62,11 @@ pub struct Finished {
 impl ClientHandshake {
     /// Starts a handshake at `now`; the frames are to be sent in this order.
     pub fn new(now: u64, settings: &Arc<Settings>, hello: Hello) -> (Self, Vec<Bytes>) {
-        let Hello {
-            version,
-            node,
-            synced,
-            token,
-            subprotocol,
-            headers,
-        } = hello;
+        let Hello { version, node, synced, token, subprotocol, headers } = hello;
         let headers = headers.map(|headers| version.headers(&headers));
         let protocol = version.protocol();
-        let connect = Connect {
-            protocol,
-            node: node.clone(),
-            synced,
-            token,
-            subprotocol,
-        };
-        let frames = headers
-            .into_iter()
-            .chain([version.connect(&connect)])
-            .collect();
+        let connect = Connect { protocol, node: node.clone(), synced, token, subprotocol };
+        let frames = headers.into_iter().chain([version.connect(&connect)]).collect();
         let handshake = Self {
             settings: Arc::clone(settings),
             version,
@@ -121,10 +105,7 @@ impl ClientHandshake {
             Err(WireError::WrongProtocol { supported, used })
         } else if connected.subprotocol < oldest {
             let used = connected.subprotocol;
-            Err(WireError::WrongSubprotocol {
-                supported: oldest,
-                used,
-            })
+            Err(WireError::WrongSubprotocol { supported: oldest, used })
         } else {
             Ok(ClientEvent::Connected(connected))
         }
@@ -141,11 +122,7 @@ impl ClientHandshake {
         };
         let codec = Codec::new(self.version, link, Arc::clone(&self.settings.limits));
         let remote_subprotocol = connected.subprotocol;
-        let start = Start {
-            now,
-            timers: self.settings.timers,
-            remote_subprotocol,
-        };
+        let start = Start { now, timers: self.settings.timers, remote_subprotocol };
         Finished {
             connection: Connection::new(codec, start),
             headers: self.headers,
@@ -160,17 +137,12 @@ impl ClientHandshake {
 
     /// When the handshake must be over.
     pub fn deadline(&self) -> u64 {
-        self.opened_ms
-            .saturating_add(self.settings.timers.handshake_ms)
+        self.opened_ms.saturating_add(self.settings.timers.handshake_ms)
     }
 
     /// What time has brought; never a ping.
     pub fn tick(&self, now: u64) -> Tick {
-        if now >= self.deadline() {
-            Tick::TimedOut
-        } else {
-            Tick::Nothing
-        }
+        if now >= self.deadline() { Tick::TimedOut } else { Tick::Nothing }
     }
 }
 
@@ -179,7 +151,5 @@ fn time_fix(sent_ms: u64, now: u64, connected: &Connected) -> i64 {
     let elapsed = now.saturating_sub(sent_ms);
     let round_trip = elapsed.saturating_sub(connected.end.saturating_sub(connected.start));
     let middle = sent_ms.saturating_add(round_trip / 2);
-    middle
-        .cast_signed()
-        .wrapping_sub(connected.start.cast_signed())
+    middle.cast_signed().wrapping_sub(connected.start.cast_signed())
 }

@@ -79,11 +79,7 @@ pub enum Received {
 
 impl Connection {
     pub(super) fn new(codec: Codec, start: Start) -> Self {
-        let Start {
-            now,
-            timers,
-            remote_subprotocol,
-        } = start;
+        let Start { now, timers, remote_subprotocol } = start;
         Self {
             codec,
             timers,
@@ -109,9 +105,9 @@ impl Connection {
                 Received::Sync(sync)
             }
             // Matched in order, not by number: several syncs can go out under one number.
-            Message::Synced(_) => self
-                .acknowledged(now)
-                .map_or(Received::Nothing, Received::Synced),
+            Message::Synced(_) => {
+                self.acknowledged(now).map_or(Received::Nothing, Received::Synced)
+            }
             Message::Ping(number) => Received::Ping(number),
             Message::Pong(number) => {
                 self.ping_sent_ms = None;
@@ -143,12 +139,7 @@ impl Connection {
         let frame = self.codec.sync(number, actions);
         self.quiet_since_ms = now;
         self.sent_bytes = self.sent_bytes.saturating_add(frame.len());
-        self.sent.push_back(SentSync {
-            number,
-            token,
-            bytes: frame.len(),
-            sent_ms: now,
-        });
+        self.sent.push_back(SentSync { number, token, bytes: frame.len(), sent_ms: now });
         frame
     }
 
@@ -202,10 +193,7 @@ impl Connection {
 
     /// What was sent and is not acknowledged.
     pub fn outstanding(&self) -> Outstanding {
-        Outstanding {
-            count: self.sent.len(),
-            bytes: self.sent_bytes,
-        }
+        Outstanding { count: self.sent.len(), bytes: self.sent_bytes }
     }
 
     /// The protocol version.
@@ -248,10 +236,7 @@ impl Connection {
     /// When the oldest question must be answered. A sync waits from the acknowledgement before it,
     /// so that a slow link may take its time for a whole window as long as it moves.
     fn answer_deadline(&self) -> Option<u64> {
-        let sync = self
-            .sent
-            .front()
-            .map(|sent| sent.sent_ms.max(self.progress_ms));
+        let sync = self.sent.front().map(|sent| sent.sent_ms.max(self.progress_ms));
         let asked = [sync, self.ping_sent_ms].into_iter().flatten().min()?;
         Some(asked.saturating_add(self.timers.answer_ms))
     }

@@ -109,23 +109,14 @@ impl ServerHandshake {
 
     /// Version before subprotocol before user, as clients expect; the token is not ours to check.
     fn connect(&mut self, connect: Connect, now: u64) -> Result<HandshakeEvent, WireError> {
-        let Connect {
-            protocol,
-            node,
-            synced,
-            token,
-            subprotocol,
-        } = connect;
+        let Connect { protocol, node, synced, token, subprotocol } = connect;
         let version = Version::of(protocol).ok_or(WireError::WrongProtocol {
             supported: Version::PREFERRED.protocol(),
             used: protocol,
         })?;
         let supported = self.settings.min_subprotocol;
         if subprotocol < supported {
-            return Err(WireError::WrongSubprotocol {
-                supported,
-                used: subprotocol,
-            });
+            return Err(WireError::WrongSubprotocol { supported, used: subprotocol });
         }
         if node.user_str() == Some("server") {
             return Err(WireError::WrongCredentials);
@@ -146,12 +137,7 @@ impl ServerHandshake {
 
     /// Lets the client in.
     pub fn accept(self, sign_in: &SignIn, accept: Accept) -> Accepted {
-        let Accept {
-            node,
-            subprotocol,
-            headers,
-            now,
-        } = accept;
+        let Accept { node, subprotocol, headers, now } = accept;
         let version = sign_in.version;
         let connected = Connected {
             protocol: version.protocol(),
@@ -170,17 +156,11 @@ impl ServerHandshake {
             implied_subprotocol: None,
         };
         let codec = Codec::new(version, link, Arc::clone(&self.settings.limits));
-        let start = Start {
-            now,
-            timers: self.settings.timers,
-            remote_subprotocol: sign_in.subprotocol,
-        };
+        let start =
+            Start { now, timers: self.settings.timers, remote_subprotocol: sign_in.subprotocol };
         Accepted {
             connection: Connection::new(codec, start),
-            frames: headers
-                .into_iter()
-                .chain([version.connected(&connected)])
-                .collect(),
+            frames: headers.into_iter().chain([version.connected(&connected)]).collect(),
             queued: self.queue.into_frames(),
         }
     }
@@ -192,16 +172,11 @@ impl ServerHandshake {
 
     /// When the handshake must be over.
     pub fn deadline(&self) -> u64 {
-        self.opened_ms
-            .saturating_add(self.settings.timers.handshake_ms)
+        self.opened_ms.saturating_add(self.settings.timers.handshake_ms)
     }
 
     /// What time has brought; never a ping. After a timeout close without a frame.
     pub fn tick(&self, now: u64) -> Tick {
-        if now >= self.deadline() {
-            Tick::TimedOut
-        } else {
-            Tick::Nothing
-        }
+        if now >= self.deadline() { Tick::TimedOut } else { Tick::Nothing }
     }
 }

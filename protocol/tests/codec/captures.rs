@@ -28,16 +28,8 @@ type Connection = Vec<(Side, String)>;
 fn connections() -> BTreeMap<(String, u32), Connection> {
     let mut connections: BTreeMap<_, Connection> = BTreeMap::new();
     for line in include_str!("../data/v5-frames.jsonl").lines() {
-        let Line {
-            session,
-            connection,
-            from,
-            frame,
-        } = serde_json::from_str(line).unwrap();
-        connections
-            .entry((session, connection))
-            .or_default()
-            .push((from, frame));
+        let Line { session, connection, from, frame } = serde_json::from_str(line).unwrap();
+        connections.entry((session, connection)).or_default().push((from, frame));
     }
     connections
 }
@@ -61,19 +53,14 @@ fn handshake(frames: &Connection) -> Option<(Connect, Connected)> {
 
 /// Reads a frame as its receiver and writes it as its sender.
 fn there_and_back(frame: &str, sender: &Codec, receiver: &Codec) -> Message {
-    let message = receiver
-        .decode(frame.as_bytes())
-        .unwrap_or_else(|e| panic!("{frame}: {e:?}"));
+    let message = receiver.decode(frame.as_bytes()).unwrap_or_else(|e| panic!("{frame}: {e:?}"));
     let again = sender.encode(&message);
     let again = std::str::from_utf8(&again).unwrap();
     let subprotocol_first = frame.contains(r#"{"subprotocol":7,"id":"#);
     if again != frame && !extra_keys(&message) {
         let json = |text| serde_json::from_str::<Value>(text).unwrap();
         assert_eq!(json(again), json(frame));
-        assert!(
-            subprotocol_first,
-            "only the order of meta keys may differ: {again} for {frame}"
-        );
+        assert!(subprotocol_first, "only the order of meta keys may differ: {again} for {frame}");
     }
     message
 }
@@ -89,12 +76,8 @@ fn every_recorded_frame_is_read_and_written_again_as_it_was() {
         let Some((connect, connected)) = handshake(&frames) else {
             continue;
         };
-        let (client, server) = both_ends(
-            &connect.node,
-            &connected.node,
-            connected.end,
-            &Limits::default(),
-        );
+        let (client, server) =
+            both_ends(&connect.node, &connected.node, connected.end, &Limits::default());
         for (from, frame) in &frames {
             if frame.contains("duilian") {
                 continue;
@@ -143,38 +126,18 @@ fn what_the_recorded_server_refused_is_refused_with_the_same_frame() {
 
 #[test]
 fn the_times_and_ids_of_a_recorded_backlog_are_those_of_its_client() {
-    let (client, server) = (
-        super::node("10:lvzqTSjK:SJpRmI9h"),
-        super::node("server:srv"),
-    );
+    let (client, server) = (super::node("10:lvzqTSjK:SJpRmI9h"), super::node("server:srv"));
     let (_, server) = both_ends(&client, &server, 1_795_222_842_723, &Limits::default());
     let frame = concat!(
         r#"["sync",14,{"type":"posts/rename","id":"1","title":"Off1"},{"id":-54,"time":-53},"#,
         r#"{"type":"posts/rename","id":"1","title":"Off2"},{"id":[-54,1],"time":-53}]"#
     );
-    let Ok(Message::Sync(sync)) = server.decode(frame.as_bytes()) else {
-        panic!("a sync")
-    };
-    let ids: Vec<_> = sync
-        .batch
-        .iter()
-        .map(|pair| pair.meta.id.to_string())
-        .collect();
+    let Ok(Message::Sync(sync)) = server.decode(frame.as_bytes()) else { panic!("a sync") };
+    let ids: Vec<_> = sync.batch.iter().map(|pair| pair.meta.id.to_string()).collect();
     assert_eq!(
         ids,
-        [
-            "1795222842669 10:lvzqTSjK:SJpRmI9h 0",
-            "1795222842669 10:lvzqTSjK:SJpRmI9h 1"
-        ]
+        ["1795222842669 10:lvzqTSjK:SJpRmI9h 0", "1795222842669 10:lvzqTSjK:SJpRmI9h 1"]
     );
-    assert!(
-        sync.batch
-            .iter()
-            .all(|pair| pair.meta.time == 1_795_222_842_670)
-    );
-    assert!(
-        sync.batch
-            .iter()
-            .all(|pair| pair.meta.subprotocol.is_none())
-    );
+    assert!(sync.batch.iter().all(|pair| pair.meta.time == 1_795_222_842_670));
+    assert!(sync.batch.iter().all(|pair| pair.meta.subprotocol.is_none()));
 }

@@ -34,11 +34,7 @@ fn refused(frame: &str, sentence: &str) {
 }
 
 fn taken(frame: &str) {
-    assert_eq!(
-        (after_sign_in(frame), before_sign_in(frame)),
-        (None, None),
-        "{frame}"
-    );
+    assert_eq!((after_sign_in(frame), before_sign_in(frame)), (None, None), "{frame}");
 }
 
 fn sync(action: &str) -> String {
@@ -55,26 +51,19 @@ fn frames() {
     assert_eq!(before_sign_in(&frame(200)), None);
     assert_eq!(
         before_sign_in(&frame(201)),
-        Some(WireError::WrongFormat(
-            "before sign-in a frame has at most 200 bytes".into()
-        ))
+        Some(WireError::WrongFormat("before sign-in a frame has at most 200 bytes".into()))
     );
     assert_eq!(after_sign_in(&frame(300)), None);
     assert_eq!(
         after_sign_in(&frame(301)),
-        Some(WireError::WrongFormat(
-            "a frame has at most 300 bytes".into()
-        ))
+        Some(WireError::WrongFormat("a frame has at most 300 bytes".into()))
     );
 }
 
 #[test]
 fn actions_in_a_sync() {
     let frame = |count: usize| {
-        format!(
-            r#"["sync",1{}]"#,
-            r#",{"type":"a"},{"id":0,"time":0}"#.repeat(count)
-        )
+        format!(r#"["sync",1{}]"#, r#",{"type":"a"},{"id":0,"time":0}"#.repeat(count))
     };
     taken(&frame(2));
     refused(&frame(3), "a sync has at most 2 actions");
@@ -95,10 +84,7 @@ fn bytes_of_an_action() {
 #[test]
 fn bytes_of_an_actions_type() {
     taken(&sync(r#"{"type":"12345678"}"#));
-    refused(
-        &sync(r#"{"type":"123456789"}"#),
-        "an action's type has at most 8 bytes",
-    );
+    refused(&sync(r#"{"type":"123456789"}"#), "an action's type has at most 8 bytes");
 }
 
 #[test]
@@ -111,21 +97,12 @@ fn bytes_of_headers() {
 #[test]
 fn nesting() {
     taken(&sync(r#"{"type":"a","x":[[[1],[2],[3]]]}"#));
-    refused(
-        &sync(r#"{"type":"a","x":[[[[]]]]}"#),
-        "arrays and objects nest at most 4 deep",
-    );
-    refused(
-        r#"["headers",{"x":[[[[]]]]}]"#,
-        "arrays and objects nest at most 4 deep",
-    );
+    refused(&sync(r#"{"type":"a","x":[[[[]]]]}"#), "arrays and objects nest at most 4 deep");
+    refused(r#"["headers",{"x":[[[[]]]]}]"#, "arrays and objects nest at most 4 deep");
 }
 
 #[test]
 fn a_frame_that_is_not_json_is_that_before_it_is_over_a_limit() {
     let frame = r#"["sync",1,{"type":"123456789"},{"id":0,"time":0}"#;
-    assert_eq!(
-        after_sign_in(frame),
-        Some(WireError::WrongFormat(frame.into()))
-    );
+    assert_eq!(after_sign_in(frame), Some(WireError::WrongFormat(frame.into())));
 }

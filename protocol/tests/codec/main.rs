@@ -1,9 +1,5 @@
 //! The wire, byte by byte: recordings of real clients and servers, malformed frames, round trips.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test stops where it fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod captures;
 mod limits;
@@ -24,13 +20,7 @@ fn node(text: &str) -> NodeId {
 fn both_ends(client: &NodeId, server: &NodeId, base: u64, limits: &Limits) -> (Codec, Codec) {
     let end = |local: &NodeId, remote: &NodeId| {
         let (local, remote) = (local.clone(), remote.clone());
-        let link = Link {
-            local,
-            remote,
-            base,
-            time_fix: 0,
-            implied_subprotocol: None,
-        };
+        let link = Link { local, remote, base, time_fix: 0, implied_subprotocol: None };
         Codec::new(Version::V5, link, Arc::new(limits.clone()))
     };
     (end(client, server), end(server, client))

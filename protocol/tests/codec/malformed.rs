@@ -12,20 +12,13 @@ fn server() -> Codec {
 fn answers(frame: &[u8]) -> [Option<String>; 2] {
     let text = |error: WireError| String::from_utf8(Version::V5.error(&error).to_vec()).unwrap();
     [
-        Version::V5
-            .decode(frame, &Limits::default())
-            .err()
-            .map(text),
+        Version::V5.decode(frame, &Limits::default()).err().map(text),
         server().decode(frame).err().map(text),
     ]
 }
 
 fn refused(frame: &str, answer: &str) {
-    assert_eq!(
-        answers(frame.as_bytes()),
-        [Some(answer.into()), Some(answer.into())],
-        "{frame}"
-    );
+    assert_eq!(answers(frame.as_bytes()), [Some(answer.into()), Some(answer.into())], "{frame}");
 }
 
 fn wrong_format(frame: &str) {
@@ -50,14 +43,8 @@ fn what_a_recorded_server_refused_gets_the_same_answer_here() {
     wrong_format("null");
     wrong_format("[1]");
     wrong_format(r#"["ping","x"]"#);
-    refused(
-        r#"["constructor",1]"#,
-        r#"["error","unknown-message","constructor"]"#,
-    );
-    refused(
-        r#"["__proto__"]"#,
-        r#"["error","unknown-message","__proto__"]"#,
-    );
+    refused(r#"["constructor",1]"#, r#"["error","unknown-message","constructor"]"#);
+    refused(r#"["__proto__"]"#, r#"["error","unknown-message","__proto__"]"#);
 }
 
 #[test]
@@ -72,10 +59,7 @@ fn what_a_recorded_server_let_pass_passes_here() {
 fn a_message_that_protocol_5_does_not_have_is_unknown() {
     for name in ["ready", "duilian", "Sync", "", "sync "] {
         let frame = serde_json::to_string(&(name, 0)).unwrap();
-        refused(
-            &frame,
-            &serde_json::to_string(&["error", "unknown-message", name]).unwrap(),
-        );
+        refused(&frame, &serde_json::to_string(&["error", "unknown-message", name]).unwrap());
     }
 }
 
@@ -218,9 +202,7 @@ fn a_time_or_an_id_outside_of_what_a_javascript_number_holds_is_refused_once_the
         assert_eq!(after, Some(wrong));
     }
     let edge = far - 1 - BASE;
-    taken(&format!(
-        r#"["sync",1,{{"type":"a"}},{{"id":-{BASE},"time":{edge}}}]"#
-    ));
+    taken(&format!(r#"["sync",1,{{"type":"a"}},{{"id":-{BASE},"time":{edge}}}]"#));
 }
 
 #[test]
@@ -233,10 +215,7 @@ fn numbers_that_javascript_writes_no_differently_are_the_same() {
 #[test]
 fn another_protocol_is_named_before_anything_else_is_found_wrong() {
     for (frame, used) in [
-        (
-            r#"["connect",4,"40:a:b",0,{"token":"x","subprotocol":"1.0.0"}]"#,
-            4,
-        ),
+        (r#"["connect",4,"40:a:b",0,{"token":"x","subprotocol":"1.0.0"}]"#, 4),
         (r#"["connect",99,"40:a:b",0,{"subprotocol":10}]"#, 99),
         (r#"["connect",3]"#, 3),
         (r#"["connect",0,null,null,null,null]"#, 0),
@@ -262,10 +241,7 @@ fn what_is_not_json_comes_back_as_it_was_and_what_is_json_without_its_spaces() {
     );
     let [before, after] = answers(b"[\"ping\",\"\xff\"]");
     assert_eq!(before, after);
-    assert_eq!(
-        before.unwrap(),
-        "[\"error\",\"wrong-format\",\"[\\\"ping\\\",\\\"\u{fffd}\\\"]\"]"
-    );
+    assert_eq!(before.unwrap(), "[\"error\",\"wrong-format\",\"[\\\"ping\\\",\\\"\u{fffd}\\\"]\"]");
 }
 
 #[test]
@@ -275,9 +251,7 @@ fn a_long_text_is_cut_between_two_characters() {
         format!("[\"{}\"]", "ä".repeat(1000)),
         format!("[1,\"{}\"]", "ä".repeat(1000)),
     ] {
-        let [Some(before), Some(after)] = answers(frame.as_bytes()) else {
-            panic!("refused")
-        };
+        let [Some(before), Some(after)] = answers(frame.as_bytes()) else { panic!("refused") };
         assert_eq!(before, after);
         let told = server().decode(before.as_bytes()).unwrap();
         let Message::Error(WireError::WrongFormat(text) | WireError::UnknownMessage(text)) = told
@@ -299,10 +273,7 @@ fn nesting_as_deep_as_a_frame_is_long_breaks_nothing() {
         format!(r#"["hello",{}]"#, deep(30_000)),
         format!(r#"["error","x",{}]"#, deep(30_000)),
         format!(r#"["connect",5,"1:a:b",0,{{"x":{}}}]"#, deep(30_000)),
-        format!(
-            r#"["sync",1,{{"type":"a"}},{{"id":0,"time":0,"x":{}}}]"#,
-            deep(30_000)
-        ),
+        format!(r#"["sync",1,{{"type":"a"}},{{"id":0,"time":0,"x":{}}}]"#, deep(30_000)),
     ] {
         answers(frame.as_bytes());
     }
@@ -311,9 +282,7 @@ fn nesting_as_deep_as_a_frame_is_long_breaks_nothing() {
 #[test]
 fn a_meta_with_more_keys_is_read_and_marked() {
     let frame = r#"["sync",1,{"type":"a"},{"id":5,"time":5,"channels":["x"]},{"type":"b"},{"id":6,"time":6}]"#;
-    let Ok(Message::Sync(sync)) = server().decode(frame.as_bytes()) else {
-        panic!("a sync")
-    };
+    let Ok(Message::Sync(sync)) = server().decode(frame.as_bytes()) else { panic!("a sync") };
     let marks: Vec<_> = sync.batch.iter().map(|pair| pair.extra_keys).collect();
     assert_eq!(marks, [true, false]);
     let early = Version::V5.decode(frame.as_bytes(), &Limits::default());

@@ -48,23 +48,10 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 fn pair() -> impl Strategy<Value = Pair> {
-    let meta = (
-        node_id(),
-        number(),
-        number(),
-        number(),
-        any::<Option<u32>>(),
-    );
+    let meta = (node_id(), number(), number(), number(), any::<Option<u32>>());
     (action(), meta).prop_map(|(action, (node, ms, sequence, time, subprotocol))| {
         let id = ActionId { node, ms, sequence };
-        Pair::new(
-            action,
-            Meta {
-                id,
-                time,
-                subprotocol,
-            },
-        )
+        Pair::new(action, Meta { id, time, subprotocol })
     })
 }
 
@@ -93,35 +80,20 @@ fn error() -> impl Strategy<Value = WireError> {
 fn finite(
     values: impl Strategy<Value = serde_json::Value>,
 ) -> impl Strategy<Value = serde_json::Value> {
-    values.prop_filter("no fractions", |value| {
-        !value.to_string().contains(['.', 'e', 'E'])
-    })
+    values.prop_filter("no fractions", |value| !value.to_string().contains(['.', 'e', 'E']))
 }
 
 fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         (node_id(), number(), token(), any::<u32>()).prop_map(
             |(node, synced, token, subprotocol)| {
-                Message::Connect(Connect {
-                    protocol: 5,
-                    node,
-                    synced,
-                    token,
-                    subprotocol,
-                })
+                Message::Connect(Connect { protocol: 5, node, synced, token, subprotocol })
             }
         ),
         (node_id(), number(), number(), token(), any::<u32>()).prop_map(
             |(node, start, end, token, subprotocol)| {
                 let protocol = 5;
-                Message::Connected(Connected {
-                    protocol,
-                    node,
-                    start,
-                    end,
-                    token,
-                    subprotocol,
-                })
+                Message::Connected(Connected { protocol, node, start, end, token, subprotocol })
             }
         ),
         prop::collection::btree_map(any::<String>(), json(), 0..4).prop_map(|map| {
@@ -207,10 +179,7 @@ proptest! {
 fn read(frame: &[u8]) {
     let (_, server) = both_ends(&node("1:a:b"), &node("server:s"), 5000, &Limits::default());
     let early = Version::V5.decode(frame, &Limits::default());
-    for error in [early.err(), server.decode(frame).err()]
-        .into_iter()
-        .flatten()
-    {
+    for error in [early.err(), server.decode(frame).err()].into_iter().flatten() {
         let answer = Version::V5.error(&error);
         assert_eq!(server.decode(&answer), Ok(Message::Error(error)));
     }

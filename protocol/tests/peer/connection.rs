@@ -19,22 +19,10 @@ fn send(from: &mut Connection, number: u64, token: u64, now: u64) -> Bytes {
 fn a_sync_arrives_with_its_ids_whole() {
     let (mut server, mut client) = met(0);
     let (mine, theirs) = (action(r#"{"type":"a"}"#), action(r#"{"type":"b"}"#));
-    let other = Meta {
-        subprotocol: Some(7),
-        ..meta("20:c:t", BASE - 5)
-    };
+    let other = Meta { subprotocol: Some(7), ..meta("20:c:t", BASE - 5) };
     let frame = client.sync(
         3,
-        [
-            (
-                &mine,
-                &Meta {
-                    subprotocol: Some(10),
-                    ..meta(CLIENT, BASE + 1)
-                },
-            ),
-            (&theirs, &other),
-        ],
+        [(&mine, &Meta { subprotocol: Some(10), ..meta(CLIENT, BASE + 1) }), (&theirs, &other)],
         0,
         BASE,
     );
@@ -46,21 +34,10 @@ fn a_sync_arrives_with_its_ids_whole() {
         ),
         "the subprotocol that connect named goes without saying"
     );
-    let Ok(Received::Sync(sync)) = server.receive(&frame, BASE) else {
-        panic!("a sync")
-    };
+    let Ok(Received::Sync(sync)) = server.receive(&frame, BASE) else { panic!("a sync") };
     assert_eq!(sync.number, 3);
     let metas: Vec<_> = sync.batch.iter().map(|pair| &pair.meta).collect();
-    assert_eq!(
-        metas,
-        [
-            &Meta {
-                subprotocol: Some(10),
-                ..meta(CLIENT, BASE + 1)
-            },
-            &other
-        ]
-    );
+    assert_eq!(metas, [&Meta { subprotocol: Some(10), ..meta(CLIENT, BASE + 1) }, &other]);
     assert_eq!(server.synced(3, BASE), r#"["synced",3]"#);
 }
 
@@ -68,16 +45,8 @@ fn a_sync_arrives_with_its_ids_whole() {
 fn a_server_always_names_the_subprotocol_it_knows() {
     let (mut server, mut client) = met(0);
     let action = action(r#"{"type":"a"}"#);
-    let named = Meta {
-        subprotocol: Some(11),
-        ..meta("server:srv", BASE)
-    };
-    let frame = server.sync(
-        0,
-        [(&action, &named), (&action, &meta("server:srv", BASE))],
-        0,
-        BASE,
-    );
+    let named = Meta { subprotocol: Some(11), ..meta("server:srv", BASE) };
+    let frame = server.sync(0, [(&action, &named), (&action, &meta("server:srv", BASE))], 0, BASE);
     assert_eq!(
         frame,
         concat!(
@@ -85,22 +54,14 @@ fn a_server_always_names_the_subprotocol_it_knows() {
             r#"{"type":"a"},{"id":0,"time":0}]"#
         )
     );
-    let Ok(Received::Sync(sync)) = client.receive(&frame, BASE) else {
-        panic!("a sync")
-    };
-    assert!(
-        sync.batch
-            .iter()
-            .all(|pair| pair.meta.subprotocol == Some(11))
-    );
+    let Ok(Received::Sync(sync)) = client.receive(&frame, BASE) else { panic!("a sync") };
+    assert!(sync.batch.iter().all(|pair| pair.meta.subprotocol == Some(11)));
 }
 
 #[test]
 fn an_empty_sync_is_a_sync() {
     let (mut server, _) = met(0);
-    let Ok(Received::Sync(sync)) = server.receive(br#"["sync",1]"#, BASE) else {
-        panic!("a sync")
-    };
+    let Ok(Received::Sync(sync)) = server.receive(br#"["sync",1]"#, BASE) else { panic!("a sync") };
     assert_eq!((sync.number, sync.batch.len()), (1, 0));
 }
 
@@ -110,25 +71,12 @@ fn a_clock_that_is_ahead_is_corrected_in_both_directions() {
     let (mut server, mut client) = met(ahead);
     assert_eq!(client.link().time_fix, 3_600_000);
     let action = action(r#"{"type":"a"}"#);
-    let frame = client.sync(
-        1,
-        [(&action, &meta(CLIENT, BASE + ahead + 5))],
-        0,
-        BASE + ahead,
-    );
-    let Ok(Received::Sync(sync)) = server.receive(&frame, BASE) else {
-        panic!("a sync")
-    };
+    let frame = client.sync(1, [(&action, &meta(CLIENT, BASE + ahead + 5))], 0, BASE + ahead);
+    let Ok(Received::Sync(sync)) = server.receive(&frame, BASE) else { panic!("a sync") };
     let there = &sync.batch[0].meta;
-    assert_eq!(
-        (there.id.ms, there.time),
-        (BASE + ahead + 5, BASE + 5),
-        "an id is never shifted"
-    );
+    assert_eq!((there.id.ms, there.time), (BASE + ahead + 5, BASE + 5), "an id is never shifted");
     let frame = server.sync(1, [(&action, &meta("server:srv", BASE))], 0, BASE);
-    let Ok(Received::Sync(sync)) = client.receive(&frame, BASE + ahead) else {
-        panic!("a sync")
-    };
+    let Ok(Received::Sync(sync)) = client.receive(&frame, BASE + ahead) else { panic!("a sync") };
     let there = &sync.batch[0].meta;
     assert_eq!((there.id.ms, there.time), (BASE, BASE + ahead));
 }
@@ -140,27 +88,16 @@ fn acknowledgements_are_matched_in_order_and_not_by_number() {
         send(&mut server, 0, token, BASE + token);
     }
     let bytes = send(&mut server, 5, 103, BASE + 103).len();
-    let outstanding = Outstanding {
-        count: 4,
-        bytes: 4 * bytes,
-    };
+    let outstanding = Outstanding { count: 4, bytes: 4 * bytes };
     assert_eq!(server.outstanding(), outstanding);
     for token in [100, 101, 102, 103] {
         let number = if token == 103 { 5 } else { 0 };
-        let expected = SentSync {
-            number,
-            token,
-            bytes,
-            sent_ms: BASE + token,
-        };
+        let expected = SentSync { number, token, bytes, sent_ms: BASE + token };
         let received = server.receive(br#"["synced",0]"#, BASE + 200);
         assert_eq!(received, Ok(Received::Synced(expected)));
     }
     assert_eq!(server.outstanding(), Outstanding::default());
-    assert_eq!(
-        server.receive(br#"["synced",5]"#, BASE + 200),
-        Ok(Received::Nothing)
-    );
+    assert_eq!(server.receive(br#"["synced",5]"#, BASE + 200), Ok(Received::Nothing));
     assert_eq!(server.outstanding(), Outstanding::default());
 }
 
@@ -196,11 +133,7 @@ fn numbers_that_are_sent_never_fall() {
     let (mut server, _) = met(0);
     assert_eq!(server.pong(7, BASE), r#"["pong",7]"#);
     assert_eq!(server.ping(7, BASE), r#"["ping",7]"#);
-    assert_eq!(
-        server.synced(3, BASE),
-        r#"["synced",3]"#,
-        "an echo is not ours"
-    );
+    assert_eq!(server.synced(3, BASE), r#"["synced",3]"#, "an echo is not ours");
     let fall = std::panic::AssertUnwindSafe(|| server.pong(6, BASE));
     let frame = std::panic::catch_unwind(fall).ok();
     // A debug build stops there; a release build sends the number before.
@@ -220,14 +153,8 @@ fn pings_pongs_headers_errors_and_texts_arrive() {
     let frame = client.headers(&french, now);
     assert_eq!(server.receive(&frame, now), Ok(Received::Headers(french)));
     let frame = server.debug("Error: \"x\"\n".into(), now);
-    assert_eq!(
-        client.receive(&frame, now),
-        Ok(Received::Debug("Error: \"x\"\n".into()))
-    );
-    let quota = WireError::Custom {
-        kind: "over-quota".into(),
-        options: 5.into(),
-    };
+    assert_eq!(client.receive(&frame, now), Ok(Received::Debug("Error: \"x\"\n".into())));
+    let quota = WireError::Custom { kind: "over-quota".into(), options: 5.into() };
     let frame = server.error(&quota, now);
     assert_eq!(frame, r#"["error","over-quota",5]"#);
     assert_eq!(client.receive(&frame, now), Ok(Received::Error(quota)));

@@ -29,23 +29,12 @@ fn action(json: &'static str) -> Action {
 }
 
 fn meta(node_id: &str, ms: u64) -> Meta {
-    let id = ActionId {
-        node: node(node_id),
-        ms,
-        sequence: 0,
-    };
-    Meta {
-        id,
-        time: ms,
-        subprotocol: None,
-    }
+    let id = ActionId { node: node(node_id), ms, sequence: 0 };
+    Meta { id, time: ms, subprotocol: None }
 }
 
 fn texts(frames: &[Bytes]) -> Vec<&str> {
-    frames
-        .iter()
-        .map(|frame| std::str::from_utf8(frame).unwrap())
-        .collect()
+    frames.iter().map(|frame| std::str::from_utf8(frame).unwrap()).collect()
 }
 
 fn hello() -> Hello {
@@ -61,12 +50,7 @@ fn hello() -> Hello {
 
 fn accept(now: u64) -> Accept {
     let headers = Some(headers(r#"{"env":"development"}"#));
-    Accept {
-        node: node("server:srv"),
-        subprotocol: 11,
-        headers,
-        now,
-    }
+    Accept { node: node("server:srv"), subprotocol: 11, headers, now }
 }
 
 fn sign_in(event: HandshakeEvent) -> SignIn {
@@ -82,25 +66,13 @@ fn met(ahead: u64) -> (Connection, Connection) {
     let (mut client, frames) =
         ClientHandshake::new(OPENED + ahead, &Arc::new(Settings::client()), hello());
     let mut server = ServerHandshake::new(OPENED + 50, &Arc::new(Settings::server()));
-    let event = frames
-        .iter()
-        .map(|frame| server.on_frame(frame, OPENED + 100).unwrap())
-        .next_back();
-    let Accepted {
-        connection,
-        frames,
-        queued,
-    } = server.accept(&sign_in(event.unwrap()), accept(OPENED + 104));
+    let event =
+        frames.iter().map(|frame| server.on_frame(frame, OPENED + 100).unwrap()).next_back();
+    let Accepted { connection, frames, queued } =
+        server.accept(&sign_in(event.unwrap()), accept(OPENED + 104));
     assert_eq!(queued, [""; 0]);
-    let event = frames
-        .iter()
-        .map(|frame| client.on_frame(frame).unwrap())
-        .next_back();
-    let Some(ClientEvent::Connected(connected)) = event else {
-        panic!("{event:?}")
-    };
-    let Finished {
-        connection: client, ..
-    } = client.finish(&connected, OPENED + 204 + ahead);
+    let event = frames.iter().map(|frame| client.on_frame(frame).unwrap()).next_back();
+    let Some(ClientEvent::Connected(connected)) = event else { panic!("{event:?}") };
+    let Finished { connection: client, .. } = client.finish(&connected, OPENED + 204 + ahead);
     (connection, client)
 }

@@ -28,13 +28,7 @@ pub(in super::super) fn decode(
     if frame.len() > limits.frame_bytes {
         return Err(OverLimit::Frame(limits.frame_bytes).into());
     }
-    read(
-        frame,
-        FrameSeed {
-            limits,
-            link: Some(link),
-        },
-    )
+    read(frame, FrameSeed { limits, link: Some(link) })
 }
 
 /// Reads a frame from before the handshake was over.
@@ -56,9 +50,7 @@ pub(in super::super) fn decode_opening(
 fn read(frame: &[u8], seed: FrameSeed<'_>) -> Result<Message, WireError> {
     let text = std::str::from_utf8(frame).map_err(|_| wrong_format(frame))?;
     let mut json = serde_json::Deserializer::from_str(text);
-    let read = seed
-        .deserialize(&mut json)
-        .and_then(|read| json.end().map(|()| read));
+    let read = seed.deserialize(&mut json).and_then(|read| json.end().map(|()| read));
     read.map_err(|_| wrong_format(frame))?
 }
 
@@ -117,9 +109,7 @@ impl FrameSeed<'_> {
         if let Err(limit) = self.limits.check_headers(json.as_bytes()) {
             return Ok(Err(limit.into()));
         }
-        Ok(Ok(Headers::checked(Bytes::copy_from_slice(
-            json.as_bytes(),
-        ))))
+        Ok(Ok(Headers::checked(Bytes::copy_from_slice(json.as_bytes()))))
     }
 
     /// Reads all pairs, and keeps them if the link is known.
@@ -137,19 +127,11 @@ impl FrameSeed<'_> {
                 Ok(action) => action,
                 Err(limit) => return Ok(Err(limit.into())),
             };
-            let meta = seq
-                .next_element_seed(MetaSeed(self.link))?
-                .ok_or_else(short)?;
+            let meta = seq.next_element_seed(MetaSeed(self.link))?.ok_or_else(short)?;
             let Some(link) = self.link else { continue };
             let extra_keys = meta.extra_keys;
-            let meta = meta
-                .expand(link)
-                .ok_or_else(|| A::Error::custom("out of range"))?;
-            batch.push(Pair {
-                action,
-                meta,
-                extra_keys,
-            });
+            let meta = meta.expand(link).ok_or_else(|| A::Error::custom("out of range"))?;
+            batch.push(Pair { action, meta, extra_keys });
         }
         Ok(Ok(Sync { number, batch }))
     }
@@ -167,9 +149,7 @@ impl FrameSeed<'_> {
 fn version<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Read<u32>, A::Error> {
     let used = u32::try_from(number(seq)?).map_err(A::Error::custom)?;
     let supported = Version::PREFERRED.protocol();
-    Ok(Version::of(used)
-        .map(|_| used)
-        .ok_or(WireError::WrongProtocol { supported, used }))
+    Ok(Version::of(used).map(|_| used).ok_or(WireError::WrongProtocol { supported, used }))
 }
 
 fn connect<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Read<Connect>, A::Error> {
@@ -179,13 +159,7 @@ fn connect<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Read<Connect>, A::Erro
     };
     let (node, synced) = (node(seq)?, number(seq)?);
     let Options { token, subprotocol } = seq.next_element()?.unwrap_or_default();
-    Ok(Ok(Connect {
-        protocol,
-        node,
-        synced,
-        token,
-        subprotocol,
-    }))
+    Ok(Ok(Connect { protocol, node, synced, token, subprotocol }))
 }
 
 fn connected<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Read<Connected>, A::Error> {
@@ -196,14 +170,7 @@ fn connected<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Read<Connected>, A::
     let node = node(seq)?;
     let (Number(start), Number(end)) = next(seq)?;
     let Options { token, subprotocol } = seq.next_element()?.unwrap_or_default();
-    Ok(Ok(Connected {
-        protocol,
-        node,
-        start,
-        end,
-        token,
-        subprotocol,
-    }))
+    Ok(Ok(Connected { protocol, node, start, end, token, subprotocol }))
 }
 
 fn error<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<WireError, A::Error> {
@@ -214,9 +181,7 @@ fn error<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<WireError, A::Error> {
 
 fn debug<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<String, A::Error> {
     if next::<String, _>(seq)? != "error" {
-        return Err(A::Error::custom(
-            "the only kind of debug message is \"error\"",
-        ));
+        return Err(A::Error::custom("the only kind of debug message is \"error\""));
     }
     next(seq)
 }

@@ -35,17 +35,12 @@ impl WireMeta {
             sequence: self.id.sequence,
         };
         let time = absolute(link.base_here(), self.time)?;
-        Some(Meta {
-            id,
-            time,
-            subprotocol: self.subprotocol,
-        })
+        Some(Meta { id, time, subprotocol: self.subprotocol })
     }
 }
 
 fn absolute(base: u64, offset: i64) -> Option<u64> {
-    base.checked_add_signed(offset)
-        .filter(|ms| *ms <= ActionId::NUMBER_MAX)
+    base.checked_add_signed(offset).filter(|ms| *ms <= ActionId::NUMBER_MAX)
 }
 
 /// Reads a [`WireMeta`]. Knowing the sender saves an allocation where its id is spelt out.
@@ -86,12 +81,7 @@ impl<'de> Visitor<'de> for MetaSeed<'_> {
             }
         }
         match (id, time) {
-            (Some(id), Some(time)) => Ok(WireMeta {
-                id,
-                time,
-                subprotocol,
-                extra_keys,
-            }),
+            (Some(id), Some(time)) => Ok(WireMeta { id, time, subprotocol, extra_keys }),
             _ => Err(A::Error::custom("a meta has an id and a time")),
         }
     }
@@ -150,28 +140,17 @@ impl<'de> Visitor<'de> for IdSeed<'_> {
     }
 
     fn visit_i64<E: de::Error>(self, ms: i64) -> Result<WireId, E> {
-        Ok(WireId {
-            ms: Int::new::<E>(ms)?.0,
-            node: None,
-            sequence: 0,
-        })
+        Ok(WireId { ms: Int::new::<E>(ms)?.0, node: None, sequence: 0 })
     }
 
     fn visit_f64<E: de::Error>(self, ms: f64) -> Result<WireId, E> {
-        Ok(WireId {
-            ms: Int::of_float::<E>(ms)?.0,
-            node: None,
-            sequence: 0,
-        })
+        Ok(WireId { ms: Int::of_float::<E>(ms)?.0, node: None, sequence: 0 })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<WireId, A::Error> {
         let short = || A::Error::custom("an id has two or three parts");
         let Int(ms) = seq.next_element()?.ok_or_else(short)?;
-        let (node, sequence) = match seq
-            .next_element_seed(SecondSeed(self.0))?
-            .ok_or_else(short)?
-        {
+        let (node, sequence) = match seq.next_element_seed(SecondSeed(self.0))?.ok_or_else(short)? {
             Second::Sequence(sequence) => (None, sequence),
             Second::Node(node) => {
                 let Number(sequence) = seq.next_element()?.ok_or_else(short)?;
@@ -212,9 +191,7 @@ impl Visitor<'_> for SecondSeed<'_> {
 
     fn visit_f64<E: de::Error>(self, sequence: f64) -> Result<Second, E> {
         let Int(sequence) = Int::of_float::<E>(sequence)?;
-        u64::try_from(sequence)
-            .map(Second::Sequence)
-            .map_err(E::custom)
+        u64::try_from(sequence).map(Second::Sequence).map_err(E::custom)
     }
 
     fn visit_str<E: de::Error>(self, node: &str) -> Result<Second, E> {

@@ -39,9 +39,6 @@ impl<'de> Visitor<'de> for OptionsVisitor {
             }
         }
         let token = token.flatten().map(Token::new);
-        Ok(Options {
-            token,
-            subprotocol: subprotocol.flatten().unwrap_or(0),
-        })
+        Ok(Options { token, subprotocol: subprotocol.flatten().unwrap_or(0) })
     }
 }
