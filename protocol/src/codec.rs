@@ -7,7 +7,7 @@
 mod json;
 mod v5;
 
-pub(crate) use json::wrong_format;
+pub(crate) use json::{Number, wrong_format};
 
 use crate::{Action, Connect, Connected, Headers, Limits, Message, Meta, NodeId, WireError};
 use bytes::Bytes;
@@ -76,11 +76,10 @@ impl Version {
         }
     }
 
-    /// The frame of an error; none for the one that is never told.
-    pub fn error(self, error: &WireError) -> Option<Bytes> {
-        match (self, error) {
-            (_, WireError::Timeout(_)) => None,
-            (Self::V5, error) => Some(v5::error(error)),
+    /// The frame of an error.
+    pub fn error(self, error: &WireError) -> Bytes {
+        match self {
+            Self::V5 => v5::error(error),
         }
     }
 }
@@ -139,11 +138,10 @@ impl Codec {
         }
     }
 
-    /// Writes one message; none for the error that is never told.
-    pub fn encode(&self, message: &Message) -> Option<Bytes> {
-        match (self.version, message) {
-            (version, Message::Error(error)) => version.error(error),
-            (Version::V5, message) => Some(v5::encode(message, &self.link)),
+    /// Writes one message.
+    pub fn encode(&self, message: &Message) -> Bytes {
+        match self.version {
+            Version::V5 => v5::encode(message, &self.link),
         }
     }
 

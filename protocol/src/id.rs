@@ -4,6 +4,8 @@
 //! *user* its first part; a node id without a colon has no user (Logux, "Peers" in the protocol
 //! document).
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -177,6 +179,19 @@ impl FromStr for ActionId {
             return Err(IdError::Shape);
         };
         Ok(Self { node: NodeId::new(node)?, ms: number(ms)?, sequence: number(sequence)? })
+    }
+}
+
+impl Serialize for ActionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ActionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

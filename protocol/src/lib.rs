@@ -5,6 +5,7 @@
 mod action;
 pub mod builtin;
 pub mod codec;
+pub mod http;
 mod id;
 mod limits;
 mod message;

@@ -10,7 +10,7 @@ mod connection;
 mod queue;
 mod server;
 
-pub use client::{ClientEvent, ClientHandshake, Hello, Welcome};
+pub use client::{ClientEvent, ClientHandshake, Finished, Hello};
 pub use connection::{Connection, Outstanding, Received, SentSync};
 pub use server::{Accept, Accepted, HandshakeEvent, ServerHandshake, SignIn};
 
@@ -24,7 +24,7 @@ pub struct Settings {
     pub limits: Arc<Limits>,
     /// How long to wait.
     pub timers: Timers,
-    /// The oldest application version that is let in; a server's setting.
+    /// The oldest application version of the other side that is accepted.
     pub min_subprotocol: u32,
 }
 

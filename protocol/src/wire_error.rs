@@ -35,7 +35,7 @@ pub enum WireError {
     /// Too many failed sign-ins from one place.
     #[error("bruteforce")]
     Bruteforce,
-    /// No answer within so many ms. The one who waited closes without a frame.
+    /// No answer within so many ms. Tidelog closes without a frame then, as everybody does.
     #[error("timeout: no answer within {0} ms")]
     Timeout(u64),
     /// An error of another type; the connection stays open.

@@ -13,7 +13,7 @@ const OFFENDING_BYTES_MAX: usize = 1024;
 pub(super) struct Int(pub(super) i64);
 
 /// An [`Int`] that is not negative.
-pub(super) struct Number(pub(super) u64);
+pub(crate) struct Number(pub(crate) u64);
 
 struct IntVisitor;
 

@@ -38,23 +38,21 @@ pub struct Hello {
 }
 
 /// What came of a frame.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientEvent {
     /// More is needed.
     Wait,
-    /// The server let the client in.
-    Welcome(Box<Welcome>),
+    /// The server let the client in: go on with [`ClientHandshake::finish`].
+    Connected(Connected),
     /// The server named an error; see [`WireError::closes`] and [`WireError::stops_client`].
     Error(WireError),
 }
 
 /// A client that is in.
 #[derive(Debug)]
-pub struct Welcome {
+pub struct Finished {
     /// The running connection.
     pub connection: Connection,
-    /// What the server said about itself.
-    pub connected: Connected,
     /// What the server's application wants known.
     pub headers: Option<Headers>,
     /// What hurried ahead; give it to [`Connection::receive`] before anything newer.
@@ -81,11 +79,11 @@ impl ClientHandshake {
         (handshake, frames)
     }
 
-    /// Takes a frame. After [`ClientEvent::Welcome`] the handshake is over and takes no more.
-    pub fn on_frame(&mut self, frame: &[u8], now: u64) -> Result<ClientEvent, WireError> {
+    /// Takes a frame. After an error send [`ClientHandshake::error`] and close.
+    pub fn on_frame(&mut self, frame: &[u8]) -> Result<ClientEvent, WireError> {
         let limits = &self.settings.limits;
         match self.version.decode(frame, limits)? {
-            Opening::Message(Message::Connected(connected)) => self.connected(connected, now),
+            Opening::Message(Message::Connected(connected)) => self.connected(connected),
             Opening::Message(Message::Headers(headers)) => {
                 self.headers = Some(headers);
                 Ok(ClientEvent::Wait)
@@ -100,31 +98,40 @@ impl ClientHandshake {
         }
     }
 
-    fn connected(&mut self, connected: Connected, now: u64) -> Result<ClientEvent, WireError> {
+    fn connected(&self, connected: Connected) -> Result<ClientEvent, WireError> {
         let (supported, used) = (self.version.protocol(), connected.protocol);
+        let oldest = self.settings.min_subprotocol;
         if used != supported {
-            return Err(WireError::WrongProtocol { supported, used });
+            Err(WireError::WrongProtocol { supported, used })
+        } else if connected.subprotocol < oldest {
+            let used = connected.subprotocol;
+            Err(WireError::WrongSubprotocol { supported: oldest, used })
+        } else {
+            Ok(ClientEvent::Connected(connected))
         }
+    }
+
+    /// Starts the connection. `now` is when `connected` came in: it tells how far the clocks differ.
+    pub fn finish(self, connected: &Connected, now: u64) -> Finished {
         let link = Link {
-            local: self.node.clone(),
+            local: self.node,
             remote: connected.node.clone(),
             base: connected.end,
-            time_fix: time_fix(self.opened_ms, now, &connected),
+            time_fix: time_fix(self.opened_ms, now, connected),
             implied_subprotocol: Some(self.subprotocol),
         };
         let codec = Codec::new(self.version, link, Arc::clone(&self.settings.limits));
         let remote_subprotocol = connected.subprotocol;
         let start = Start { now, timers: self.settings.timers, remote_subprotocol };
-        Ok(ClientEvent::Welcome(Box::new(Welcome {
+        Finished {
             connection: Connection::new(codec, start),
-            connected,
-            headers: self.headers.take(),
-            queued: std::mem::take(&mut self.queue).into_frames(),
-        })))
+            headers: self.headers,
+            queued: self.queue.into_frames(),
+        }
     }
 
-    /// The frame of an error that the client found; none for a timeout.
-    pub fn error(&self, error: &WireError) -> Option<Bytes> {
+    /// The frame of an error that the client found.
+    pub fn error(&self, error: &WireError) -> Bytes {
         self.version.error(error)
     }
 

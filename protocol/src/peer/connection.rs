@@ -172,14 +172,15 @@ impl Connection {
         self.frame(&Message::Debug(text), now)
     }
 
-    /// The frame of an error; none for the one that is never told.
-    pub fn error(&self, error: &WireError) -> Option<Bytes> {
+    /// The frame of an error. A timeout is never told: after [`Tick::TimedOut`] just close.
+    pub fn error(&mut self, error: &WireError, now: u64) -> Bytes {
+        self.quiet_since_ms = now;
         self.codec.version().error(error)
     }
 
     fn frame(&mut self, message: &Message, now: u64) -> Bytes {
         self.quiet_since_ms = now;
-        self.codec.encode(message).unwrap_or_default()
+        self.codec.encode(message)
     }
 
     /// Clients keep the last number they saw, even a lower one, and would ask for too much, or throw

@@ -165,8 +165,8 @@ impl ServerHandshake {
         }
     }
 
-    /// The frame that says why the client is not let in; none for a timeout.
-    pub fn refuse(self, error: &WireError) -> Option<Bytes> {
+    /// The frame that says why the client is not let in.
+    pub fn refuse(self, error: &WireError) -> Bytes {
         self.version.unwrap_or(Version::PREFERRED).error(error)
     }
 
@@ -175,7 +175,7 @@ impl ServerHandshake {
         self.opened_ms.saturating_add(self.settings.timers.handshake_ms)
     }
 
-    /// What time has brought; never a ping.
+    /// What time has brought; never a ping. After a timeout close without a frame.
     pub fn tick(&self, now: u64) -> Tick {
         if now >= self.deadline() { Tick::TimedOut } else { Tick::Nothing }
     }

@@ -140,9 +140,7 @@ impl FrameSeed<'_> {
         if let Err(limit) = self.limits.check_action(json.as_bytes()) {
             return Ok(Err(limit));
         }
-        // The bytes are copied: a slice would keep the whole frame, and what the socket read with
-        // it, in memory for as long as one of its actions is cached.
-        let action = Action::new(Bytes::copy_from_slice(json.as_bytes())).map_err(E::custom)?;
+        let action = Action::copied(json).map_err(E::custom)?;
         Ok(self.limits.check_name(action.kind()).map(|()| action))
     }
 }
