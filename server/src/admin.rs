@@ -55,6 +55,20 @@ pub fn serve(data: &Path, app: App) -> anyhow::Result<Admin> {
     Ok(Admin { task, path })
 }
 
+/// Asks the server behind `stream`, and copies its answer to `out`.
+pub fn ask(
+    mut stream: std::os::unix::net::UnixStream,
+    request: &Request,
+    out: &mut impl std::io::Write,
+) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    std::io::copy(&mut stream, out)?;
+    Ok(())
+}
+
 async fn accept(listener: UnixListener, app: App) {
     let mut commands = tokio::task::JoinSet::new();
     loop {
@@ -80,8 +94,12 @@ async fn answer(stream: UnixStream, app: App) -> anyhow::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     BufReader::new(reader.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
-    match serde_json::from_str(&line)? {
-        Request::Log(selection) => log_export::stream(&app, selection, &mut writer).await?,
+    let answered = match serde_json::from_str(&line)? {
+        Request::Log(selection) => log_export::stream(&app, selection, &mut writer).await,
+    };
+    if let Err(error) = answered {
+        let problem = serde_json::json!({ "error": error.to_string() });
+        writer.write_all(format!("{problem}\n").as_bytes()).await?;
     }
     writer.shutdown().await?;
     Ok(())

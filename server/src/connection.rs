@@ -98,9 +98,7 @@ async fn shake_hands(
 }
 
 fn refuse(socket: &mut Socket, handshake: ServerHandshake, error: WireError) -> End {
-    if let Some(frame) = handshake.refuse(&error) {
-        socket.send(frame);
-    }
+    socket.send(handshake.refuse(&error));
     End::Error(error)
 }
 

@@ -1,7 +1,10 @@
 //! Entries as NDJSON: what `tidelog log` prints, of a stopped store and of a running server alike.
 
+use crate::admin;
 use crate::app::App;
-use crate::log::{Channel, Entry, Log, LogName, Page, PageLimit, ReadError};
+use crate::cli::LogArgs;
+use crate::clock;
+use crate::log::{Channel, Entry, Log, LogName, Page, PageLimit, ReadError, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -98,6 +101,56 @@ pub async fn stream(
             () = app.stopping() => return Ok(()),
         }
     }
+}
+
+/// `tidelog log`: from the running server, if there is one, else from the store itself.
+pub fn run(args: &LogArgs) -> anyhow::Result<()> {
+    let selection = Selection {
+        user: args.user.clone(),
+        channel: args.channel.clone(),
+        since: args.since,
+        follow: args.follow,
+    };
+    let mut out = std::io::stdout().lock();
+    let printed = match std::os::unix::net::UnixStream::connect(admin::path(&args.data)) {
+        Ok(server) => admin::ask(server, &admin::Request::Log(selection), &mut out),
+        Err(_) => print_stopped(args, &selection, &mut out),
+    };
+    match printed {
+        // The reader has had enough, as `head` does.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        printed => printed,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn print_stopped(
+    args: &LogArgs,
+    selection: &Selection,
+    out: &mut impl std::io::Write,
+) -> anyhow::Result<()> {
+    let settings = Settings { read_only: true, ..Settings::new(args.data.clone()) };
+    let (log, _) = Log::open(settings, clock::now_ms())?;
+    let mut export = Export::new(selection)?;
+    loop {
+        let (lines, more) = export.next(&log)?;
+        out.write_all(lines.as_bytes())?;
+        if !more {
+            break;
+        }
+    }
+    out.flush()?;
+    if selection.follow {
+        anyhow::bail!(
+            "no server runs on {}, so nothing new will come: start one, or leave out --follow",
+            args.data.display()
+        );
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]

@@ -7,6 +7,7 @@ use tidelog_server::cli::{Cli, Command};
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => tidelog_server::serve::run(&args),
+        Command::Log(args) => tidelog_server::log_export::run(&args),
         _ => Ok(()),
     };
     match result {

@@ -265,9 +265,9 @@ impl Session {
         Ok(())
     }
 
-    /// The frame that tells the client of an error; none for a timeout.
-    pub fn error(&self, error: &WireError) -> Option<Bytes> {
-        self.conn.error(error)
+    /// The frame that tells the client of an error.
+    pub fn error(&mut self, error: &WireError, now: u64) -> Bytes {
+        self.conn.error(error, now)
     }
 
     /// The connection ended: what is to be remembered of the node.

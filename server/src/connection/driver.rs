@@ -167,10 +167,8 @@ impl<'a> Driver<'a> {
         self.session.on_frame(frame, at).map_err(|error| self.refuse(socket, error))
     }
 
-    fn refuse(&self, socket: &mut Socket, error: WireError) -> End {
-        if let Some(frame) = self.session.error(&error) {
-            socket.send(frame);
-        }
+    fn refuse(&mut self, socket: &mut Socket, error: WireError) -> End {
+        socket.send(self.session.error(&error, clock::now_ms()));
         End::Error(error)
     }
 
