@@ -36,6 +36,8 @@ const CHUNK_ACTIONS: usize = 100;
 const CHUNK_BYTES: usize = 64 << 10;
 /// Frames of one client that wait for their answers; with more, nothing further is read from it.
 const PENDING_FRAMES: usize = 256;
+/// Threads that wait for the disk on behalf of readers; more readers take turns.
+const READERS: usize = 32;
 /// After an error of the listener, such as too many open files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -43,7 +45,10 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let config = Config::load(args)?;
     crate::trace::start(&config);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(READERS)
+        .enable_all()
+        .build()?;
     runtime.block_on(serve(config))
 }
 

@@ -13,6 +13,8 @@ mod loading;
 mod node_state;
 mod subscribing;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 
 pub use answers::AnswerId;
 pub use effect::{Effect, ReadOrder};

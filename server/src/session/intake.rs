@@ -2,7 +2,7 @@
 //! answered, and then acknowledged.
 
 use super::answers::{self, AnswerId, Sent};
-use super::{Effect, Moment, Session};
+use super::{Effect, FORGET_AFTER_MS, Moment, Session};
 use crate::ingest::{Given, Judgement, Submission, Verdict};
 use crate::rules::UndoReason;
 use std::collections::VecDeque;
@@ -152,6 +152,8 @@ impl Session {
             let frame = self.conn.synced(number, at.now);
             self.effects.push(Effect::Send(frame));
             self.delivery.start_history();
+            // Stock clients name their subscriptions when all that they made offline is acknowledged.
+            self.forget_at = self.forget_at.map(|_| at.now + FORGET_AFTER_MS);
         }
     }
 
