@@ -124,7 +124,7 @@ async fn run(
 ) -> End {
     let inbox = Inbox::behind();
     let expires_ms = identity.expires_ms;
-    let mut subject = Subject::new(&identity, sign_in.node.clone());
+    let mut subject = Subject::new(&identity, sign_in.node.clone(), sign_in.subprotocol);
     if let Some(headers) = &sign_in.headers {
         subject.set_headers(headers.json().clone());
     }
