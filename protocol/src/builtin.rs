@@ -76,12 +76,18 @@ pub fn undo(id: &ActionId, reason: &str, action: &Action) -> Action {
 
 /// `logux/subscribed` to `channel`.
 pub fn subscribed(channel: &str) -> Action {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        channel: &'a str,
-        r#type: &'a str,
-    }
-    built(SUBSCRIBED, &Body { channel, r#type: SUBSCRIBED })
+    built(SUBSCRIBED, &OfChannel { channel, r#type: SUBSCRIBED })
+}
+
+#[derive(Serialize)]
+struct OfChannel<'a> {
+    channel: &'a str,
+    r#type: &'a str,
+}
+
+/// `logux/subscribe` to `channel`, as a client without further wishes sends it.
+pub fn subscribe(channel: &str) -> Action {
+    built(SUBSCRIBE, &OfChannel { channel, r#type: SUBSCRIBE })
 }
 
 fn built(kind: &str, body: &impl Serialize) -> Action {

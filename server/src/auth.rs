@@ -69,12 +69,9 @@ impl Authenticator {
             Claim::Http(_) => attempt.token.and_then(|token| UserId::new(token).ok()),
         };
         match user {
-            Some(user) if self.dev && user.as_str() != "server" => Ok(Identity {
-                user,
-                claims: Arc::default(),
-                expires_ms: None,
-                anonymous: false,
-            }),
+            Some(user) if self.dev && user.as_str() != "server" => {
+                Ok(Identity { user, claims: Arc::default(), expires_ms: None, anonymous: false })
+            }
             _ => Err(Refusal::Credentials),
         }
     }

@@ -73,20 +73,10 @@ pub struct TokenArgs {
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
     /// Where the data is kept.
-    #[arg(
-        long,
-        env = "TIDELOG_DATA",
-        value_name = "DIR",
-        default_value = "tidelog-data"
-    )]
+    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
     pub data: PathBuf,
     /// Only the log of this user.
-    #[arg(
-        long,
-        env = "TIDELOG_USER",
-        value_name = "USER",
-        conflicts_with = "channel"
-    )]
+    #[arg(long, env = "TIDELOG_USER", value_name = "USER", conflicts_with = "channel")]
     pub user: Option<String>,
     /// Only the log of this channel.
     #[arg(long, env = "TIDELOG_CHANNEL", value_name = "CHANNEL")]

@@ -1,9 +1,25 @@
 //! The configuration: one typed value from flags, environment, file and defaults.
+//!
+//! Flags and their `TIDELOG_…` variables win over the file, the file over the defaults. Nothing
+//! else in the server reads the environment, but for a secret that `secret_env` names.
+
+mod auth;
+mod quantity;
+mod rules;
+mod settings;
+mod source;
+
+pub use auth::{Algorithm, Auth, Jwt, KeySource};
+pub use quantity::{bytes, duration};
+pub use rules::{ActionRule, ChannelRule, LoadSetting, RuleSettings, SyncMapRule};
+pub use settings::{Cors, Limits, LogSettings, Server};
+pub use source::{ConfigError, Source};
 
 use crate::cli::ServeArgs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+
+/// The file that is read when none is named, if it exists.
+pub const FILE: &str = "tidelog.toml";
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
@@ -22,181 +38,130 @@ pub struct Config {
     pub cors: Cors,
     /// `[log]`
     pub log: LogSettings,
+    /// `[[action]]`, `[[channel]]` and `[[sync_map]]`
+    pub rules: RuleSettings,
 }
 
-/// `[server]`
-#[derive(Clone, Debug)]
-pub struct Server {
-    /// Where to listen.
-    pub listen: SocketAddr,
-    /// Where the data is kept.
-    pub data: PathBuf,
-    /// The application's subprotocol, sent in `connected`.
-    pub subprotocol: u32,
-    /// Clients below it are refused with `wrong-subprotocol`.
-    pub min_subprotocol: u32,
-    /// What goes to the trace, as a filter of `tracing`.
-    pub trace: String,
-    /// Trace lines as JSON.
-    pub trace_json: bool,
-}
-
-/// `[auth]`
-#[derive(Clone, Debug, Default)]
-pub struct Auth {
-    /// Users that need no token and have no log.
-    pub anonymous: Vec<String>,
-    /// The cookie that holds the token.
-    pub cookie: String,
-}
-
-/// `[limits]`
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Sessions of one user at a time.
-    pub sessions_per_user: usize,
-    /// Subscriptions of one session.
-    pub subscriptions_per_session: usize,
-    /// Bytes of sent and not yet acknowledged entries per session.
-    pub window_bytes: usize,
-    /// Entries sent and not yet acknowledged per session.
-    pub window_entries: usize,
-    /// Bytes of actions waiting for the committer.
-    pub ingest_queue_bytes: usize,
-    /// Bytes of frames that all sessions together may be reading.
-    pub frame_budget_bytes: usize,
-    /// From accepting a socket to `connect`.
-    pub handshake: Duration,
-    /// Silence after which the server pings.
-    pub ping: Duration,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// How long stopping may take.
-    pub drain: Duration,
-    /// HTTP request body.
-    pub body_bytes: usize,
-    /// Actions in one page of HTTP.
-    pub page_actions: usize,
-    /// Bytes in one page of HTTP.
-    pub page_bytes: usize,
-    /// The longest `wait` of a long poll.
-    pub wait: Duration,
-}
-
-/// `[cors]`
-#[derive(Clone, Debug, Default)]
-pub struct Cors {
-    /// Origins that browsers may call from; `*` is any.
-    pub origins: Vec<String>,
-    /// Whether they may send cookies.
-    pub credentials: bool,
-}
-
-/// `[log]`
-#[derive(Clone, Debug)]
-pub struct LogSettings {
-    /// Newest entries kept in memory.
-    pub tail_bytes: usize,
-    /// The store's page cache.
-    pub cache_bytes: usize,
-}
-
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A file cannot be read.
-    #[error("{}: {reason}", file.display())]
-    File {
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// Something in the file is wrong.
-    #[error("{}:{line}: {reason}", file.display())]
-    Line {
-        /// Which file.
-        file: PathBuf,
-        /// Which line, from 1.
-        line: usize,
-        /// What is wrong, and what would be right.
-        reason: String,
-    },
-    /// The parts are right, together they are not.
-    #[error("{0}")]
-    Refused(String),
+/// The file as TOML has it.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Document {
+    server: Server,
+    auth: auth::AuthTable,
+    limits: Limits,
+    cors: Cors,
+    log: LogSettings,
+    action: Vec<ActionRule>,
+    channel: Vec<ChannelRule>,
+    sync_map: Vec<SyncMapRule>,
 }
 
 impl Config {
-    /// What `serve` runs with: flags and environment over the file over the defaults.
+    /// What `serve` runs with. Refuses what must not run: `--dev` in reach of others, a server
+    /// that nobody can sign in to.
     pub fn load(args: &ServeArgs) -> Result<Self, ConfigError> {
-        let file = args.config.clone();
-        Ok(Self {
-            file,
-            dev: args.dev,
-            server: Server {
-                listen: args
-                    .listen
-                    .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 31337))),
-                data: args
-                    .data
-                    .clone()
-                    .unwrap_or_else(|| Path::new("tidelog-data").into()),
-                subprotocol: 0,
-                min_subprotocol: 0,
-                trace: "info".to_owned(),
-                trace_json: false,
+        let mut config = match &args.config {
+            Some(file) => Self::read(file)?,
+            None if Path::new(FILE).exists() => Self::read(Path::new(FILE))?,
+            None => Self::parse(Source::none())?,
+        };
+        config.dev |= args.dev;
+        if let Some(listen) = args.listen {
+            config.server.listen = listen;
+        }
+        if let Some(data) = &args.data {
+            config.server.data.clone_from(data);
+        }
+        config.refuse_to_serve()?;
+        Ok(config)
+    }
+
+    /// Reads a file, without asking whether a server could run with it.
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|error| ConfigError::File {
+            file: file.to_owned(),
+            reason: format!("cannot be read: {error}"),
+        })?;
+        Self::parse(Source::new(file, text))
+    }
+
+    /// Reads the text of a file.
+    pub fn parse(source: Source) -> Result<Self, ConfigError> {
+        let document: Document = toml::from_str(source.text()).map_err(|error| {
+            source.error(error.span().unwrap_or_default(), error.message().trim_end())
+        })?;
+        let mut server = document.server;
+        server.data = source.beside(&server.data);
+        let config = Self {
+            file: source.file().map(Path::to_owned),
+            dev: server.dev,
+            server,
+            auth: document.auth.check(&source)?,
+            limits: document.limits,
+            cors: document.cors,
+            log: document.log,
+            rules: RuleSettings {
+                actions: document.action,
+                channels: document.channel,
+                sync_maps: document.sync_map,
+                source,
             },
-            auth: Auth {
-                anonymous: Vec::new(),
-                cookie: "token".to_owned(),
-            },
-            limits: Limits {
-                sessions_per_user: 1000,
-                subscriptions_per_session: 1000,
-                window_bytes: 1 << 20,
-                window_entries: 1000,
-                ingest_queue_bytes: 64 << 20,
-                frame_budget_bytes: 256 << 20,
-                handshake: Duration::from_secs(20),
-                ping: Duration::from_secs(20),
-                timeout: Duration::from_secs(70),
-                drain: Duration::from_secs(10),
-                body_bytes: 16 << 20,
-                page_actions: 1000,
-                page_bytes: 1 << 20,
-                wait: Duration::from_secs(55),
-            },
-            cors: Cors::default(),
-            log: LogSettings {
-                tail_bytes: 64 << 20,
-                cache_bytes: 64 << 20,
-            },
-        })
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What TOML's types do not say.
+    fn check(&self) -> Result<(), ConfigError> {
+        let refused = |reason: String| Err(self.refused(&reason));
+        let (current, minimum) = (self.server.subprotocol, self.server.min_subprotocol);
+        if minimum > current {
+            return refused(format!(
+                "[server] min_subprotocol ({minimum}) is above subprotocol ({current})"
+            ));
+        }
+        if self.limits.ping >= self.limits.timeout {
+            return refused("[limits] ping has to be shorter than timeout".to_owned());
+        }
+        self.cors.check().or_else(refused)
+    }
+
+    fn refuse_to_serve(&self) -> Result<(), ConfigError> {
+        let listen = self.server.listen;
+        if self.dev && !listen.ip().to_canonical().is_loopback() {
+            return Err(self.refused(&format!(
+                "--dev lets anyone sign in as anyone, so it listens on loopback only, \
+                 and {listen} is not: use --listen 127.0.0.1:{}, or leave --dev out",
+                listen.port()
+            )));
+        }
+        if !self.dev && self.auth.jwt.is_empty() && self.auth.anonymous.is_empty() {
+            return Err(self.refused(NOBODY_CAN_SIGN_IN));
+        }
+        Ok(())
+    }
+
+    fn refused(&self, reason: &str) -> ConfigError {
+        match &self.file {
+            Some(file) => ConfigError::File { file: file.clone(), reason: reason.to_owned() },
+            None => ConfigError::Refused(reason.to_owned()),
+        }
     }
 }
 
-/// Reads a duration such as `500ms`, `20s`, `15m`, `1h`, `30d`.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = text.get(digits.len()..).unwrap_or_default();
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| format!("\"{text}\" is no duration"))?;
-    let ms = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => {
-            return Err(format!(
-                "\"{text}\" is no duration: try 500ms, 20s, 15m, 1h or 30d"
-            ));
-        }
-    };
-    number
-        .checked_mul(ms)
-        .map(Duration::from_millis)
-        .ok_or_else(|| format!("\"{text}\" is too long"))
-}
+const NOBODY_CAN_SIGN_IN: &str = r#"nobody could sign in: no authenticator is configured.
+
+To develop, on this machine only, with any token:
+
+    tidelog serve --dev
+
+To serve, put this into tidelog.toml and make a secret with `openssl rand -base64 48 > secret.key`:
+
+    [[auth.jwt]]
+    algorithms  = ["HS256"]
+    secret_file = "secret.key"
+
+Then `tidelog token --config tidelog.toml --user 10` prints a token to sign in with."#;
+
+#[cfg(test)]
+mod tests;

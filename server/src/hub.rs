@@ -6,7 +6,7 @@
 
 mod inbox;
 
-pub use inbox::{Inbox, Parcel, Resumed};
+pub use inbox::{Delivery, Inbox, Parcel, Resumed};
 
 use crate::log::{Entry, LogName};
 use std::collections::HashMap;
@@ -31,14 +31,14 @@ impl Hub {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A client has connected as `node`. Its earlier connection, if any, is told that it has been
-    /// replaced.
-    pub fn enter(&self, node: &NodeId, inbox: &Arc<Inbox>) {
+    /// A client has connected as `node`. Its earlier connection, if any, is told to end, and
+    /// returned.
+    pub fn enter(&self, node: &NodeId, inbox: &Arc<Inbox>) -> Option<Arc<Inbox>> {
         let mut table = self.table();
         table.nodes.insert(node.clone(), inbox.clone());
-        if let Some(earlier) = table.clients.insert(node.client(), inbox.clone()) {
-            earlier.replace();
-        }
+        let earlier = table.clients.insert(node.client(), inbox.clone())?;
+        earlier.dismiss();
+        Some(earlier)
     }
 
     /// The connection is gone: nothing reaches its inbox any more. A later connection of the same
@@ -77,12 +77,9 @@ impl Hub {
             table.deliver(entry, &mut touched);
         }
         drop(table);
-        touched.iter().for_each(|inbox| inbox.wake());
-    }
-
-    /// Tells every connection to end.
-    pub fn dismiss_all(&self) {
-        self.table().clients.values().for_each(|inbox| inbox.dismiss());
+        for inbox in touched {
+            inbox.wake();
+        }
     }
 
     /// How many clients are connected.
@@ -103,8 +100,9 @@ impl Table {
         let clients = addresses.clients.iter().filter_map(|client| self.clients.get(client));
         nodes.chain(clients).for_each(|inbox| put(inbox, true));
         for log in addresses.logs() {
-            let followers = self.followers.get(&log).map_or(&[][..], Vec::as_slice);
-            followers.iter().for_each(|inbox| put(inbox, !entry.kept));
+            for inbox in self.followers.get(&log).into_iter().flatten() {
+                put(inbox, !entry.kept);
+            }
         }
     }
 

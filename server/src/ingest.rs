@@ -106,7 +106,9 @@ impl Ingest {
             }
         }
         self.append(&mut drafts, &mut verdicts, now).await?;
-        verdicts.iter().for_each(|verdict| self.metrics.judged(verdict));
+        for verdict in &verdicts {
+            self.metrics.judged(verdict);
+        }
         Ok(verdicts)
     }
 
@@ -124,7 +126,9 @@ impl Ingest {
         }
         let placement = match self.rules.place(subject, &action, &meta) {
             Ok(placement) => placement,
-            Err(reason) => return Judged::Answered(self.reject(subject, reason, (action, meta), now)),
+            Err(reason) => {
+                return Judged::Answered(self.reject(subject, reason, (action, meta), now));
+            }
         };
         if action.kind() == builtin::CLEAN {
             let target = action.body::<builtin::Clean>().ok().and_then(|body| body.id.parse().ok());
@@ -144,7 +148,13 @@ impl Ingest {
     }
 
     /// The rules say no. What they once let in stays in, whatever they say of it today.
-    fn reject(&self, subject: &Subject, reason: UndoReason, sent: (Action, Meta), now: u64) -> Verdict {
+    fn reject(
+        &self,
+        subject: &Subject,
+        reason: UndoReason,
+        sent: (Action, Meta),
+        now: u64,
+    ) -> Verdict {
         let known = self.log.find(&sent.1.id).ok().flatten();
         let entry = known.and_then(|position| self.log.entry(position).ok().flatten());
         match entry {
@@ -156,7 +166,13 @@ impl Ingest {
         }
     }
 
-    fn undo(&self, subject: &Subject, reason: UndoReason, sent: (Action, Meta), now: u64) -> Verdict {
+    fn undo(
+        &self,
+        subject: &Subject,
+        reason: UndoReason,
+        sent: (Action, Meta),
+        now: u64,
+    ) -> Verdict {
         let verdict = Verdict {
             id: sent.1.id.clone(),
             outcome: Judgement::Undone(reason, Box::new(sent)),
@@ -187,7 +203,8 @@ impl Ingest {
             return Ok(());
         }
         let drafts = std::mem::take(drafts);
-        let sent: Vec<_> = drafts.iter().map(|d| (d.id.clone(), d.action.clone(), d.time)).collect();
+        let sent: Vec<_> =
+            drafts.iter().map(|d| (d.id.clone(), d.action.clone(), d.time)).collect();
         let outcomes = self.log.append(drafts, now).await?;
         for (outcome, (id, action, time)) in outcomes.into_iter().zip(sent) {
             verdicts.push(self.verdict(outcome, id, action, time, now));
@@ -195,7 +212,14 @@ impl Ingest {
         Ok(())
     }
 
-    fn verdict(&self, outcome: Outcome, id: ActionId, action: Action, time: u64, now: u64) -> Verdict {
+    fn verdict(
+        &self,
+        outcome: Outcome,
+        id: ActionId,
+        action: Action,
+        time: u64,
+        now: u64,
+    ) -> Verdict {
         match outcome {
             Outcome::Accepted(entry) => {
                 let answer = self.answer_of(entry.position, entry.accepted_ms);
@@ -261,7 +285,12 @@ impl Given {
     }
 }
 
-fn processed(id: ActionId, answer: AnswerId, repeated: bool, position: Option<Position>) -> Verdict {
+fn processed(
+    id: ActionId,
+    answer: AnswerId,
+    repeated: bool,
+    position: Option<Position>,
+) -> Verdict {
     Verdict { id, outcome: Judgement::Processed, answer, repeated, position }
 }
 

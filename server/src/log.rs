@@ -58,22 +58,10 @@ impl fmt::Display for Opened {
 #[derive(Clone)]
 pub struct Log(Arc<()>);
 
-#[expect(
-    clippy::unused_self,
-    reason = "signatures come before bodies on this branch"
-)]
-#[expect(
-    clippy::unused_async,
-    reason = "signatures come before bodies on this branch"
-)]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "signatures come before bodies on this branch"
-)]
-#[expect(
-    unused_variables,
-    reason = "signatures come before bodies on this branch"
-)]
+#[expect(clippy::unused_self, reason = "signatures come before bodies on this branch")]
+#[expect(clippy::unused_async, reason = "signatures come before bodies on this branch")]
+#[expect(clippy::needless_pass_by_value, reason = "signatures come before bodies on this branch")]
+#[expect(unused_variables, reason = "signatures come before bodies on this branch")]
 impl Log {
     /// Opens the store, repairs what a crash left, and starts an epoch that is on disk on return.
     /// Blocks.
@@ -103,6 +91,11 @@ impl Log {
 
     /// The epoch in which `position` was given; none above the head's epoch table.
     pub fn epoch_of(&self, position: Position) -> Option<EpochId> {
+        unimplemented!()
+    }
+
+    /// Which run of the process gave which positions.
+    pub fn epochs(&self) -> crate::epochs::Epochs {
         unimplemented!()
     }
 

@@ -38,6 +38,10 @@ pub enum UndoReason {
     WrongChannel,
     /// The action is malformed, or addressed to what cannot exist.
     Error,
+    /// The action is larger than what is kept.
+    TooLarge,
+    /// The session has as many subscriptions as it may.
+    TooManySubscriptions,
 }
 
 impl UndoReason {
@@ -48,6 +52,8 @@ impl UndoReason {
             Self::UnknownType => "unknownType",
             Self::WrongChannel => "wrongChannel",
             Self::Error => "error",
+            Self::TooLarge => "tooLarge",
+            Self::TooManySubscriptions => "tooManySubscriptions",
         }
     }
 }
@@ -103,11 +109,7 @@ impl Rules {
         if action.kind().starts_with("logux/") {
             return Err(UndoReason::Denied);
         }
-        Ok(Placement {
-            users: vec![subject.user().clone()],
-            kept: true,
-            ..Placement::default()
-        })
+        Ok(Placement { users: vec![subject.user().clone()], kept: true, ..Placement::default() })
     }
 
     /// Whether `subject` may subscribe to `channel` by the action `subscribe`.

@@ -13,6 +13,8 @@ mod loading;
 mod node_state;
 mod subscribing;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 
 pub use answers::AnswerId;
 pub use effect::{Effect, ReadOrder};
@@ -32,7 +34,7 @@ use std::sync::Arc;
 use subscriptions::Subscriptions;
 use tidelog_crdt::{Incarnation, Position};
 use tidelog_protocol::WireError;
-use tidelog_protocol::peer::{Connection, Received, Tick};
+use tidelog_protocol::peer::{Connection, Received, SentSync, Tick};
 
 /// What every session shares.
 #[derive(Clone)]
@@ -89,7 +91,7 @@ pub struct Moment {
 pub struct Session {
     conn: Connection,
     shared: Shared,
-    subject: Subject,
+    subject: Arc<Subject>,
     /// The log of the session's user; anonymous users have none.
     own_log: Option<LogName>,
     delivery: Delivery,
@@ -104,6 +106,10 @@ pub struct Session {
     changed: bool,
     effects: Vec<Effect>,
 }
+
+/// The client did not answer in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimedOut;
 
 #[derive(Default)]
 struct Frames {
@@ -134,7 +140,7 @@ impl Session {
         let mut session = Self {
             conn,
             shared,
-            subject,
+            subject: Arc::new(subject),
             own_log: own_log.clone(),
             delivery,
             subscriptions: Subscriptions::default(),
@@ -152,8 +158,13 @@ impl Session {
         (session, claim_failed)
     }
 
+    /// Whether everything that came in is answered.
+    pub fn is_idle(&self) -> bool {
+        self.intake.len() == 0
+    }
+
     /// Who signed in.
-    pub fn subject(&self) -> &Subject {
+    pub fn subject(&self) -> &Arc<Subject> {
         &self.subject
     }
 
@@ -176,14 +187,16 @@ impl Session {
     pub fn on_frame(&mut self, frame: &Bytes, at: Moment) -> Result<(), WireError> {
         match self.conn.receive(frame, at.now)? {
             Received::Sync(sync) => self.on_sync(sync, at),
-            Received::Synced(sent) => self.on_synced(Position::new(sent.token), at.now),
+            Received::Synced(sent) => self.on_synced(&sent),
             Received::Ping(_) => {
                 let frame = self.conn.pong(self.number(), at.now);
                 self.effects.push(Effect::Send(frame));
             }
-            Received::Headers(headers) => self.subject.set_headers(headers.json().clone()),
+            Received::Headers(headers) => {
+                Arc::make_mut(&mut self.subject).set_headers(headers.json().clone());
+            }
             Received::Error(error) => tracing::debug!(%error, "the client reports an error"),
-            Received::Pong(_) | Received::Debug(_) => {}
+            Received::Pong(_) | Received::Debug(_) | Received::Nothing => {}
         }
         self.go_on(at);
         Ok(())
@@ -205,7 +218,7 @@ impl Session {
     }
 
     /// The page that was asked for.
-    pub fn on_page(&mut self, page: Page, at: Moment) {
+    pub fn on_page(&mut self, page: &Page, at: Moment) {
         self.take_page(page, at);
         self.go_on(at);
     }
@@ -231,10 +244,14 @@ impl Session {
             .fold(self.conn.deadline(), u64::min)
     }
 
-    /// Time has passed. An error ends the connection.
-    pub fn on_tick(&mut self, at: Moment) -> Result<(), WireError> {
-        match self.conn.tick(at.now, self.number())? {
-            Tick::Ping(frame) => self.effects.push(Effect::Send(frame)),
+    /// Time has passed. An error ends the connection, without a frame.
+    pub fn on_tick(&mut self, at: Moment) -> Result<(), TimedOut> {
+        match self.conn.tick(at.now) {
+            Tick::TimedOut => return Err(TimedOut),
+            Tick::Ping => {
+                let frame = self.conn.ping(self.number(), at.now);
+                self.effects.push(Effect::Send(frame));
+            }
             Tick::Nothing => {}
         }
         if self.forget_at.is_some_and(|due| due <= at.now) {
@@ -250,6 +267,11 @@ impl Session {
         Ok(())
     }
 
+    /// The frame that tells the client of an error.
+    pub fn error(&mut self, error: &WireError, now: u64) -> Bytes {
+        self.conn.error(error, now)
+    }
+
     /// The connection ended: what is to be remembered of the node.
     pub fn end(self) -> NodeState {
         let mut state = self.state();
@@ -259,7 +281,7 @@ impl Session {
 
     /// Does what has become possible.
     fn go_on(&mut self, at: Moment) {
-        self.submit(at);
+        self.submit();
         self.settle(at);
         self.read_on();
         self.send_loads(at);
@@ -271,25 +293,33 @@ impl Session {
 
     fn window_open(&self) -> bool {
         let outstanding = self.conn.outstanding();
-        outstanding.frames < self.shared.limits.window_frames
+        outstanding.count < self.shared.limits.window_frames
             && outstanding.bytes < self.shared.limits.window_bytes
     }
 
-    /// Sends actions under the connection's current number.
-    fn send(&mut self, actions: &[Sent], now: u64) {
-        let chunk = self.shared.limits.chunk_actions.max(1);
-        let (number, token) = (self.number(), self.delivery.cursor().get());
-        for part in actions.chunks(chunk) {
-            let pairs = part.iter().map(|(action, meta)| (action, meta));
-            let frame = self.conn.sync(number, pairs, token, now);
-            self.frames.sent += 1;
-            self.effects.push(Effect::Send(frame));
+    /// Sends entries up to the cursor in one frame: its number must not claim what a later frame
+    /// brings.
+    fn send_frame(&mut self, actions: &[Sent], now: u64) {
+        if actions.is_empty() {
+            return;
+        }
+        let pairs = actions.iter().map(|(action, meta)| (action, meta));
+        let token = self.delivery.cursor().get();
+        let frame = self.conn.sync(self.number(), pairs, token, now);
+        self.frames.sent += 1;
+        self.effects.push(Effect::Send(frame));
+    }
+
+    /// Sends what is not part of the order of positions, in as many frames as it takes.
+    fn send_under_current_number(&mut self, actions: &[Sent], now: u64) {
+        for chunk in actions.chunks(self.shared.limits.chunk_actions.max(1)) {
+            self.send_frame(chunk, now);
         }
     }
 
-    fn on_synced(&mut self, through: Option<Position>, now: u64) {
+    fn on_synced(&mut self, sent: &SentSync) {
         self.frames.acked += 1;
-        self.delivery.on_acked(through.unwrap_or_default(), now);
+        self.delivery.on_acked(Position::new(sent.token).unwrap_or_default(), sent.sent_ms);
         self.changed = true;
     }
 

@@ -20,15 +20,16 @@ const LIVE_MAX: usize = 64;
 pub struct Inbox {
     state: Mutex<State>,
     mail: Notify,
+    ended: Notify,
+    left: Notify,
 }
 
 /// What one look into the inbox yields.
-pub enum Parcel {
-    /// The client connected anew, or the server stops: the session ends.
-    End,
-    /// Entries in order of position. `overflowed`: after these, entries are missing, and the
-    /// session is behind.
-    Entries { entries: Vec<Delivery>, overflowed: bool },
+pub struct Parcel {
+    /// Entries in order of position.
+    pub entries: Vec<Delivery>,
+    /// After these, entries are missing: the session is behind.
+    pub overflowed: bool,
 }
 
 /// An entry on its way to one session.
@@ -91,15 +92,28 @@ impl Inbox {
         state.put(Delivery { entry: entry.clone(), live })
     }
 
-    /// Ends the session: its client has connected anew.
-    pub(super) fn replace(&self) {
-        self.dismiss();
-    }
-
     /// Ends the session.
     pub fn dismiss(&self) {
         self.state().ended = true;
-        self.mail.notify_one();
+        self.ended.notify_waiters();
+        self.ended.notify_one();
+    }
+
+    /// Waits until the session is to end.
+    pub async fn ended(&self) {
+        while !self.state().ended {
+            self.ended.notified().await;
+        }
+    }
+
+    /// The session has ended, and what is to be remembered of it is.
+    pub fn leave(&self) {
+        self.left.notify_one();
+    }
+
+    /// Waits until the session has ended.
+    pub async fn left(&self) {
+        self.left.notified().await;
     }
 
     pub(super) fn wake(&self) {
@@ -114,16 +128,8 @@ impl Inbox {
     /// Takes what is there.
     pub fn take(&self) -> Parcel {
         let mut state = self.state();
-        if state.ended {
-            return Parcel::End;
-        }
         let entries = if state.behind { Vec::new() } else { state.queue.drain(..).collect() };
-        Parcel::Entries { entries, overflowed: state.behind }
-    }
-
-    /// The session reads the log from here on; what is queued is dropped, but for what no log has.
-    pub fn fall_behind(&self) {
-        self.state().fall_behind();
+        Parcel { entries, overflowed: state.behind }
     }
 
     /// The session has read its logs up to `through`. If nothing came by since, it lives from the

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidelog_protocol::{ClientId, NodeId, UserId};
 
 /// Who acts: made once per session or request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Subject {
     user: UserId,
     client: ClientId,

@@ -9,7 +9,7 @@ use super::subscriptions::{self, Key, State, Subscription};
 use super::{Effect, Moment, NodeState, ReadOrder, Session};
 use crate::hub::{Delivery as Mail, Resumed};
 use crate::log::{Channel, Entry, LogName, Page};
-use crate::rules::{Access, Filter, Load, SyncMapChannel};
+use crate::rules::Filter;
 use crate::sync_map;
 use std::collections::VecDeque;
 use tidelog_crdt::{Context, Incarnation, Position, Ranges, Seen};
@@ -32,7 +32,7 @@ pub(super) struct Delivery {
     /// What the one read under way is for.
     reading: Option<Reading>,
     acked: Position,
-    /// When frames that were acknowledged had been sent: (sent or acknowledged, cursor).
+    /// When the frames that were acknowledged had been sent, and the cursor that they carried.
     seen: VecDeque<(u64, Position)>,
     resumed_from: Position,
     connected_at: u64,
@@ -145,7 +145,7 @@ impl Delivery {
     }
 
     /// The client has acknowledged a frame that was sent when the cursor was at `through`.
-    pub(super) fn on_acked(&mut self, through: Position, now: u64) {
+    pub(super) fn on_acked(&mut self, through: Position, sent_ms: u64) {
         if through <= self.acked {
             return;
         }
@@ -154,7 +154,7 @@ impl Delivery {
         if self.seen.len() >= ACKS_MAX {
             self.seen.pop_front();
         }
-        self.seen.push_back((now, through));
+        self.seen.push_back((sent_ms, through));
     }
 
     /// An action of the client's own is at `position`.
@@ -167,7 +167,7 @@ impl Delivery {
     /// What the author of an action had seen of the log: for one made before this connection, what
     /// it resumed from; else what it had acknowledged by then; and its own actions beyond.
     pub(super) fn context(&self, incarnation: Incarnation, time: u64) -> Context {
-        let before = |acked: &&(u64, Position)| acked.0 <= time;
+        let before = |seen: &&(u64, Position)| seen.0 <= time;
         let acked = self.seen.iter().rev().find(before).map(|(_, position)| *position);
         let prefix = match acked {
             Some(position) if time >= self.connected_at => position,
@@ -181,34 +181,34 @@ impl Delivery {
 impl Session {
     /// Reads the next chunk of history, if its turn has come.
     pub(super) fn read_on(&mut self) {
-        if self.delivery.is_reading()
-            || self.delivery.phase != Phase::Behind
-            || !self.window_open()
+        if self.delivery.is_reading() || self.delivery.phase != Phase::Behind || !self.window_open()
         {
             return;
         }
-        let logs: Vec<_> = self.own_log.iter().cloned().chain(self.subscriptions.live_logs()).collect();
+        let logs: Vec<_> =
+            self.own_log.iter().cloned().chain(self.subscriptions.live_logs()).collect();
         self.delivery.start_reading(Reading::History);
         let above = self.delivery.cursor;
         self.effects.push(Effect::Read(ReadOrder::Stretch { logs, above }));
     }
 
     /// A page of history, or of a load.
-    pub(super) fn take_page(&mut self, page: Page, at: Moment) {
+    pub(super) fn take_page(&mut self, page: &Page, at: Moment) {
         match self.delivery.done_reading() {
-            Some(Reading::History) => self.take_history(&page, at),
-            Some(Reading::Load(key)) => self.take_load_page(&key, &page),
+            Some(Reading::History) => self.take_history(page, at),
+            Some(Reading::Load(key)) => self.take_load_page(&key, page),
             None => {}
         }
     }
 
     fn take_history(&mut self, page: &Page, at: Moment) {
-        let mut sent = Vec::new();
-        for entry in page.entries.iter().filter(|entry| entry.position > self.delivery.cursor) {
+        let mut sent = Vec::with_capacity(page.entries.len());
+        let cursor = self.delivery.cursor;
+        for entry in page.entries.iter().filter(|entry| entry.position > cursor) {
             self.show(entry, false, at, &mut sent);
         }
         self.delivery.cursor = self.delivery.cursor.max(page.through);
-        self.send(&sent, at.now);
+        self.send_frame(&sent, at.now);
         if !page.more && self.delivery.phase == Phase::Behind {
             self.delivery.phase = Phase::Resuming;
             self.effects.push(Effect::Resume(self.delivery.cursor));
@@ -225,7 +225,7 @@ impl Session {
             }
             self.delivery.cursor = self.delivery.cursor.max(entry.position);
         }
-        self.send(&sent, at.now);
+        self.send_frame(&sent, at.now);
     }
 
     /// Adds to `sent` what the client is to see of `entry`.
@@ -245,26 +245,29 @@ impl Session {
         }
         let Some(subscription) = self.subscriptions.wanting(entry).next() else { return };
         let shown = subscription.render(entry);
-        let filtered = subscription.filtered_map().map(|name| (name.to_owned(), subscription.key()));
-        if let Some((name, by)) = filtered {
-            self.imply_created(entry, &name, by, at, sent);
+        if let Some(name) = subscription.list_name() {
+            let by = subscription.key.clone();
+            self.imply_created(entry, &name, &by, at, sent);
         }
         sent.push(shown);
     }
 
-    /// An item that comes to be within a filtered list brings its own subscription along.
+    /// An item that comes to be within a list brings its own subscription along.
     fn imply_created(
         &mut self,
         entry: &Entry,
         name: &str,
-        by: Key,
+        by: &Key,
         at: Moment,
         sent: &mut Vec<Sent>,
     ) {
         if sync_map::Operation::of(entry.action.kind(), name) == Some(sync_map::Operation::Create)
             && let Ok(body) = entry.action.body::<sync_map::Body<'_>>()
+            && let Some(key) = self.imply(name, &body.id, (by, entry.position), at, sent)
+            && let Some(subscription) = self.subscriptions.get_mut(&key)
         {
-            self.imply(name, &body.id, by, entry.position, at, sent);
+            // The next frame tells of it.
+            subscription.sent_at = Some(self.frames.sent + 1);
         }
     }
 
@@ -273,32 +276,32 @@ impl Session {
         &mut self,
         name: &str,
         item: &str,
-        by: Key,
-        through: Position,
+        (by, through): (&Key, Position),
         at: Moment,
         sent: &mut Vec<Sent>,
-    ) {
-        let Ok(channel) = Channel::new(&format!("{name}/{item}")) else { return };
+    ) -> Option<Key> {
+        let channel = Channel::new(&format!("{name}/{item}")).ok()?;
         let key = Key { channel: channel.clone(), filter: String::new() };
         let full = self.subscriptions.len() >= self.shared.limits.subscriptions;
         if full || self.subscriptions.contains(&key) {
-            return;
+            return None;
         }
-        let map = SyncMapChannel { name: name.into(), item: Some(item.to_owned()) };
         let subscription = Subscription {
             key: key.clone(),
             filter: Filter::default(),
-            access: Access { load: Load::Log, sync_map: Some(map) },
+            access: self.access_to_item(name, item)?,
             state: State::Live,
+            from: through,
             through,
-            sent_at: Some(self.frames.sent + 1),
-            implied_by: Some(by),
+            sent_at: None,
+            implied_by: Some(by.clone()),
         };
         let id = AnswerId::unplaced(self.shared.incarnation, self.delivery.cursor, at.now);
         sent.extend(answers::subscribed(channel.as_str(), id));
-        if self.subscriptions.insert(key, subscription) {
+        if self.subscriptions.insert(key.clone(), subscription) {
             self.effects.push(Effect::Follow(LogName::Channel(channel)));
         }
+        Some(key)
     }
 
     pub(super) fn in_own_log(&self, entry: &Entry) -> bool {

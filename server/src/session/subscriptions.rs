@@ -29,6 +29,8 @@ pub struct Subscription {
     pub access: Access,
     /// Where it stands.
     pub state: State,
+    /// Where it began on this connection: what is above was, or will be, sent.
+    pub from: Position,
     /// Entries up to here need not be sent: they were loaded, or came before.
     pub through: Position,
     /// The count of sent frames at which everything up to `through` was sent; the subscription is
@@ -57,10 +59,18 @@ pub struct Load {
     pub resumes: bool,
     /// Read and not yet sent.
     pub queue: VecDeque<Sent>,
-    /// Items to subscribe to as their first action goes out.
+    /// Everything was read.
     pub read: bool,
     /// Who waits for the end of it.
     pub waiting: Vec<Waiting>,
+}
+
+impl Load {
+    /// A load that has read nothing yet.
+    pub fn new(kind: LoadKind, resumes: bool, waiting: Option<Waiting>) -> Self {
+        let waiting = waiting.into_iter().collect();
+        Self { kind, resumes, queue: VecDeque::new(), read: false, waiting }
+    }
 }
 
 /// How the past of a channel is read.
@@ -100,13 +110,26 @@ impl Subscriptions {
     }
 
     /// The subscription called `key`.
+    pub fn get(&self, key: &Key) -> Option<&Subscription> {
+        self.by_channel.get(&key.channel)?.get(&key.filter)
+    }
+
+    /// The load of the subscription called `key`, while it lasts.
+    pub fn load_mut(&mut self, key: &Key) -> Option<&mut Load> {
+        match &mut self.get_mut(key)?.state {
+            State::Loading(load) => Some(load),
+            State::Live => None,
+        }
+    }
+
+    /// The subscription called `key`.
     pub fn get_mut(&mut self, key: &Key) -> Option<&mut Subscription> {
         self.by_channel.get_mut(&key.channel)?.get_mut(&key.filter)
     }
 
     /// Whether there is a subscription called `key`.
     pub fn contains(&self, key: &Key) -> bool {
-        self.by_channel.get(&key.channel).is_some_and(|all| all.contains_key(&key.filter))
+        self.get(key).is_some()
     }
 
     /// Adds one. Returns whether it is the first of its channel.
@@ -131,74 +154,67 @@ impl Subscriptions {
         Some((removed, last))
     }
 
-    /// All, with their names.
-    pub fn iter(&self) -> impl Iterator<Item = (&Channel, &str, &Subscription)> {
-        self.by_channel.iter().flat_map(|(channel, all)| {
-            all.iter().map(move |(filter, subscription)| (channel, filter.as_str(), subscription))
-        })
-    }
-
-    /// The channels that are followed.
-    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
-        self.by_channel.keys()
+    fn iter(&self) -> impl Iterator<Item = &Subscription> {
+        self.by_channel.values().flat_map(HashMap::values)
     }
 
     /// The channels of which at least one subscription is live.
     pub fn live_logs(&self) -> impl Iterator<Item = LogName> + '_ {
-        let live = self.by_channel.iter().filter(|(_, all)| all.values().any(Subscription::is_live));
+        let live =
+            self.by_channel.iter().filter(|(_, all)| all.values().any(Subscription::is_live));
         live.map(|(channel, _)| LogName::Channel(channel.clone()))
     }
 
     /// One that is loading and can go on: it has something to send, or may read.
-    pub fn next_load(&self, may_read: bool) -> Option<Key> {
-        let ready = |subscription: &Subscription| match &subscription.state {
-            State::Loading(load) => !load.queue.is_empty() || load.read || may_read,
-            State::Live => false,
-        };
-        self.iter().find(|(_, _, subscription)| ready(subscription)).map(|(channel, filter, _)| Key {
-            channel: channel.clone(),
-            filter: filter.to_owned(),
+    pub fn next_load(&self, may_read: bool) -> Option<(Key, &Load, &Subscription)> {
+        self.iter().find_map(|subscription| match &subscription.state {
+            State::Loading(load) if !load.queue.is_empty() || load.read || may_read => {
+                Some((subscription.key.clone(), load, subscription))
+            }
+            State::Loading(_) | State::Live => None,
         })
     }
 
     /// The least position that all subscriptions of `channel` have been sent: what the answer to
     /// one of them may claim, because clients keep one answer per channel.
-    pub fn sent_through(&self, channel: &Channel) -> Option<Position> {
-        let all = self.by_channel.get(channel)?;
+    pub fn sent_through(&self, channel: &Channel, cursor: Position) -> Option<Position> {
         let through = |subscription: &Subscription| match subscription.state {
-            State::Live => subscription.through,
+            State::Live => subscription.through.max(cursor),
             State::Loading(_) => Position::ZERO,
         };
-        all.values().map(through).min()
+        self.by_channel.get(channel)?.values().map(through).min()
+    }
+
+    /// The load of `key` was sent, with the frame counted `sent` as its last.
+    pub fn all_sent(&mut self, key: &Key, sent: u64) {
+        for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
+            let belongs = subscription.key == *key || subscription.implied_by.as_ref() == Some(key);
+            if belongs && subscription.is_live() {
+                subscription.sent_at.get_or_insert(sent);
+            }
+        }
+    }
+
+    /// The subscriptions to the channels of `entry`.
+    pub fn of_entry<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Subscription> {
+        let all =
+            entry.addresses.channels.iter().filter_map(|channel| self.by_channel.get(channel));
+        all.flat_map(HashMap::values)
     }
 
     /// The live subscriptions that want `entry`, which no log but their channel's brings.
     pub fn wanting<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Subscription> {
-        let all = entry.addresses.channels.iter().filter_map(|channel| self.by_channel.get(channel));
-        all.flat_map(HashMap::values).filter(|subscription| {
+        self.of_entry(entry).filter(|subscription| {
             subscription.is_live()
-                && entry.position > subscription.through
+                && (entry.position > subscription.through || !entry.kept)
                 && subscription.filter_passes(entry)
         })
     }
 
     /// What to remember of them, given what was acknowledged.
     pub fn remembered(&self, acked: Position, acked_frames: u64) -> Vec<Remembered> {
-        let remembered = self.iter().filter(|(_, _, s)| s.is_live()).map(|(channel, filter, s)| {
-            let loaded = s.sent_at.is_some_and(|sent| sent <= acked_frames);
-            Remembered {
-                channel: channel.clone(),
-                filter: filter.to_owned(),
-                through: if loaded { s.through.max(acked) } else { s.through },
-                acked: loaded,
-                implied_by: s
-                    .implied_by
-                    .as_ref()
-                    .map(|by| (by.channel.as_str().to_owned(), by.filter.clone())),
-                live: true,
-            }
-        });
-        remembered.collect()
+        let live = self.iter().filter(|subscription| subscription.is_live());
+        live.map(|subscription| subscription.remembered(acked, acked_frames)).collect()
     }
 }
 
@@ -208,15 +224,24 @@ impl Subscription {
         matches!(self.state, State::Live)
     }
 
-    /// Its name.
-    pub fn key(&self) -> Key {
-        self.key.clone()
+    fn remembered(&self, acked: Position, acked_frames: u64) -> Remembered {
+        let loaded = self.sent_at.is_some_and(|sent| sent <= acked_frames);
+        let by = self.implied_by.as_ref();
+        Remembered {
+            channel: self.key.channel.clone(),
+            filter: self.key.filter.clone(),
+            through: if loaded { self.through.max(acked) } else { self.through },
+            acked: loaded,
+            implied_by: by.map(|by| (by.channel.as_str().to_owned(), by.filter.clone())),
+            live: true,
+        }
     }
 
     /// The name of the map, when this is the subscription of a list, whose items clients subscribe
     /// to one by one.
-    pub fn filtered_map(&self) -> Option<&str> {
-        self.access.sync_map.as_ref().filter(|map| map.item.is_none()).map(|map| &*map.name)
+    pub fn list_name(&self) -> Option<String> {
+        let map = self.access.sync_map.as_ref().filter(|map| map.item.is_none())?;
+        Some(map.name.to_string())
     }
 
     fn map_name(&self) -> Option<&str> {

@@ -19,6 +19,8 @@ pub struct Fold {
 pub struct Loaded {
     /// The item it is about.
     pub item: String,
+    /// It tells that the item is gone.
+    pub gone: bool,
     /// The action as the subscriber sees it.
     pub action: Action,
     /// Its meta.
@@ -72,9 +74,8 @@ impl Fold {
     ) -> Vec<Loaded> {
         let items = self.items.iter().flat_map(|(id, item)| match item.deletion() {
             Some(entry) if tombstones => vec![self.deleted(id, entry)],
-            Some(_) => Vec::new(),
             None if matches(&item.values()) => self.changed(id, item),
-            None => Vec::new(),
+            Some(_) | None => Vec::new(),
         });
         items.collect()
     }
@@ -84,6 +85,7 @@ impl Fold {
         let json = serde_json::json!({ "id": id, "type": kind }).to_string();
         Loaded {
             item: id.to_owned(),
+            gone: true,
             action: Action::from_parts(Bytes::from(json), &kind),
             meta: rendered_meta(entry),
         }
@@ -100,9 +102,10 @@ impl Fold {
         }
         let kind = format!("{}/changed", self.name);
         let rendered = writes.into_values().map(|(entry, fields)| {
-            let json = serde_json::to_vec(&Changed { fields, id, r#type: &kind }).unwrap_or_default();
+            let json =
+                serde_json::to_vec(&Changed { fields, id, r#type: &kind }).unwrap_or_default();
             let action = Action::from_parts(Bytes::from(json), &kind);
-            Loaded { item: id.to_owned(), action, meta: rendered_meta(entry) }
+            Loaded { item: id.to_owned(), gone: false, action, meta: rendered_meta(entry) }
         });
         rendered.collect()
     }

@@ -1,0 +1,201 @@
+//! `[auth]` and `[[auth.jwt]]`.
+
+use super::quantity::read_duration;
+use super::source::{ConfigError, Source};
+use serde::Deserialize;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+use tidelog_protocol::UserId;
+use toml::Spanned;
+
+/// How users sign in.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    /// Users that need no token and have no log.
+    pub anonymous: Vec<UserId>,
+    /// The cookie that holds the token when none comes otherwise; none when it is turned off.
+    pub cookie: Option<String>,
+    /// How far the clock of who issues tokens may be off.
+    pub leeway: Duration,
+    /// Who issues tokens, tried in order.
+    pub jwt: Vec<Jwt>,
+}
+
+/// One issuer of tokens.
+#[derive(Clone, Debug)]
+pub struct Jwt {
+    /// What tokens may be signed with; all that the keys allow when empty.
+    pub algorithms: Vec<Algorithm>,
+    /// The `iss` that a token must have.
+    pub issuer: Option<String>,
+    /// A token must have one of these as `aud`; when empty, no `aud` at all.
+    pub audience: Vec<String>,
+    /// The claim that holds the user id.
+    pub user_claim: String,
+    /// Where the keys are.
+    pub keys: KeySource,
+    /// Its line in the file, for errors.
+    pub line: usize,
+}
+
+/// Where keys come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// Public keys: a JWK set in JSON, or PEM.
+    Public(PathBuf),
+    /// A secret for HS256.
+    Secret(PathBuf),
+    /// The variable of the environment that holds a secret for HS256.
+    SecretVariable(String),
+}
+
+/// What a token is signed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+pub enum Algorithm {
+    /// HMAC with SHA-256 and a shared secret.
+    HS256,
+    /// RSA, PKCS#1 v1.5, with SHA-256.
+    RS256,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// Ed25519.
+    EdDSA,
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AuthTable {
+    anonymous: Vec<Spanned<String>>,
+    cookie: Spanned<String>,
+    #[serde(deserialize_with = "read_duration")]
+    leeway: Duration,
+    jwt: Vec<Spanned<JwtTable>>,
+}
+
+impl Default for AuthTable {
+    fn default() -> Self {
+        Self {
+            anonymous: Vec::new(),
+            cookie: Spanned::new(0..0, "token".to_owned()),
+            leeway: Duration::from_secs(30),
+            jwt: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JwtTable {
+    #[serde(default)]
+    algorithms: Vec<Algorithm>,
+    issuer: Option<String>,
+    #[serde(default)]
+    audience: Audience,
+    #[serde(default = "subject")]
+    user_claim: String,
+    keys_file: Option<PathBuf>,
+    secret_file: Option<PathBuf>,
+    secret_env: Option<String>,
+    jwks_url: Option<Spanned<String>>,
+}
+
+fn subject() -> String {
+    "sub".to_owned()
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(untagged, expecting = "audience is a text or a list of texts")]
+enum Audience {
+    #[default]
+    None,
+    One(String),
+    Several(Vec<String>),
+}
+
+impl AuthTable {
+    pub(super) fn check(self, source: &Source) -> Result<Auth, ConfigError> {
+        let anonymous = self.anonymous.iter().map(|user| check_anonymous(user, source));
+        let cookie = check_cookie(&self.cookie, source)?;
+        let anonymous = anonymous.collect::<Result<_, _>>()?;
+        let jwt = self.jwt.into_iter().map(|table| check_jwt(table, source));
+        Ok(Auth { anonymous, cookie, leeway: self.leeway, jwt: jwt.collect::<Result<_, _>>()? })
+    }
+}
+
+fn check_anonymous(user: &Spanned<String>, source: &Source) -> Result<UserId, ConfigError> {
+    let text = user.get_ref();
+    if text == "server" {
+        return Err(source.error(user.span(), "the user \"server\" is the server itself"));
+    }
+    UserId::new(text)
+        .map_err(|error| source.error(user.span(), format!("{text:?} cannot be a user: {error}")))
+}
+
+fn check_cookie(name: &Spanned<String>, source: &Source) -> Result<Option<String>, ConfigError> {
+    let text = name.get_ref();
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if text.bytes().all(token) {
+        return Ok(Some(text.clone()).filter(|text| !text.is_empty()));
+    }
+    Err(source.error(name.span(), format!("{text:?} cannot be the name of a cookie")))
+}
+
+fn check_jwt(table: Spanned<JwtTable>, source: &Source) -> Result<Jwt, ConfigError> {
+    let line = source.line(table.span().start);
+    let table = table.into_inner();
+    if let Some(url) = table.jwks_url {
+        return Err(source.error(
+            url.span(),
+            "jwks_url is not supported by this version: download the key set and name it with \
+             keys_file",
+        ));
+    }
+    let keys = match (table.keys_file, table.secret_file, table.secret_env) {
+        (Some(file), None, None) => KeySource::Public(source.beside(&file)),
+        (None, Some(file), None) => KeySource::Secret(source.beside(&file)),
+        (None, None, Some(variable)) => KeySource::SecretVariable(variable),
+        (None, None, None) => {
+            return Err(source.error_on(
+                line,
+                "[[auth.jwt]] needs its keys: keys_file (public keys, a JWK set or PEM), \
+                 secret_file or secret_env (HS256)",
+            ));
+        }
+        _ => {
+            return Err(source.error_on(
+                line,
+                "[[auth.jwt]] takes one of keys_file, secret_file and secret_env; write another \
+                 [[auth.jwt]] for more",
+            ));
+        }
+    };
+    let symmetric = !matches!(keys, KeySource::Public(_));
+    if let Some(wrong) = table.algorithms.iter().find(|it| (**it == Algorithm::HS256) != symmetric)
+    {
+        let reason = if symmetric {
+            format!("{wrong} needs public keys: name them with keys_file")
+        } else {
+            "HS256 needs a secret: name it with secret_file or secret_env".to_owned()
+        };
+        return Err(source.error_on(line, reason));
+    }
+    Ok(Jwt {
+        algorithms: table.algorithms,
+        issuer: table.issuer,
+        audience: match table.audience {
+            Audience::None => Vec::new(),
+            Audience::One(audience) => vec![audience],
+            Audience::Several(audiences) => audiences,
+        },
+        user_claim: table.user_claim,
+        keys,
+        line,
+    })
+}

@@ -1,0 +1,113 @@
+//! Durations and sizes as people write them: `"20s"`, `"16MiB"`.
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
+use std::fmt;
+use std::time::Duration;
+
+/// A year: longer than anything that is waited for, and far from every overflow.
+const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
+const DURATION_UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+/// A terabyte: more than any of the sizes can mean.
+const BYTES_MAX: u64 = 1 << 40;
+const BYTE_UNITS: [(&str, u64); 7] = [
+    ("", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+];
+
+/// Reads a duration such as `500ms`, `20s`, `15m`, `1h`, `30d`; zero is none.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    quantity(text, &DURATION_UNITS)
+        .map(Duration::from_millis)
+        .filter(|duration| !duration.is_zero() && *duration <= DURATION_MAX)
+        .ok_or_else(|| format!("{text:?} is no duration: write 500ms, 20s, 15m, 1h or 30d"))
+}
+
+/// Reads a size such as `4096`, `512KiB`, `16MiB`; zero is none.
+pub fn bytes(text: &str) -> Result<usize, String> {
+    quantity(text, &BYTE_UNITS)
+        .filter(|bytes| (1..=BYTES_MAX).contains(bytes))
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(|| format!("{text:?} is no size: write 4096, \"512KiB\" or \"16MiB\""))
+}
+
+fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start_matches(' '))?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+/// Serde's way to [`duration`].
+pub(super) fn read_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    struct Text;
+    impl Visitor<'_> for Text {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration such as \"500ms\", \"20s\", \"15m\", \"1h\" or \"30d\"")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+            duration(text).map_err(E::custom)
+        }
+    }
+    from.deserialize_str(Text)
+}
+
+/// A number of things, at least one.
+pub(super) fn read_count<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    std::num::NonZeroUsize::deserialize(from).map(std::num::NonZeroUsize::get)
+}
+
+/// Serde's way to [`bytes`]; a plain number counts bytes.
+pub(super) fn read_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    struct Size;
+    impl Visitor<'_> for Size {
+        type Value = usize;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a size such as 4096, \"512KiB\" or \"16MiB\"")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<usize, E> {
+            bytes(text).map_err(E::custom)
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<usize, E> {
+            bytes(&number.to_string()).map_err(E::custom)
+        }
+    }
+    from.deserialize_any(Size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_read_as_written() {
+        assert_eq!(duration("1500ms"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
+        assert_eq!(bytes("4096"), Ok(4096));
+        assert_eq!(bytes("16MiB"), Ok(16 << 20));
+        assert_eq!(bytes("2 GB"), Ok(2_000_000_000));
+    }
+
+    #[test]
+    fn what_is_no_quantity_is_refused() {
+        for text in ["", "s", "1", "-1s", "1.5s", "0s", "1 week", "99999999999999999999s", "367d"] {
+            assert!(duration(text).is_err(), "{text:?}");
+        }
+        for text in ["", "MiB", "0", "-1", "1TiB", "1mib", "99999999999999999999", "2048GiB"] {
+            assert!(bytes(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The sections that are plain settings: server, limits, CORS, log.
+//!
+//! A key of the file is the name of its field. Every limit says what happens when it is reached.
+
+use super::quantity::{read_bytes, read_count, read_duration};
+use serde::Deserialize;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where the data is kept; relative to the file that says so.
+    pub data: PathBuf,
+    /// Loopback only, any token signs in.
+    pub(super) dev: bool,
+    /// The application's version, sent in `connected`.
+    pub subprotocol: u32,
+    /// Clients of a version below it are refused with `wrong-subprotocol`.
+    pub min_subprotocol: u32,
+    /// What is traced, as `tracing` filters it.
+    pub trace: String,
+    /// Trace lines as JSON instead of text.
+    pub trace_json: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 31337)),
+            data: "tidelog-data".into(),
+            dev: false,
+            subprotocol: 0,
+            min_subprotocol: 0,
+            trace: "info".to_owned(),
+            trace_json: false,
+        }
+    }
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Open sockets; above it a new one is closed at once.
+    #[serde(deserialize_with = "read_count")]
+    pub connections: usize,
+    /// Sessions of one user; the oldest is closed for a new one.
+    #[serde(deserialize_with = "read_count")]
+    pub sessions_per_user: usize,
+    /// Subscriptions of one session; one more is undone with `error`.
+    #[serde(deserialize_with = "read_count")]
+    pub subscriptions_per_session: usize,
+    /// Entries sent to a session that it has not acknowledged; sending waits.
+    #[serde(deserialize_with = "read_count")]
+    pub window_entries: usize,
+    /// Bytes sent to a session that it has not acknowledged; sending waits.
+    #[serde(deserialize_with = "read_bytes")]
+    pub window_bytes: usize,
+    /// Actions waiting to be committed, in bytes; reading from sockets waits.
+    #[serde(deserialize_with = "read_bytes")]
+    pub ingest_queue_bytes: usize,
+    /// Frames that all sessions together are reading, in bytes; reading waits.
+    #[serde(deserialize_with = "read_bytes")]
+    pub frame_budget_bytes: usize,
+    /// Logs and live targets of one action; above it, it is undone with `error`.
+    #[serde(deserialize_with = "read_count")]
+    pub addresses_per_action: usize,
+    /// From opening a socket to a finished sign-in; then it is closed.
+    #[serde(deserialize_with = "read_duration")]
+    pub handshake: Duration,
+    /// Silence after which the server sends `ping`.
+    #[serde(deserialize_with = "read_duration")]
+    pub ping: Duration,
+    /// How long a `ping` or a `sync` may stay unanswered; then the socket is closed.
+    #[serde(deserialize_with = "read_duration")]
+    pub timeout: Duration,
+    /// How long stopping waits for sessions; then they are cut.
+    #[serde(deserialize_with = "read_duration")]
+    pub drain: Duration,
+    /// Body of an HTTP request; above it, the answer is 413.
+    #[serde(deserialize_with = "read_bytes")]
+    pub body_bytes: usize,
+    /// Actions in a page over HTTP; the rest is in the next page.
+    #[serde(deserialize_with = "read_count")]
+    pub page_actions: usize,
+    /// Bytes of actions in a page over HTTP; the rest is in the next page.
+    #[serde(deserialize_with = "read_bytes")]
+    pub page_bytes: usize,
+    /// The longest `wait` of a long poll; a longer one is cut to it.
+    #[serde(deserialize_with = "read_duration")]
+    pub wait: Duration,
+    /// Failed sign-ins of a user from one address within `sign_in_window`; further ones are
+    /// refused unseen.
+    #[serde(deserialize_with = "read_count")]
+    pub sign_in_failures: usize,
+    /// After this time a failed sign-in of a user from an address is forgotten.
+    #[serde(deserialize_with = "read_duration")]
+    pub sign_in_window: Duration,
+    /// Failed sign-ins from one address within a minute, whoever the users; above it, attempts
+    /// from there wait in line, a hundred a second.
+    #[serde(deserialize_with = "read_count")]
+    pub sign_in_failures_per_address: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 100_000,
+            sessions_per_user: 100,
+            subscriptions_per_session: 1_000,
+            window_entries: 1_000,
+            window_bytes: 1 << 20,
+            ingest_queue_bytes: 64 << 20,
+            frame_budget_bytes: 256 << 20,
+            addresses_per_action: 256,
+            handshake: Duration::from_secs(20),
+            ping: Duration::from_secs(20),
+            timeout: Duration::from_secs(70),
+            drain: Duration::from_secs(10),
+            body_bytes: 16 << 20,
+            page_actions: 1_000,
+            page_bytes: 1 << 20,
+            wait: Duration::from_secs(55),
+            sign_in_failures: 3,
+            sign_in_window: Duration::from_secs(3),
+            sign_in_failures_per_address: 300,
+        }
+    }
+}
+
+/// `[cors]`: which web pages may call over HTTP, and sign in by cookie.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cors {
+    /// Origins such as `https://app.example.com`; `*` is any, without cookies.
+    pub origins: Vec<String>,
+    /// Whether pages of these origins may send cookies.
+    pub credentials: bool,
+}
+
+impl Cors {
+    /// Whether a page of `origin` may send its cookies.
+    pub fn lets_cookies(&self, origin: &str) -> bool {
+        self.credentials && self.origins.iter().any(|known| known == origin)
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        for origin in self.origins.iter().filter(|origin| *origin != "*") {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            if host.is_none_or(|host| host.is_empty() || host.contains(['/', '*', ' '])) {
+                return Err(format!(
+                    "[cors] origins: {origin:?} is no origin: write \"https://app.example.com\" \
+                     (scheme and host, no path), or \"*\""
+                ));
+            }
+        }
+        if self.credentials && self.origins.iter().any(|origin| origin == "*") {
+            return Err("[cors] credentials need the origins by name: browsers refuse cookies \
+                        for \"*\""
+                .to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// `[log]`: the store.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// Newest entries kept in memory; older ones are read from disk.
+    #[serde(deserialize_with = "read_bytes")]
+    pub tail_bytes: usize,
+    /// The page cache of the store.
+    #[serde(deserialize_with = "read_bytes")]
+    pub cache_bytes: usize,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { tail_bytes: 64 << 20, cache_bytes: 64 << 20 }
+    }
+}
