@@ -133,7 +133,8 @@ async fn run(
     let now = clock::now_ms();
     let accept = Accept {
         node: app.node.clone(),
-        subprotocol: app.subprotocol,
+        // Without a version of its own the application is of the version that its client is of.
+        subprotocol: if app.subprotocol == 0 { sign_in.subprotocol } else { app.subprotocol },
         headers: app.headers.clone(),
         now,
     };

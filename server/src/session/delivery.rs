@@ -34,6 +34,7 @@ pub(super) struct Delivery {
     holds_answers: bool,
     /// What the one read under way is for.
     reading: Option<Reading>,
+    history_is_next: bool,
     acked: Position,
     /// When the frames that were acknowledged had been sent, and the cursor that they carried.
     seen: VecDeque<(u64, Position)>,
@@ -77,6 +78,7 @@ impl Delivery {
             phase: Phase::Waiting(now + HISTORY_AFTER_MS),
             holds_answers: false,
             reading: None,
+            history_is_next: true,
             acked: cursor,
             seen: VecDeque::new(),
             resumed_from: cursor,
@@ -110,7 +112,13 @@ impl Delivery {
     }
 
     pub(super) fn done_reading(&mut self) -> Option<Reading> {
+        self.history_is_next = self.reading != Some(Reading::History);
         self.reading.take()
+    }
+
+    /// Whether history has the next turn at reading.
+    pub(super) fn history_is_next(&self) -> bool {
+        self.history_is_next || self.holds_answers
     }
 
     pub(super) fn history_at(&self) -> Option<u64> {
