@@ -238,7 +238,9 @@ impl Session {
     /// When [`Session::on_tick`] wants to be called next.
     pub fn deadline(&self) -> u64 {
         let remember = self.changed.then_some(self.remembered_at + REMEMBER_EVERY_MS);
-        [self.forget_at, remember, self.delivery.history_at(), self.intake.early_at()]
+        // While a frame waits for its answer, that answer starts history.
+        let history = self.delivery.history_at().filter(|_| self.intake.len() == 0);
+        [self.forget_at, remember, history, self.intake.early_at()]
             .into_iter()
             .flatten()
             .fold(self.conn.deadline(), u64::min)
@@ -259,7 +261,9 @@ impl Session {
             self.dormant.subscriptions.clear();
             self.changed = true;
         }
-        self.delivery.start_history_at(at.now);
+        if self.intake.len() == 0 {
+            self.delivery.start_history_at(at.now);
+        }
         self.go_on(at);
         if self.changed && at.now >= self.remembered_at + REMEMBER_EVERY_MS {
             self.remember(at.now);

@@ -28,6 +28,8 @@ pub(super) struct Delivery {
     cursor: Position,
     /// The client's own actions up to here are sent to it too: it starts with nothing.
     echo_through: Position,
+    /// Of those, the ones that it has sent again.
+    held: Ranges,
     phase: Phase,
     /// Answers wait for the first page of history: if it brings nothing, they can carry a number
     /// that covers the client's own actions, and a page that comes back is not sent them again.
@@ -75,6 +77,7 @@ impl Delivery {
         Self {
             cursor,
             echo_through: if from.is_some() { Position::ZERO } else { head },
+            held: Ranges::default(),
             phase: Phase::Waiting(now + HISTORY_AFTER_MS),
             holds_answers: false,
             reading: None,
@@ -178,6 +181,23 @@ impl Delivery {
         self.seen.push_back((sent_ms, through));
     }
 
+    /// Whether an action of the client's own is sent to it.
+    fn echoes(&self, position: Position) -> bool {
+        position <= self.echo_through && !self.held.contains(position)
+    }
+
+    /// The page has sent the action at `position` on this connection, so it has it.
+    pub(super) fn on_held(&mut self, position: Position) {
+        if position <= self.echo_through {
+            self.held.insert(position);
+        }
+    }
+
+    /// Whether history has not started.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Waiting(_))
+    }
+
     /// An action of the client's own is at `position`.
     pub(super) fn on_own(&mut self, position: Position) {
         if position > self.acked {
@@ -228,8 +248,10 @@ impl Session {
         for entry in page.entries.iter().filter(|entry| entry.position > cursor) {
             self.show(entry, false, at, &mut sent);
         }
+        // The client's own answer comes first, and `synced` last: a page that has had neither sends
+        // the action again, and so is known to have it.
         if std::mem::take(&mut self.delivery.holds_answers) && !sent.is_empty() {
-            self.settle(at);
+            self.send_answers(at);
         }
         self.delivery.cursor = self.delivery.cursor.max(page.through);
         self.send_frame(&sent, at.now);
@@ -260,7 +282,7 @@ impl Session {
         }
         let named = entry.addresses.clients.contains(self.subject.client())
             || entry.addresses.nodes.contains(self.subject.node());
-        if own && entry.position > self.delivery.echo_through && !(live && named) {
+        if own && !self.delivery.echoes(entry.position) && !(live && named) {
             return;
         }
         if (live && named) || self.in_own_log(entry) {
@@ -327,6 +349,7 @@ impl Session {
             access: self.access_to_item(name, item)?,
             state: State::Live,
             from: through,
+            resumed: false,
             through,
             sent_at: None,
             implied_by: Some(by.clone()),
