@@ -104,6 +104,7 @@ pub struct Rules {
 /// A compiled `[[action]]`.
 #[derive(Debug)]
 struct ActionRule {
+    line: usize,
     kind: Glob,
     allow: Allow,
     channels: Vec<Template>,
@@ -230,6 +231,17 @@ impl Rules {
         self.sync_maps
             .iter()
             .find_map(|map| Some((map.name(), map.op(kind)?)))
+    }
+
+    /// Where an `[[action]]` takes actions of a `[[sync_map]]` first: its line, and the map.
+    pub fn shadowed_maps(&self) -> impl Iterator<Item = (usize, &str)> {
+        let takes = |rule: &ActionRule, map: &SyncMap| {
+            map.kinds().iter().any(|kind| rule.kind.matches(kind))
+        };
+        self.actions.iter().flat_map(move |rule| {
+            let maps = self.sync_maps.iter().filter(move |map| takes(rule, map));
+            maps.map(|map| (rule.line, &**map.name()))
+        })
     }
 
     /// No rules at all.

@@ -188,6 +188,7 @@ fn an_error_has_file_line_and_reason() {
         );
         assert!(error.contains(reason), "{text:?}: {error}");
         assert_eq!(error.lines().count(), 1, "{text:?}: {error}");
+        assert!(!error.contains("hush"), "{error}");
     }
 }
 

@@ -85,6 +85,7 @@ impl Compiler<'_> {
             |text| ClientId::new(text).map(drop).map_err(|it| it.to_string());
         let node: AddressCheck = |text| NodeId::new(text).map(drop).map_err(|it| it.to_string());
         Ok(ActionRule {
+            line: self.source.line(rule.kind.span().start),
             kind: Glob::new(kind),
             allow: self.allow(rule.allow.as_ref(), &Names::default())?,
             channels: self.templates(&rule.channels, channel_name)?,

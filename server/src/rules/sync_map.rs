@@ -103,6 +103,11 @@ impl SyncMap {
         &self.name
     }
 
+    /// The action types that are its own.
+    pub(super) fn kinds(&self) -> [String; 3] {
+        ["create", "change", "delete"].map(|op| format!("{}/{op}", self.name))
+    }
+
     pub(super) fn op(&self, kind: &str) -> Option<SyncMapOp> {
         SyncMapOp::of(kind, &self.name)
     }
