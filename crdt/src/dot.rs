@@ -18,11 +18,7 @@ impl Position {
 
     /// The position `number`, if it is at most [`Position::MAX`].
     pub const fn new(number: u64) -> Option<Self> {
-        if number <= Self::MAX.0 {
-            Some(Self(number))
-        } else {
-            None
-        }
+        if number <= Self::MAX.0 { Some(Self(number)) } else { None }
     }
 
     /// As a plain number.

@@ -5,8 +5,10 @@
 
 mod context;
 mod dot;
+mod register;
 mod stamp;
 
 pub use context::{Context, Ranges, Seen};
 pub use dot::{Dot, Incarnation, Position};
+pub use register::LwwRegister;
 pub use stamp::Stamp;

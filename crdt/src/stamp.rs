@@ -24,12 +24,7 @@ mod tests {
     use super::*;
 
     fn stamp(time: u64, node: &str, sequence: u64, created: u64) -> Stamp {
-        Stamp {
-            time,
-            node: node.into(),
-            sequence,
-            created,
-        }
+        Stamp { time, node: node.into(), sequence, created }
     }
 
     #[test]

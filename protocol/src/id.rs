@@ -4,6 +4,8 @@
 //! *user* its first part; a node id without a colon has no user (Logux, "Peers" in the protocol
 //! document).
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -98,11 +100,7 @@ impl NodeId {
 
     /// The first two parts, or the whole id when there are fewer.
     pub fn client_str(&self) -> &str {
-        let ends = self
-            .0
-            .match_indices(':')
-            .nth(1)
-            .map_or(self.0.len(), |(at, _)| at);
+        let ends = self.0.match_indices(':').nth(1).map_or(self.0.len(), |(at, _)| at);
         self.0.get(..ends).unwrap_or(&self.0)
     }
 
@@ -113,10 +111,7 @@ impl NodeId {
 
     /// The first part; none when the id has no colon or starts with one.
     pub fn user_str(&self) -> Option<&str> {
-        self.0
-            .split_once(':')
-            .map(|(user, _)| user)
-            .filter(|user| !user.is_empty())
+        self.0.split_once(':').map(|(user, _)| user).filter(|user| !user.is_empty())
     }
 
     /// The user this node belongs to.
@@ -134,10 +129,7 @@ impl ClientId {
 
     /// The user this client belongs to.
     pub fn user_str(&self) -> Option<&str> {
-        self.0
-            .split_once(':')
-            .map(|(user, _)| user)
-            .filter(|user| !user.is_empty())
+        self.0.split_once(':').map(|(user, _)| user).filter(|user| !user.is_empty())
     }
 }
 
@@ -186,11 +178,20 @@ impl FromStr for ActionId {
         else {
             return Err(IdError::Shape);
         };
-        Ok(Self {
-            node: NodeId::new(node)?,
-            ms: number(ms)?,
-            sequence: number(sequence)?,
-        })
+        Ok(Self { node: NodeId::new(node)?, ms: number(ms)?, sequence: number(sequence)? })
+    }
+}
+
+impl Serialize for ActionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ActionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -211,10 +212,7 @@ mod tests {
     #[test]
     fn a_node_id_has_a_client_and_a_user() {
         let node = NodeId::new("10:lvzqTSjK:SJpRmI9h").unwrap();
-        assert_eq!(
-            (node.user_str(), node.client_str()),
-            (Some("10"), "10:lvzqTSjK")
-        );
+        assert_eq!((node.user_str(), node.client_str()), (Some("10"), "10:lvzqTSjK"));
         let bare = NodeId::new("uuid").unwrap();
         assert_eq!((bare.user_str(), bare.client_str()), (None, "uuid"));
         assert_eq!(NodeId::new("10:c").unwrap().client_str(), "10:c");
@@ -224,16 +222,9 @@ mod tests {
     fn an_action_id_reads_what_it_writes_and_nothing_else() {
         let text = "1795222838711 10:lvzqTSjK:SJpRmI9h 0";
         assert_eq!(text.parse::<ActionId>().unwrap().to_string(), text);
-        for bad in [
-            "",
-            "1 a",
-            "1 a 0 0",
-            "01 a 0",
-            "+1 a 0",
-            "1 a -1",
-            "1  0",
-            "9007199254740992 a 0",
-        ] {
+        for bad in
+            ["", "1 a", "1 a 0 0", "01 a 0", "+1 a 0", "1 a -1", "1  0", "9007199254740992 a 0"]
+        {
             assert!(bad.parse::<ActionId>().is_err(), "{bad}");
         }
     }

@@ -24,7 +24,7 @@ mod keys;
 mod limiter;
 mod signing;
 
-pub use signing::{SigningError, SigningKey};
+pub(crate) use signing::{SigningError, SigningKey};
 
 use crate::config::{Config, ConfigError, Cors};
 use jwt::{Issuer, Token};
@@ -116,9 +116,7 @@ impl Authenticator {
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         let (auth, source) = (&config.auth, &config.rules.source);
         let issuers = if config.dev { &[] } else { auth.jwt.as_slice() };
-        let issuers = issuers
-            .iter()
-            .map(|jwt| Issuer::new(jwt, auth.leeway, source));
+        let issuers = issuers.iter().map(|jwt| Issuer::new(jwt, auth.leeway, source));
         Ok(Self {
             dev: config.dev,
             anonymous: auth.anonymous.clone(),
@@ -138,36 +136,21 @@ impl Authenticator {
     /// Checks one attempt at `now_ms`.
     pub fn sign_in(&self, attempt: &Attempt<'_>, now_ms: u64) -> Result<Identity, Refusal> {
         let named = attempt.claim.user();
-        if let Some(user) = self
-            .anonymous
-            .iter()
-            .find(|user| Some(user.as_str()) == named)
-        {
-            return Ok(Identity {
-                anonymous: true,
-                ..Identity::without_token(user.clone())
-            });
+        if let Some(user) = self.anonymous.iter().find(|user| Some(user.as_str()) == named) {
+            return Ok(Identity { anonymous: true, ..Identity::without_token(user.clone()) });
         }
         let cookie = || cookie::token(attempt, self.cookie.as_deref(), &self.cors);
         let text = attempt.token.or_else(cookie);
         if self.dev {
             return development(attempt.claim, text);
         }
-        let token = text
-            .filter(|text| text.len() <= TOKEN_BYTES_MAX)
-            .and_then(Token::parse);
-        let stated = || {
-            self.issuers
-                .iter()
-                .find_map(|issuer| issuer.user(token.as_ref()?))
-        };
+        let token = text.filter(|text| text.len() <= TOKEN_BYTES_MAX).and_then(Token::parse);
+        let stated = || self.issuers.iter().find_map(|issuer| issuer.user(token.as_ref()?));
         let user = named.map(Cow::Borrowed).or_else(stated).unwrap_or_default();
         if self.limiter.locked(attempt.address, &user, now_ms) {
             return Err(Refusal::TooManyFailures);
         }
-        let identity = token
-            .as_ref()
-            .and_then(|token| self.verify(attempt.claim, token, now_ms));
+        let identity = token.as_ref().and_then(|token| self.verify(attempt.claim, token, now_ms));
         identity.ok_or_else(|| {
             self.limiter.failed(attempt.address, &user, now_ms);
             Refusal::Credentials
@@ -198,12 +181,7 @@ impl Authenticator {
 
 impl Identity {
     fn without_token(user: UserId) -> Self {
-        Self {
-            user,
-            claims: Arc::default(),
-            expires_ms: None,
-            anonymous: false,
-        }
+        Self { user, claims: Arc::default(), expires_ms: None, anonymous: false }
     }
 }
 
@@ -213,11 +191,8 @@ fn development(claim: Claim<'_>, token: Option<&str>) -> Result<Identity, Refusa
         Claim::Node(node) => node.user_str(),
         Claim::Http(_) => token.filter(|token| claim.user().is_none_or(|named| named == *token)),
     };
-    let user = user
-        .filter(|user| *user != "server")
-        .and_then(|user| UserId::new(user).ok());
-    user.map(Identity::without_token)
-        .ok_or(Refusal::Credentials)
+    let user = user.filter(|user| *user != "server").and_then(|user| UserId::new(user).ok());
+    user.map(Identity::without_token).ok_or(Refusal::Credentials)
 }
 
 #[cfg(test)]

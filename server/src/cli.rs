@@ -103,20 +103,10 @@ pub struct TokenArgs {
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
     /// Where the data is kept
-    #[arg(
-        long,
-        env = "TIDELOG_DATA",
-        value_name = "DIR",
-        default_value = "tidelog-data"
-    )]
+    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
     pub data: PathBuf,
     /// Only the log of this user
-    #[arg(
-        long,
-        env = "TIDELOG_USER",
-        value_name = "USER",
-        conflicts_with = "channel"
-    )]
+    #[arg(long, env = "TIDELOG_USER", value_name = "USER", conflicts_with = "channel")]
     pub user: Option<String>,
     /// Only the log of this channel
     #[arg(long, env = "TIDELOG_CHANNEL", value_name = "CHANNEL")]
@@ -142,10 +132,7 @@ mod tests {
     #[test]
     fn every_flag_has_a_variable_and_help() {
         for command in Cli::command().get_subcommands() {
-            for flag in command
-                .get_arguments()
-                .filter(|flag| flag.get_id() != "help")
-            {
+            for flag in command.get_arguments().filter(|flag| flag.get_id() != "help") {
                 let name = format!("{} --{}", command.get_name(), flag.get_id());
                 let variable = flag.get_env().and_then(|it| it.to_str()).expect(&name);
                 let expected = format!("TIDELOG_{}", flag.get_id().as_str().to_uppercase());

@@ -143,10 +143,7 @@ impl Config {
 
     fn refused(&self, reason: &str) -> ConfigError {
         match &self.file {
-            Some(file) => ConfigError::File {
-                file: file.clone(),
-                reason: reason.to_owned(),
-            },
+            Some(file) => ConfigError::File { file: file.clone(), reason: reason.to_owned() },
             None => ConfigError::Refused(reason.to_owned()),
         }
     }

@@ -1,6 +1,33 @@
-//! Tidelog, the server.
+//! Tidelog, the server. The modules in the order in which an action meets them: it comes in by
+//! `ws` or `http`, a session or a request judges it by the rules and ingests it into the log, and the
+//! hub hands it to other sessions, which send it.
 
-pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod serve;
+pub mod trace;
+
+mod app;
+mod auth;
+mod connection;
+mod http;
 pub mod rules;
+mod ws;
+
+pub mod ingest;
+pub mod session;
+
+pub mod catch_up;
+pub mod hub;
+pub mod log;
+mod sync_map;
+
+mod epochs;
+mod nodes;
+mod numbers;
+
+pub mod admin;
+pub mod log_export;
+mod metrics;
+
+mod clock;

@@ -1,3 +1,21 @@
 //! `tidelog`: the server and its tools.
 
-fn main() {}
+use clap::Parser;
+use std::process::ExitCode;
+use tidelog_server::cli::{Cli, Command, check_config, token};
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(args) => tidelog_server::serve::run(&args),
+        Command::Log(args) => tidelog_server::log_export::run(&args),
+        Command::CheckConfig(args) => check_config::run(&args),
+        Command::Token(args) => token::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tidelog: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -15,16 +15,16 @@ mod sync_map;
 mod template;
 mod value;
 
-pub use filter::{Filter, FilterError};
+pub use filter::{Fields, Filter, FilterError};
 pub use subject::Subject;
 pub use sync_map::{SyncMapChannel, SyncMapOp};
 
 use crate::config::{Config, ConfigError};
+use crate::log::Channel;
 use address::Addresses;
 use expression::{Expression, Failure};
 use pattern::{ChannelPattern, Glob};
 use scope::Scope;
-use std::sync::Arc;
 use sync_map::SyncMap;
 use template::Template;
 use tidelog_protocol::{Action, ClientId, Meta, NodeId, UserId};
@@ -35,7 +35,7 @@ pub struct Placement {
     /// Users whose logs it enters, its author's among them.
     pub users: Vec<UserId>,
     /// Channels whose logs it enters.
-    pub channels: Vec<Arc<str>>,
+    pub channels: Vec<Channel>,
     /// Clients that get it live.
     pub clients: Vec<ClientId>,
     /// Nodes that get it live.
@@ -57,6 +57,10 @@ pub enum UndoReason {
     WrongChannel,
     /// The action is malformed, or addressed to what cannot exist.
     Error,
+    /// The action is larger than what is kept.
+    TooLarge,
+    /// The session has as many subscriptions as it may.
+    TooManySubscriptions,
 }
 
 impl UndoReason {
@@ -67,6 +71,8 @@ impl UndoReason {
             Self::UnknownType => "unknownType",
             Self::WrongChannel => "wrongChannel",
             Self::Error => "error",
+            Self::TooLarge => "tooLarge",
+            Self::TooManySubscriptions => "tooManySubscriptions",
         }
     }
 }
@@ -191,17 +197,12 @@ impl Rules {
         subscribe: &Action,
         meta: &Meta,
     ) -> Result<Access, UndoReason> {
-        if !address::is_channel(channel) {
+        if address::channel(channel).is_none() {
             return Err(UndoReason::WrongChannel);
         }
-        let map = self
-            .sync_maps
-            .iter()
-            .find_map(|map| Some((map, map.channel(channel)?)));
-        let ruled = self
-            .channels
-            .iter()
-            .find_map(|rule| Some((rule, rule.pattern.matches(channel)?)));
+        let map = self.sync_maps.iter().find_map(|map| Some((map, map.channel(channel)?)));
+        let ruled =
+            self.channels.iter().find_map(|rule| Some((rule, rule.pattern.matches(channel)?)));
         let scope = Scope::new(subject, subscribe, meta);
         let load = match (&ruled, &map) {
             (Some((rule, params)), _) => {
@@ -220,17 +221,12 @@ impl Rules {
             (Some(Load::State) | None, None) => Load::Log,
             (Some(load), _) => load,
         };
-        Ok(Access {
-            load,
-            sync_map: map.map(|(_, channel)| channel),
-        })
+        Ok(Access { load, sync_map: map.map(|(_, channel)| channel) })
     }
 
     /// The `[[sync_map]]` that an action type belongs to, and what it does there.
-    pub fn sync_map(&self, kind: &str) -> Option<(&Arc<str>, SyncMapOp)> {
-        self.sync_maps
-            .iter()
-            .find_map(|map| Some((map.name(), map.op(kind)?)))
+    pub fn sync_map(&self, kind: &str) -> Option<(&str, SyncMapOp)> {
+        self.sync_maps.iter().find_map(|map| Some((map.name(), map.op(kind)?)))
     }
 
     /// Where an `[[action]]` takes actions of a `[[sync_map]]` first: its line, and the map.
@@ -240,7 +236,7 @@ impl Rules {
         };
         self.actions.iter().flat_map(move |rule| {
             let maps = self.sync_maps.iter().filter(move |map| takes(rule, map));
-            maps.map(|map| (rule.line, &**map.name()))
+            maps.map(|map| (rule.line, map.name()))
         })
     }
 
@@ -250,16 +246,8 @@ impl Rules {
     }
 
     fn own_log(subject: &Subject, kept: bool) -> Placement {
-        let users = if subject.anonymous() {
-            Vec::new()
-        } else {
-            vec![subject.user().clone()]
-        };
-        Placement {
-            kept: kept && !users.is_empty(),
-            users,
-            ..Placement::default()
-        }
+        let users = if subject.anonymous() { Vec::new() } else { vec![subject.user().clone()] };
+        Placement { kept: kept && !users.is_empty(), users, ..Placement::default() }
     }
 
     fn place_by(

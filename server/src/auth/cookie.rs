@@ -15,13 +15,9 @@ pub(super) fn token<'a>(attempt: &Attempt<'a>, name: Option<&str>, cors: &Cors) 
         tracing::debug!("a cookie from a page of another origin does not count");
         return None;
     }
-    let values = cookies
-        .split(';')
-        .filter_map(|cookie| cookie.trim().split_once('='));
+    let values = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
     let (_, value) = values.into_iter().find(|(key, _)| *key == name)?;
-    let bare = value
-        .strip_prefix('"')
-        .and_then(|value| value.strip_suffix('"'));
+    let bare = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
     Some(bare.unwrap_or(value)).filter(|value| !value.is_empty())
 }
 
@@ -39,10 +35,7 @@ mod tests {
             host: Some("tide.example:31337"),
             address: [127, 0, 0, 1].into(),
         };
-        let cors = Cors {
-            origins: vec!["https://app.example".to_owned()],
-            credentials: true,
-        };
+        let cors = Cors { origins: vec!["https://app.example".to_owned()], credentials: true };
         token(&attempt, Some("token"), &cors)
     }
 
@@ -58,20 +51,14 @@ mod tests {
 
     #[test]
     fn a_foreign_page_cannot_use_a_cookie() {
-        for own in [
-            "http://tide.example:31337",
-            "https://tide.example:31337",
-            "https://app.example",
-        ] {
+        for own in
+            ["http://tide.example:31337", "https://tide.example:31337", "https://app.example"]
+        {
             assert_eq!(of("token=a", Some(own)), Some("a"), "{own}");
         }
-        for foreign in [
-            "https://tide.example",
-            "https://evil.example",
-            "http://app.example",
-            "null",
-            "",
-        ] {
+        for foreign in
+            ["https://tide.example", "https://evil.example", "http://app.example", "null", ""]
+        {
             assert_eq!(of("token=a", Some(foreign)), None, "{foreign}");
         }
     }

@@ -90,17 +90,11 @@ impl Issuer {
     /// A token with an audience is not for a server that has none, as RFC 7519 has it.
     pub(super) fn fits(&self, token: &Token<'_>, now_ms: u64) -> Result<Option<u64>, Unfit> {
         let expires_ms = match token.claims.get("exp") {
-            Some(time) => Some(
-                seconds_as_ms(time)
-                    .ok_or(Unfit)?
-                    .saturating_add(self.leeway_ms),
-            ),
+            Some(time) => Some(seconds_as_ms(time).ok_or(Unfit)?.saturating_add(self.leeway_ms)),
             None => None,
         };
         let starts_ms = match token.claims.get("nbf") {
-            Some(time) => seconds_as_ms(time)
-                .ok_or(Unfit)?
-                .saturating_sub(self.leeway_ms),
+            Some(time) => seconds_as_ms(time).ok_or(Unfit)?.saturating_sub(self.leeway_ms),
             None => 0,
         };
         let issuer = match (&self.name, token.claims.get("iss")) {
@@ -114,11 +108,8 @@ impl Issuer {
     }
 
     fn is_audience(&self, given: Option<&Value>) -> bool {
-        let expected = |one: &Value| {
-            self.audience
-                .iter()
-                .any(|it| Some(it.as_str()) == one.as_str())
-        };
+        let expected =
+            |one: &Value| self.audience.iter().any(|it| Some(it.as_str()) == one.as_str());
         match given {
             None => self.audience.is_empty(),
             Some(Value::Array(several)) => several.iter().any(expected),
@@ -131,14 +122,9 @@ impl Issuer {
     pub(super) fn signed(&self, token: &Token<'_>) -> bool {
         let fitting = self.keys.iter().filter(|key| {
             key.algorithm() == token.algorithm
-                && key
-                    .id()
-                    .zip(token.key_id.as_deref())
-                    .is_none_or(|(key, named)| key == named)
+                && key.id().zip(token.key_id.as_deref()).is_none_or(|(key, named)| key == named)
         });
-        fitting
-            .into_iter()
-            .any(|key| key.verifies(token.message, token.signature))
+        fitting.into_iter().any(|key| key.verifies(token.message, token.signature))
     }
 }
 

@@ -56,17 +56,11 @@ pub(super) fn load(jwt: &Jwt) -> Result<Vec<Key>, String> {
         KeySource::Public(file) => public_keys(file)?,
         KeySource::Secret(_) | KeySource::SecretVariable(_) => {
             let key = DecodingKey::from_secret(&secret(&jwt.keys)?);
-            vec![Key {
-                id: None,
-                algorithm: Algorithm::HS256,
-                verifying: key,
-            }]
+            vec![Key { id: None, algorithm: Algorithm::HS256, verifying: key }]
         }
     };
-    if let Some(missing) = jwt
-        .algorithms
-        .iter()
-        .find(|it| !keys.iter().any(|key| key.algorithm == **it))
+    if let Some(missing) =
+        jwt.algorithms.iter().find(|it| !keys.iter().any(|key| key.algorithm == **it))
     {
         return Err(format!("there is no key for {missing}"));
     }
@@ -75,9 +69,7 @@ pub(super) fn load(jwt: &Jwt) -> Result<Vec<Key>, String> {
     match keys.len() {
         0 => Err("there is no key for RS256 (2048 bits or more), ES256 or EdDSA".to_owned()),
         1..=KEYS_MAX => Ok(keys),
-        many => Err(format!(
-            "there are {many} keys; at most {KEYS_MAX} are used"
-        )),
+        many => Err(format!("there are {many} keys; at most {KEYS_MAX} are used")),
     }
 }
 
@@ -94,16 +86,11 @@ pub(super) fn secret(keys: &KeySource) -> Result<Vec<u8>, String> {
             (read(file)?, file.display().to_string())
         }
     };
-    while secret
-        .last()
-        .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
-    {
+    while secret.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
         secret.pop();
     }
     if secret.starts_with(b"-----BEGIN") {
-        return Err(format!(
-            "{place} holds a key in PEM, not a secret: name it with keys_file"
-        ));
+        return Err(format!("{place} holds a key in PEM, not a secret: name it with keys_file"));
     }
     if secret.len() < SECRET_BYTES_MIN {
         return Err(format!(
@@ -125,9 +112,7 @@ fn public_keys(file: &Path) -> Result<Vec<Key>, String> {
         .map_err(|_| format!("{} is neither a JWK set nor PEM", file.display()))?;
     let keys = match serde_json::from_str::<JwkSet>(&text) {
         Ok(set) => Ok(set.keys.iter().filter_map(from_jwk).collect()),
-        Err(_) => pem_blocks(&text)
-            .map(from_pem)
-            .collect::<Result<Vec<_>, _>>(),
+        Err(_) => pem_blocks(&text).map(from_pem).collect::<Result<Vec<_>, _>>(),
     };
     let keys = keys.map_err(|reason| format!("{}: {reason}", file.display()))?;
     if keys.is_empty() {
@@ -152,15 +137,9 @@ fn from_jwk(jwk: &Jwk) -> Option<Key> {
     };
     let common = &jwk.common;
     let signs = !matches!(common.public_key_use, Some(PublicKeyUse::Encryption));
-    let fits = common
-        .key_algorithm
-        .is_none_or(|algorithm| algorithm == named);
+    let fits = common.key_algorithm.is_none_or(|algorithm| algorithm == named);
     let key = DecodingKey::from_jwk(jwk).ok().filter(|_| signs && fits)?;
-    strong(&key, algorithm).then(|| Key {
-        id: common.key_id.clone(),
-        algorithm,
-        verifying: key,
-    })
+    strong(&key, algorithm).then(|| Key { id: common.key_id.clone(), algorithm, verifying: key })
 }
 
 /// The blocks of PEM in a text, whatever is between them.
@@ -177,9 +156,7 @@ fn pem_blocks(text: &str) -> impl Iterator<Item = &str> {
 type ReadPem = fn(&[u8]) -> jsonwebtoken::errors::Result<DecodingKey>;
 
 fn from_pem(block: &str) -> Result<Key, String> {
-    let label = block
-        .strip_prefix("-----BEGIN ")
-        .and_then(|rest| rest.split("-----").next());
+    let label = block.strip_prefix("-----BEGIN ").and_then(|rest| rest.split("-----").next());
     let label = label.unwrap_or_default();
     if label.contains("PRIVATE KEY") {
         let way = "the server needs the public one: `openssl pkey -in PRIVATE -pubout`";
@@ -187,9 +164,7 @@ fn from_pem(block: &str) -> Result<Key, String> {
     }
     if label == "CERTIFICATE" {
         let way = "`openssl x509 -in CERTIFICATE -pubkey -noout`";
-        return Err(format!(
-            "this is a certificate; take the public key out of it: {way}"
-        ));
+        return Err(format!("this is a certificate; take the public key out of it: {way}"));
     }
     let pem = block.as_bytes();
     let tries: [(Algorithm, ReadPem); 3] = [
@@ -197,21 +172,13 @@ fn from_pem(block: &str) -> Result<Key, String> {
         (Algorithm::ES256, DecodingKey::from_ec_pem),
         (Algorithm::EdDSA, DecodingKey::from_ed_pem),
     ];
-    let found = tries
-        .into_iter()
-        .find_map(|(algorithm, read)| Some((algorithm, read(pem).ok()?)));
+    let found = tries.into_iter().find_map(|(algorithm, read)| Some((algorithm, read(pem).ok()?)));
     let (algorithm, key) = found.ok_or_else(|| format!("the {label:?} in it cannot be read"))?;
     if !strong(&key, algorithm) {
         let wanted = "RSA of 2048 bits or more, EC on P-256, or Ed25519";
-        return Err(format!(
-            "the key in it is of the wrong kind: {wanted} is supported"
-        ));
+        return Err(format!("the key in it is of the wrong kind: {wanted} is supported"));
     }
-    Ok(Key {
-        id: None,
-        algorithm,
-        verifying: key,
-    })
+    Ok(Key { id: None, algorithm, verifying: key })
 }
 
 /// Whether a key is long enough and on the right curve.

@@ -61,10 +61,7 @@ impl Limiter {
         let Some(failures) = memory.users.get_mut(&key) else {
             return false;
         };
-        let recent = failures
-            .iter()
-            .filter(|it| it.abs_diff(now_ms) < self.window_ms)
-            .count();
+        let recent = failures.iter().filter(|it| it.abs_diff(now_ms) < self.window_ms).count();
         let locked = recent >= self.failures_max;
         if locked {
             self.remember(failures, now_ms);
@@ -125,12 +122,9 @@ impl Memory {
         }
         self.swept_ms = now_ms;
         self.users.retain(|_, failures| {
-            failures
-                .back()
-                .is_some_and(|last| last.abs_diff(now_ms) < window_ms)
+            failures.back().is_some_and(|last| last.abs_diff(now_ms) < window_ms)
         });
-        self.addresses
-            .retain(|_, account| account.clear_ms > now_ms);
+        self.addresses.retain(|_, account| account.clear_ms > now_ms);
     }
 }
 
@@ -178,10 +172,7 @@ mod tests {
         for ms in [0, 1_000, 2_000] {
             limiter.failed(HERE, "10", NOW + ms);
         }
-        assert!(
-            !limiter.locked(HERE, "10", NOW + 3_000),
-            "the first is over"
-        );
+        assert!(!limiter.locked(HERE, "10", NOW + 3_000), "the first is over");
         limiter.failed(HERE, "10", NOW + 3_000);
         assert!(limiter.locked(HERE, "10", NOW + 3_001));
     }
@@ -219,11 +210,7 @@ mod tests {
         assert_eq!(limiter.place_in_line(THERE, NOW), 0, "others do not wait");
         assert_eq!(limiter.place_in_line(HERE, NOW + 1_000), 0);
         fail(&limiter, 10_000, "flood");
-        assert_eq!(
-            limiter.place_in_line(HERE, NOW + MINUTE_MS + 1),
-            0,
-            "a minute later"
-        );
+        assert_eq!(limiter.place_in_line(HERE, NOW + MINUTE_MS + 1), 0, "a minute later");
     }
 
     #[test]
@@ -236,18 +223,12 @@ mod tests {
         assert!(limiter.locked(at("2001:db8::ffff"), "10", NOW));
         assert!(!limiter.locked(at("2001:db8:0:1::1"), "10", NOW));
         fail(&limiter, 3, "10");
-        assert!(
-            limiter.locked(at("::ffff:10.0.0.1"), "10", NOW),
-            "IPv4 in the clothes of IPv6"
-        );
+        assert!(limiter.locked(at("::ffff:10.0.0.1"), "10", NOW), "IPv4 in the clothes of IPv6");
     }
 
     #[test]
     fn what_is_remembered_is_bounded_and_forgotten() {
-        let limits = Limits {
-            sign_in_window: Duration::from_secs(1),
-            ..Limits::default()
-        };
+        let limits = Limits { sign_in_window: Duration::from_secs(1), ..Limits::default() };
         let limiter = Limiter::new(&limits);
         for number in 0..2 * u32::try_from(REMEMBERED_MAX).unwrap() {
             let address = IpAddr::V4(std::net::Ipv4Addr::from_bits(number));
@@ -259,10 +240,6 @@ mod tests {
         };
         assert_eq!(sizes(&limiter), (REMEMBERED_MAX, REMEMBERED_MAX));
         limiter.failed(HERE, "10", NOW + 2_000);
-        assert_eq!(
-            sizes(&limiter),
-            (1, 1),
-            "each paid off its one failure long ago"
-        );
+        assert_eq!(sizes(&limiter), (1, 1), "each paid off its one failure long ago");
     }
 }

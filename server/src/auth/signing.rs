@@ -9,19 +9,19 @@ use std::path::Path;
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct SigningError(String);
+pub(crate) struct SigningError(String);
 
 type ReadPem = fn(&[u8]) -> jsonwebtoken::errors::Result<EncodingKey>;
 
 /// A key that tokens are signed with.
-pub struct SigningKey {
+pub(crate) struct SigningKey {
     algorithm: Algorithm,
     key: EncodingKey,
 }
 
 impl SigningKey {
     /// Reads a file: a private key in PEM, or else a secret.
-    pub fn read(file: &Path) -> Result<Self, SigningError> {
+    pub(crate) fn read(file: &Path) -> Result<Self, SigningError> {
         let content = keys::read(file).map_err(SigningError)?;
         if !content.trim_ascii_start().starts_with(b"-----BEGIN") {
             return Self::secret(&KeySource::Secret(file.to_owned()));
@@ -44,21 +44,18 @@ impl SigningKey {
     }
 
     /// Reads the secret that a configuration names.
-    pub fn secret(source: &KeySource) -> Result<Self, SigningError> {
+    pub(crate) fn secret(source: &KeySource) -> Result<Self, SigningError> {
         let secret = keys::secret(source).map_err(SigningError)?;
-        Ok(Self {
-            algorithm: Algorithm::HS256,
-            key: EncodingKey::from_secret(&secret),
-        })
+        Ok(Self { algorithm: Algorithm::HS256, key: EncodingKey::from_secret(&secret) })
     }
 
     /// What it signs with.
-    pub fn algorithm(&self) -> Algorithm {
+    pub(crate) fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
     /// Signs `claims`.
-    pub fn sign(&self, claims: &Map<String, Value>) -> Result<String, SigningError> {
+    pub(crate) fn sign(&self, claims: &Map<String, Value>) -> Result<String, SigningError> {
         let header = Header::new(library_algorithm(self.algorithm));
         jsonwebtoken::encode(&header, claims, &self.key)
             .map_err(|error| SigningError(format!("the key cannot sign: {error}")))

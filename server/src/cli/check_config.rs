@@ -1,13 +1,21 @@
 //! `tidelog check-config`: everything that `serve` would find wrong with a file, and what it says.
 
+use super::CheckConfigArgs;
 use crate::auth::Authenticator;
 use crate::config::{Config, ConfigError, KeySource};
 use crate::rules::Rules;
 use std::fmt::Write as _;
 use std::path::Path;
 
+/// Checks the file, and prints what it says.
+#[expect(clippy::print_stdout, reason = "the text is the command's output")]
+pub fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
+    print!("{}", check(&args.config)?);
+    Ok(())
+}
+
 /// Checks `file`, its keys and its rules; the text to print when all is well.
-pub fn run(file: &Path) -> Result<String, ConfigError> {
+fn check(file: &Path) -> Result<String, ConfigError> {
     let config = Config::read(file)?;
     Authenticator::new(&config)?;
     let rules = Rules::compile(&config)?;
@@ -70,10 +78,8 @@ fn describe(config: &Config) -> String {
     }
     for rule in &rules.sync_maps {
         let (line, name) = (line(rule.name.span()), rule.name.get_ref());
-        let _ = writeln!(
-            text,
-            "  line {line:<4} sync_map {name}  in the channels {name}, {name}/:id"
-        );
+        let _ =
+            writeln!(text, "  line {line:<4} sync_map {name}  in the channels {name}, {name}/:id");
     }
     if text.is_empty() {
         text.push_str("  no rules: every action is accepted into its author's log\n");
@@ -85,25 +91,25 @@ fn describe(config: &Config) -> String {
 mod tests {
     use super::*;
 
-    fn check(text: &str) -> Result<String, String> {
+    fn summary(text: &str) -> Result<String, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("t.toml");
         std::fs::write(&file, text).unwrap();
         let prefix = format!("{}/", folder.path().display());
-        run(&file)
+        self::check(&file)
             .map_err(|it| it.to_string().replace(&prefix, ""))
             .map(|it| it.replace(&prefix, ""))
     }
 
     #[test]
     fn a_good_file_is_summed_up() {
-        let text = "[auth]\nanonymous = [\"guest\"]\n\
+        let file = "[auth]\nanonymous = [\"guest\"]\n\
                     [[action]]\ntype = \"tasks/*\"\nchannels = [\"a\", \"b/{action.id}\"]\nkeep = false\n\
                     [[channel]]\npattern = \"b/:id\"\n\
                     [[sync_map]]\nname = \"tasks\"\n";
-        let summary = check(text).unwrap();
+        let text = summary(file).unwrap();
         assert_eq!(
-            summary,
+            text,
             "t.toml: ok\n  \
              without a token: guest, who has no log\n  \
              line 4    action   tasks/*  to its author's log, channels: 2, live only\n  \
@@ -116,32 +122,19 @@ mod tests {
 
     #[test]
     fn a_file_without_rules_or_sign_in_says_so() {
-        let summary = check("").unwrap();
-        assert!(
-            summary.contains("no rules") && summary.contains("nobody can sign in"),
-            "{summary}"
-        );
-        assert!(
-            check("[server]\ndev = true")
-                .unwrap()
-                .contains("any token signs in")
-        );
+        let text = summary("").unwrap();
+        assert!(text.contains("no rules") && text.contains("nobody can sign in"), "{text}");
+        assert!(summary("[server]\ndev = true").unwrap().contains("any token signs in"));
     }
 
     #[test]
     fn every_kind_of_fault_has_its_line() {
         for (text, start) in [
             ("x = 1", "t.toml:1: "),
-            (
-                "[[auth.jwt]]\nsecret_file = \"missing\"",
-                "t.toml:1: missing cannot be read",
-            ),
-            (
-                "\n[[action]]\ntype = \"a\"\nallow = \"b\"",
-                "t.toml:4: in the expression `b`",
-            ),
+            ("[[auth.jwt]]\nsecret_file = \"missing\"", "t.toml:1: missing cannot be read"),
+            ("\n[[action]]\ntype = \"a\"\nallow = \"b\"", "t.toml:4: in the expression `b`"),
         ] {
-            let error = check(text).unwrap_err();
+            let error = summary(text).unwrap_err();
             assert!(error.starts_with(start), "{error}");
         }
     }

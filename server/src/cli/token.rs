@@ -2,6 +2,7 @@
 
 use super::TokenArgs;
 use crate::auth::{Attempt, Authenticator, Claim, SigningError, SigningKey};
+use crate::clock;
 use crate::config::{Config, ConfigError, FILE, Jwt, KeySource};
 use serde_json::{Map, Value};
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,7 +11,7 @@ use tidelog_protocol::UserId;
 
 /// Why there is no token, and what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum TokenError {
+enum TokenError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -22,11 +23,15 @@ pub enum TokenError {
     Refused(String),
 }
 
-/// The token.
-pub fn run(args: &TokenArgs, now_ms: u64) -> Result<String, TokenError> {
-    let user = UserId::new(&args.user)
-        .ok()
-        .filter(|user| user.as_str() != "server");
+/// Makes a token and prints it.
+#[expect(clippy::print_stdout, reason = "the token is the command's output")]
+pub fn run(args: &TokenArgs) -> anyhow::Result<()> {
+    println!("{}", make(args, clock::now_ms())?);
+    Ok(())
+}
+
+fn make(args: &TokenArgs, now_ms: u64) -> Result<String, TokenError> {
+    let user = UserId::new(&args.user).ok().filter(|user| user.as_str() != "server");
     if user.is_none() {
         let reason = "cannot sign in: a user has no spaces and no colons, and is not \"server\"";
         return Err(TokenError::Refused(format!("{:?} {reason}", args.user)));
@@ -90,9 +95,7 @@ fn signs_in(authenticator: &Authenticator, token: &str, user: &str, now_ms: u64)
         host: None,
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
-    authenticator
-        .sign_in(&attempt, now_ms)
-        .is_ok_and(|identity| identity.user.as_str() == user)
+    authenticator.sign_in(&attempt, now_ms).is_ok_and(|identity| identity.user.as_str() == user)
 }
 
 fn claims(args: &TokenArgs, jwt: Option<&Jwt>, now_ms: u64) -> Map<String, Value> {
@@ -105,10 +108,7 @@ fn claims(args: &TokenArgs, jwt: Option<&Jwt>, now_ms: u64) -> Map<String, Value
         claims.insert("aud".to_owned(), audience.as_str().into());
     }
     claims.insert("iat".to_owned(), now.into());
-    claims.insert(
-        "exp".to_owned(),
-        now.saturating_add(args.ttl.as_secs().max(1)).into(),
-    );
+    claims.insert("exp".to_owned(), now.saturating_add(args.ttl.as_secs().max(1)).into());
     let claim = jwt.map_or("sub", |jwt| &jwt.user_claim);
     claims.insert(claim.to_owned(), args.user.as_str().into());
     claims
@@ -124,9 +124,7 @@ mod tests {
     const NOW: u64 = 1_700_000_000_000;
 
     fn data(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/data")
-            .join(name)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
     }
 
     fn run_with(config: &str, key: Option<&str>, user: &str) -> Result<String, String> {
@@ -134,18 +132,14 @@ mod tests {
         let file = folder.path().join("t.toml");
         let config = config.replace("DATA", &data("").display().to_string());
         std::fs::write(&file, &config).unwrap();
-        std::fs::write(
-            folder.path().join("secret"),
-            "0123456789abcdef0123456789abcdef",
-        )
-        .unwrap();
+        std::fs::write(folder.path().join("secret"), "0123456789abcdef0123456789abcdef").unwrap();
         let args = TokenArgs {
             user: user.to_owned(),
             ttl: Duration::from_secs(60),
             key: key.map(data),
             config: Some(file.clone()),
         };
-        let token = run(&args, NOW).map_err(|error| error.to_string())?;
+        let token = make(&args, NOW).map_err(|error| error.to_string())?;
         let config = Config::parse(Source::new(&file, config)).unwrap();
         let authenticator = Authenticator::new(&config).unwrap();
         assert!(signs_in(&authenticator, &token, user, NOW + 59_000));
@@ -167,10 +161,7 @@ mod tests {
             run_with(&public(name), Some(&format!("{name}.private.pem")), "10").expect(name);
         }
         let both = format!("{}\n{secret}", public("ec"));
-        assert!(
-            run_with(&both, None, "10").is_ok(),
-            "the one with the secret"
-        );
+        assert!(run_with(&both, None, "10").is_ok(), "the one with the secret");
         assert!(run_with(&both, Some("ec.private.pem"), "10").is_ok());
     }
 
@@ -202,13 +193,8 @@ mod tests {
             key: Some(data("ed.private.pem")),
             config: None,
         };
-        assert_eq!(run(&args, NOW).unwrap().split('.').count(), 3);
+        assert_eq!(make(&args, NOW).unwrap().split('.').count(), 3);
         let args = TokenArgs { key: None, ..args };
-        assert!(
-            run(&args, NOW)
-                .unwrap_err()
-                .to_string()
-                .contains("--config FILE")
-        );
+        assert!(make(&args, NOW).unwrap_err().to_string().contains("--config FILE"));
     }
 }

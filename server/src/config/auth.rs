@@ -121,19 +121,11 @@ enum Audience {
 
 impl AuthTable {
     pub(super) fn check(self, source: &Source) -> Result<Auth, ConfigError> {
-        let anonymous = self
-            .anonymous
-            .iter()
-            .map(|user| check_anonymous(user, source));
+        let anonymous = self.anonymous.iter().map(|user| check_anonymous(user, source));
         let cookie = check_cookie(&self.cookie, source)?;
         let anonymous = anonymous.collect::<Result<_, _>>()?;
         let jwt = self.jwt.into_iter().map(|table| check_jwt(table, source));
-        Ok(Auth {
-            anonymous,
-            cookie,
-            leeway: self.leeway,
-            jwt: jwt.collect::<Result<_, _>>()?,
-        })
+        Ok(Auth { anonymous, cookie, leeway: self.leeway, jwt: jwt.collect::<Result<_, _>>()? })
     }
 }
 
@@ -152,10 +144,7 @@ fn check_cookie(name: &Spanned<String>, source: &Source) -> Result<Option<String
     if text.bytes().all(token) {
         return Ok(Some(text.clone()).filter(|text| !text.is_empty()));
     }
-    Err(source.error(
-        name.span(),
-        format!("{text:?} cannot be the name of a cookie"),
-    ))
+    Err(source.error(name.span(), format!("{text:?} cannot be the name of a cookie")))
 }
 
 fn check_jwt(table: Spanned<JwtTable>, source: &Source) -> Result<Jwt, ConfigError> {
@@ -168,10 +157,7 @@ fn check_jwt(table: Spanned<JwtTable>, source: &Source) -> Result<Jwt, ConfigErr
     }
     let keys = key_source(&table, source).map_err(|reason| source.error_on(line, reason))?;
     let symmetric = !matches!(keys, KeySource::Public(_));
-    if let Some(wrong) = table
-        .algorithms
-        .iter()
-        .find(|it| (**it == Algorithm::HS256) != symmetric)
+    if let Some(wrong) = table.algorithms.iter().find(|it| (**it == Algorithm::HS256) != symmetric)
     {
         let reason = if symmetric {
             format!("{wrong} needs public keys: name them with keys_file")
@@ -203,20 +189,17 @@ fn key_source(table: &JwtTable, source: &Source) -> Result<KeySource, &'static s
         }
         // It may be the secret itself, so it is not repeated.
         (None, None, Some(_)) => Err("secret_env is the name of a variable, such as JWT_SECRET"),
-        (None, None, None) => Err(
-            "[[auth.jwt]] needs its keys: keys_file (public keys, a JWK set \
-                                   or PEM), secret_file or secret_env (HS256)",
-        ),
-        _ => Err(
-            "[[auth.jwt]] takes one of keys_file, secret_file and secret_env; write another \
-                  [[auth.jwt]] for more",
-        ),
+        (None, None, None) => {
+            Err("[[auth.jwt]] needs its keys: keys_file (public keys, a JWK set \
+                                   or PEM), secret_file or secret_env (HS256)")
+        }
+        _ => Err("[[auth.jwt]] takes one of keys_file, secret_file and secret_env; write another \
+                  [[auth.jwt]] for more"),
     }
 }
 
 fn is_variable(name: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
-    name.bytes()
-        .all(|byte| letter(byte) || byte.is_ascii_digit())
+    name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit())
         && name.bytes().next().is_some_and(letter)
 }

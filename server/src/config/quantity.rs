@@ -7,13 +7,8 @@ use std::time::Duration;
 
 /// A year: longer than anything that is waited for, and far from every overflow.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
-const DURATION_UNITS: [(&str, u64); 5] = [
-    ("ms", 1),
-    ("s", 1_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
+const DURATION_UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// A terabyte: more than any of the sizes can mean.
 const BYTES_MAX: u64 = 1 << 40;
@@ -46,9 +41,7 @@ pub fn bytes(text: &str) -> Result<usize, String> {
 fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
-    let (_, factor) = units
-        .iter()
-        .find(|(name, _)| *name == unit.trim_start_matches(' '))?;
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start_matches(' '))?;
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
@@ -110,29 +103,10 @@ mod tests {
 
     #[test]
     fn what_is_no_quantity_is_refused() {
-        for text in [
-            "",
-            "s",
-            "1",
-            "-1s",
-            "1.5s",
-            "0s",
-            "1 week",
-            "99999999999999999999s",
-            "367d",
-        ] {
+        for text in ["", "s", "1", "-1s", "1.5s", "0s", "1 week", "99999999999999999999s", "367d"] {
             assert!(duration(text).is_err(), "{text:?}");
         }
-        for text in [
-            "",
-            "MiB",
-            "0",
-            "-1",
-            "1TiB",
-            "1mib",
-            "99999999999999999999",
-            "2048GiB",
-        ] {
+        for text in ["", "MiB", "0", "-1", "1TiB", "1mib", "99999999999999999999", "2048GiB"] {
             assert!(bytes(text).is_err(), "{text:?}");
         }
     }

@@ -151,9 +151,7 @@ impl Cors {
 
     pub(super) fn check(&self) -> Result<(), String> {
         for origin in self.origins.iter().filter(|origin| *origin != "*") {
-            let host = origin
-                .strip_prefix("https://")
-                .or_else(|| origin.strip_prefix("http://"));
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
             if host.is_none_or(|host| host.is_empty() || host.contains(['/', '*', ' '])) {
                 return Err(format!(
                     "[cors] origins: {origin:?} is no origin: write \"https://app.example.com\" \
@@ -162,11 +160,9 @@ impl Cors {
             }
         }
         if self.credentials && self.origins.iter().any(|origin| origin == "*") {
-            return Err(
-                "[cors] credentials need the origins by name: browsers refuse cookies \
+            return Err("[cors] credentials need the origins by name: browsers refuse cookies \
                         for \"*\""
-                    .to_owned(),
-            );
+                .to_owned());
         }
         Ok(())
     }
@@ -186,9 +182,6 @@ pub struct LogSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self {
-            tail_bytes: 64 << 20,
-            cache_bytes: 64 << 20,
-        }
+        Self { tail_bytes: 64 << 20, cache_bytes: 64 << 20 }
     }
 }

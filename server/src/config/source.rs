@@ -40,18 +40,12 @@ pub struct Source {
 impl Source {
     /// The text of `file`.
     pub fn new(file: &Path, text: impl Into<Arc<str>>) -> Self {
-        Self {
-            file: Some(file.into()),
-            text: text.into(),
-        }
+        Self { file: Some(file.into()), text: text.into() }
     }
 
     /// No file: only defaults.
     pub fn none() -> Self {
-        Self {
-            file: None,
-            text: "".into(),
-        }
+        Self { file: None, text: "".into() }
     }
 
     /// Where it was read.
@@ -66,21 +60,14 @@ impl Source {
 
     /// The line, from 1, that a byte offset is on.
     pub fn line(&self, offset: usize) -> usize {
-        self.text
-            .bytes()
-            .take(offset)
-            .filter(|&byte| byte == b'\n')
-            .count()
-            + 1
+        self.text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
     }
 
     /// The line, from 1, that the first line of a TOML string's *value* is on: one further down
     /// when it opens with `"""` or `'''` and a line break, which TOML leaves out.
     pub fn value_line(&self, span: &Range<usize>) -> usize {
         let literal = self.text.get(span.clone()).unwrap_or_default();
-        let inner = literal
-            .strip_prefix("\"\"\"")
-            .or_else(|| literal.strip_prefix("'''"));
+        let inner = literal.strip_prefix("\"\"\"").or_else(|| literal.strip_prefix("'''"));
         let trimmed = inner.is_some_and(|text| text.starts_with(['\n', '\r']));
         self.line(span.start) + usize::from(trimmed)
     }
@@ -93,11 +80,7 @@ impl Source {
     /// An error on a line.
     pub fn error_on(&self, line: usize, reason: impl Into<String>) -> ConfigError {
         let file = self.file().unwrap_or(Path::new("(defaults)")).to_owned();
-        ConfigError::Line {
-            file,
-            line,
-            reason: reason.into(),
-        }
+        ConfigError::Line { file, line, reason: reason.into() }
     }
 
     /// A path in the file: relative to the file, not to where the server was started.

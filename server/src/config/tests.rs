@@ -27,10 +27,7 @@ fn a_file_wins_over_defaults_and_a_flag_over_the_file() {
         "[server]\ndev = true\nlisten = \"127.0.0.1:4000\"\ndata = \"store\"\n[limits]\nping = \"5s\"\n",
     )
     .unwrap();
-    let args = ServeArgs {
-        config: Some(file.clone()),
-        ..ServeArgs::default()
-    };
+    let args = ServeArgs { config: Some(file.clone()), ..ServeArgs::default() };
     let config = Config::load(&args).unwrap();
     assert_eq!(config.server.listen.port(), 4000);
     assert_eq!(config.server.data, folder.path().join("store"));
@@ -41,10 +38,7 @@ fn a_file_wins_over_defaults_and_a_flag_over_the_file() {
         ..args
     };
     let config = Config::load(&args).unwrap();
-    assert_eq!(
-        (config.server.listen.port(), config.server.data),
-        (5000, "here".into())
-    );
+    assert_eq!((config.server.listen.port(), config.server.data), (5000, "here".into()));
     assert!(config.dev, "the file says so");
 }
 
@@ -52,26 +46,14 @@ fn a_file_wins_over_defaults_and_a_flag_over_the_file() {
 fn development_listens_on_loopback_only() {
     let listen = |address: &str| {
         let listen = Some(address.parse().unwrap());
-        Config::load(&ServeArgs {
-            dev: true,
-            listen,
-            ..ServeArgs::default()
-        })
+        Config::load(&ServeArgs { dev: true, listen, ..ServeArgs::default() })
     };
-    for loopback in [
-        "127.0.0.1:0",
-        "127.1.2.3:80",
-        "[::1]:0",
-        "[::ffff:127.0.0.1]:0",
-    ] {
+    for loopback in ["127.0.0.1:0", "127.1.2.3:80", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
         assert!(listen(loopback).is_ok(), "{loopback}");
     }
     for public in ["0.0.0.0:31337", "[::]:0", "192.168.1.2:0"] {
         let error = listen(public).expect_err(public).to_string();
-        assert!(
-            error.contains("loopback") && error.contains(public),
-            "{error}"
-        );
+        assert!(error.contains("loopback") && error.contains(public), "{error}");
     }
 }
 
@@ -86,31 +68,14 @@ fn a_server_that_nobody_can_sign_in_to_says_what_to_add() {
         .join("\n");
     assert!(error.contains("tidelog serve --dev"), "{error}");
     assert_eq!(parse(&snippet).expect("it can be pasted").auth.jwt.len(), 1);
-    assert!(
-        parse("[auth]\nanonymous = [\"guest\"]")
-            .unwrap()
-            .refuse_to_serve()
-            .is_ok()
-    );
+    assert!(parse("[auth]\nanonymous = [\"guest\"]").unwrap().refuse_to_serve().is_ok());
 }
 
 #[test]
 fn paths_in_a_file_are_relative_to_it() {
     let config = parse("[[auth.jwt]]\nsecret_file = \"k\"\n[[auth.jwt]]\nkeys_file = \"/etc/k\"");
-    let keys: Vec<_> = config
-        .unwrap()
-        .auth
-        .jwt
-        .into_iter()
-        .map(|jwt| jwt.keys)
-        .collect();
-    assert_eq!(
-        keys,
-        [
-            KeySource::Secret("conf/k".into()),
-            KeySource::Public("/etc/k".into())
-        ]
-    );
+    let keys: Vec<_> = config.unwrap().auth.jwt.into_iter().map(|jwt| jwt.keys).collect();
+    assert_eq!(keys, [KeySource::Secret("conf/k".into()), KeySource::Public("/etc/k".into())]);
 }
 
 /// Each faulty file, the line that is named, and a word of the reason.
@@ -129,48 +94,16 @@ const FAULTS: &[(&str, usize, &str)] = &[
     ("[auth]\nanonymous = [\"server\"]", 2, "server"),
     ("[auth]\ncookie = \"a b\"", 2, "cookie"),
     ("[auth]\n[[auth.jwt]]\nissuer = \"x\"", 2, "needs its keys"),
-    (
-        "[[auth.jwt]]\nkeys_file = \"a\"\nsecret_file = \"b\"",
-        1,
-        "takes one",
-    ),
-    (
-        "[[auth.jwt]]\nsecret_file = \"b\"\nalgorithms = [\"RS256\"]",
-        1,
-        "RS256 needs public keys",
-    ),
-    (
-        "[[auth.jwt]]\nkeys_file = \"b\"\nalgorithms = [\"HS256\"]",
-        1,
-        "HS256 needs a secret",
-    ),
-    (
-        "[[auth.jwt]]\nkeys_file = \"b\"\nalgorithms = [\"none\"]",
-        3,
-        "unknown variant `none`",
-    ),
-    (
-        "[[auth.jwt]]\njwks_url = \"https://example.com\"",
-        2,
-        "not supported by this version",
-    ),
-    (
-        "[[auth.jwt]]\nsecret = \"hush\"",
-        2,
-        "unknown field `secret`",
-    ),
+    ("[[auth.jwt]]\nkeys_file = \"a\"\nsecret_file = \"b\"", 1, "takes one"),
+    ("[[auth.jwt]]\nsecret_file = \"b\"\nalgorithms = [\"RS256\"]", 1, "RS256 needs public keys"),
+    ("[[auth.jwt]]\nkeys_file = \"b\"\nalgorithms = [\"HS256\"]", 1, "HS256 needs a secret"),
+    ("[[auth.jwt]]\nkeys_file = \"b\"\nalgorithms = [\"none\"]", 3, "unknown variant `none`"),
+    ("[[auth.jwt]]\njwks_url = \"https://example.com\"", 2, "not supported by this version"),
+    ("[[auth.jwt]]\nsecret = \"hush\"", 2, "unknown field `secret`"),
     ("[[action]]\nallow = \"true\"", 1, "missing field `type`"),
-    (
-        "[[action]]\ntype = \"a\"\nalow = \"true\"",
-        3,
-        "unknown field `alow`",
-    ),
+    ("[[action]]\ntype = \"a\"\nalow = \"true\"", 3, "unknown field `alow`"),
     ("[[action]]\ntype = \"a\"\nchannels = \"a\"", 3, "sequence"),
-    (
-        "[[channel]]\npattern = \"a\"\n\nload = \"all\"",
-        4,
-        "unknown variant `all`",
-    ),
+    ("[[channel]]\npattern = \"a\"\n\nload = \"all\"", 4, "unknown variant `all`"),
     ("[[sync_map]]\n", 1, "missing field `name`"),
     ("[log]\ntail_bytes = \"big\"", 2, "size"),
     ("[a\n", 1, "expected"),
@@ -182,10 +115,7 @@ const FAULTS: &[(&str, usize, &str)] = &[
 fn an_error_has_file_line_and_reason() {
     for (text, line, reason) in FAULTS {
         let error = error(text);
-        assert!(
-            error.starts_with(&format!("conf/tidelog.toml:{line}: ")),
-            "{text:?}: {error}"
-        );
+        assert!(error.starts_with(&format!("conf/tidelog.toml:{line}: ")), "{text:?}: {error}");
         assert!(error.contains(reason), "{text:?}: {error}");
         assert_eq!(error.lines().count(), 1, "{text:?}: {error}");
         assert!(!error.contains("hush"), "{error}");
@@ -198,10 +128,7 @@ fn parts_that_do_not_fit_together_are_refused() {
         ("[server]\nmin_subprotocol = 3", "above subprotocol"),
         ("[limits]\nping = \"2m\"", "shorter than timeout"),
         ("[cors]\norigins = [\"example.com\"]", "is no origin"),
-        (
-            "[cors]\norigins = [\"https://example.com/\"]",
-            "is no origin",
-        ),
+        ("[cors]\norigins = [\"https://example.com/\"]", "is no origin"),
         ("[cors]\norigins = [\"*\"]\ncredentials = true", "by name"),
     ] {
         assert!(error(text).contains(reason), "{text}: {}", error(text));
@@ -211,11 +138,6 @@ fn parts_that_do_not_fit_together_are_refused() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
-    let error = Config::read(Path::new("/nowhere/tidelog.toml"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.starts_with("/nowhere/tidelog.toml: cannot be read: "),
-        "{error}"
-    );
+    let error = Config::read(Path::new("/nowhere/tidelog.toml")).unwrap_err().to_string();
+    assert!(error.starts_with("/nowhere/tidelog.toml: cannot be read: "), "{error}");
 }

@@ -1,15 +1,16 @@
 //! Collecting the addresses that a rule's templates give: each once, each valid, not too many.
 
 use super::Placement;
-use std::sync::Arc;
+use crate::log::Channel;
 use tidelog_protocol::{ClientId, NodeId, UserId};
 
 /// The longest name of a channel.
 pub(super) const CHANNEL_BYTES_MAX: usize = 256;
 
-/// Whether a text can be the name of a channel.
-pub(super) fn is_channel(name: &str) -> bool {
-    (1..=CHANNEL_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+/// The channel of a name, if the name can be one.
+pub(super) fn channel(name: &str) -> Option<Channel> {
+    let fits = name.len() <= CHANNEL_BYTES_MAX && !name.chars().any(char::is_control);
+    Channel::new(name).ok().filter(|_| fits)
 }
 
 /// A placement in the making. What cannot be an address spoils it: the action is undone rather
@@ -22,11 +23,7 @@ pub(super) struct Addresses {
 
 impl Addresses {
     pub(super) fn new(placement: Placement, addresses_max: usize) -> Self {
-        Self {
-            placement,
-            left: addresses_max,
-            spoilt: false,
-        }
+        Self { placement, left: addresses_max, spoilt: false }
     }
 
     /// A user's log. Anonymous users have none: an action addressed to them goes nowhere.
@@ -34,45 +31,28 @@ impl Addresses {
         if anonymous.iter().any(|known| known.as_str() == user) {
             return;
         }
-        let known = self
-            .placement
-            .users
-            .iter()
-            .any(|known| known.as_str() == user);
+        let known = self.placement.users.iter().any(|known| known.as_str() == user);
         if let Some(user) = self.admit(known, UserId::new(user).ok()) {
             self.placement.users.push(user);
         }
     }
 
     pub(super) fn channel(&mut self, channel: &str) {
-        let known = self
-            .placement
-            .channels
-            .iter()
-            .any(|known| **known == *channel);
-        let valid = is_channel(channel).then(|| Arc::from(channel));
-        if let Some(channel) = self.admit(known, valid) {
+        let known = self.placement.channels.iter().any(|known| known.as_str() == channel);
+        if let Some(channel) = self.admit(known, self::channel(channel)) {
             self.placement.channels.push(channel);
         }
     }
 
     pub(super) fn client(&mut self, client: &str) {
-        let known = self
-            .placement
-            .clients
-            .iter()
-            .any(|known| known.as_str() == client);
+        let known = self.placement.clients.iter().any(|known| known.as_str() == client);
         if let Some(client) = self.admit(known, ClientId::new(client).ok()) {
             self.placement.clients.push(client);
         }
     }
 
     pub(super) fn node(&mut self, node: &str) {
-        let known = self
-            .placement
-            .nodes
-            .iter()
-            .any(|known| known.as_str() == node);
+        let known = self.placement.nodes.iter().any(|known| known.as_str() == node);
         if let Some(node) = self.admit(known, NodeId::new(node).ok()) {
             self.placement.nodes.push(node);
         }

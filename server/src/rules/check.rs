@@ -14,18 +14,8 @@ const LOOPS_MAX: usize = 2;
 const DEPTH_MAX: usize = 32;
 
 /// Names of types, which `type(x) == int` compares with.
-const TYPES: [&str; 10] = [
-    "bool",
-    "bytes",
-    "double",
-    "int",
-    "list",
-    "map",
-    "null_type",
-    "string",
-    "type",
-    "uint",
-];
+const TYPES: [&str; 10] =
+    ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
 
 /// Functions of CEL's standard library.
 const FUNCTIONS: [&str; 32] = [
@@ -82,13 +72,7 @@ pub(super) struct Check<'a> {
 
 impl<'a> Check<'a> {
     pub(super) fn new(env: &'a Arc<Env>, names: &'a Names<'a>) -> Self {
-        Self {
-            env,
-            names,
-            bound: Vec::new(),
-            loops: 0,
-            depth: 0,
-        }
+        Self { env, names, bound: Vec::new(), loops: 0, depth: 0 }
     }
 
     pub(super) fn expression(&mut self, expression: &'a IdedExpr) -> Result<(), String> {
@@ -165,10 +149,7 @@ impl<'a> Check<'a> {
             self.regex(call)?;
         }
         match call.target.as_deref() {
-            Some(IdedExpr {
-                expr: Expr::Ident(target),
-                ..
-            }) if target == "optional" => {}
+            Some(IdedExpr { expr: Expr::Ident(target), .. }) if target == "optional" => {}
             Some(target) => self.expression(target)?,
             None => {}
         }
@@ -177,10 +158,7 @@ impl<'a> Check<'a> {
 
     /// A pattern is compiled each time it is used, so it must be ours and not be in a loop.
     fn regex(&self, call: &CallExpr) -> Result<(), String> {
-        let Some(IdedExpr {
-            expr: Expr::Literal(LiteralValue::String(_)),
-            ..
-        }) = call.args.last()
+        let Some(IdedExpr { expr: Expr::Literal(LiteralValue::String(_)), .. }) = call.args.last()
         else {
             return Err("the pattern of matches() has to be written out".to_owned());
         };
@@ -189,19 +167,14 @@ impl<'a> Check<'a> {
         }
         let empty = IdedExpr {
             id: 0,
-            expr: Expr::Literal(LiteralValue::String(cel::common::types::CelString::from(
-                "",
-            ))),
+            expr: Expr::Literal(LiteralValue::String(cel::common::types::CelString::from(""))),
         };
         let trial = CallExpr {
             func_name: call.func_name.clone(),
             target: Some(Box::new(empty)),
             args: call.args.last().cloned().into_iter().collect(),
         };
-        let trial = IdedExpr {
-            id: 0,
-            expr: Expr::Call(trial),
-        };
+        let trial = IdedExpr { id: 0, expr: Expr::Call(trial) };
         let context = Context::with_env(Arc::clone(self.env));
         match Value::resolve_val(&trial, &context) {
             Ok(_) => Ok(()),
@@ -217,8 +190,7 @@ impl<'a> Check<'a> {
         }
         let outside = self.bound.len();
         self.loops += 1;
-        self.bound
-            .extend([loops.iter_var.as_str(), loops.accu_var.as_str()]);
+        self.bound.extend([loops.iter_var.as_str(), loops.accu_var.as_str()]);
         self.bound.extend(loops.iter_var2.as_deref());
         for part in [&loops.loop_cond, &loops.loop_step, &loops.result] {
             self.expression(part)?;

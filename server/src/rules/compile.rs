@@ -23,33 +23,20 @@ const STACK_BYTES: usize = 64 << 20;
 pub(super) fn rules(config: &Config) -> Result<Rules, ConfigError> {
     let failed = || ConfigError::Refused("the rules cannot be compiled".to_owned());
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .name("rules".to_owned())
-            .stack_size(STACK_BYTES);
-        let thread = thread
-            .spawn_scoped(scope, || compile(config))
-            .map_err(|_| failed())?;
+        let thread = std::thread::Builder::new().name("rules".to_owned()).stack_size(STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, || compile(config)).map_err(|_| failed())?;
         thread.join().unwrap_or_else(|_| Err(failed()))
     })
 }
 
 fn compile(config: &Config) -> Result<Rules, ConfigError> {
     let settings = &config.rules;
-    let compiler = Compiler {
-        env: Arc::new(Env::stdlib()),
-        source: &settings.source,
-    };
+    let compiler = Compiler { env: Arc::new(Env::stdlib()), source: &settings.source };
     compiler.sync_map_names(settings)?;
     let actions = settings.actions.iter().map(|rule| compiler.action(rule));
-    let sync_maps = settings
-        .sync_maps
-        .iter()
-        .map(|rule| compiler.sync_map(rule));
+    let sync_maps = settings.sync_maps.iter().map(|rule| compiler.sync_map(rule));
     let sync_maps = sync_maps.collect::<Result<Vec<_>, _>>()?;
-    let channels = settings
-        .channels
-        .iter()
-        .map(|rule| compiler.channel(rule, &sync_maps));
+    let channels = settings.channels.iter().map(|rule| compiler.channel(rule, &sync_maps));
     Ok(Rules {
         actions: actions.collect::<Result<_, _>>()?,
         channels: channels.collect::<Result<_, _>>()?,
@@ -71,10 +58,9 @@ impl Compiler<'_> {
     fn action(&self, rule: &config::ActionRule) -> Result<ActionRule, ConfigError> {
         let kind = rule.kind.get_ref();
         if kind.is_empty() {
-            return Err(self.error(
-                &rule.kind,
-                "type is a glob over action types, such as \"tasks/*\"",
-            ));
+            return Err(
+                self.error(&rule.kind, "type is a glob over action types, such as \"tasks/*\"")
+            );
         }
         if kind.starts_with("logux/") {
             let reason = "types that start with logux/ are the protocol's own and match no rule";
@@ -122,31 +108,24 @@ impl Compiler<'_> {
                 LoadSetting::None => Load::None,
             }),
         };
-        let names = Names {
-            params: Some(pattern.names().collect()),
-        };
+        let names = Names { params: Some(pattern.names().collect()) };
         let allow = self.allow(rule.allow.as_ref(), &names)?;
-        Ok(ChannelRule {
-            pattern,
-            allow,
-            load,
-        })
+        Ok(ChannelRule { pattern, allow, load })
     }
 
     fn sync_map(&self, rule: &config::SyncMapRule) -> Result<SyncMap, ConfigError> {
         let allow = self.allow(rule.allow.as_ref(), &Names::default())?;
-        let names = Names {
-            params: Some(vec!["id"]),
-        };
+        let names = Names { params: Some(vec!["id"]) };
         let subscribe = self.allow(rule.subscribe.as_ref(), &names)?;
-        Ok(SyncMap::new(rule.name.get_ref(), allow, subscribe))
+        let channel = address::channel(rule.name.get_ref());
+        let channel = channel.ok_or_else(|| self.error(&rule.name, not_a_channel()))?;
+        Ok(SyncMap::new(channel, allow, subscribe))
     }
 
     /// The types and channels of a map are its own.
     fn sync_map_names(&self, settings: &RuleSettings) -> Result<(), ConfigError> {
         for (index, rule) in settings.sync_maps.iter().enumerate() {
             let name = rule.name.get_ref().as_str();
-            channel_name(name).map_err(|it| self.error(&rule.name, it))?;
             if RESERVED.contains(&name) || RESERVED.iter().any(|it| within(name, it)) {
                 return Err(self.error(&rule.name, format!("the name {name:?} is taken")));
             }
@@ -172,9 +151,7 @@ impl Compiler<'_> {
         let line = self.source.value_line(&text.span());
         let expression = Expression::compile(&self.env, text.get_ref(), line, names)
             .map_err(|fault| self.fault(line, fault))?;
-        Ok(Allow(
-            Some(expression).filter(|expression| !expression.is_true()),
-        ))
+        Ok(Allow(Some(expression).filter(|expression| !expression.is_true())))
     }
 
     fn templates(
@@ -187,10 +164,7 @@ impl Compiler<'_> {
             let names = Names::default();
             let template = Template::compile(&self.env, text.get_ref(), line, &names)
                 .map_err(|fault| self.fault(line, fault))?;
-            template
-                .fixed()
-                .map_or(Ok(()), check)
-                .map_err(|it| self.error(text, it))?;
+            template.fixed().map_or(Ok(()), check).map_err(|it| self.error(text, it))?;
             Ok(template)
         });
         templates.collect()
@@ -206,17 +180,15 @@ impl Compiler<'_> {
 }
 
 fn channel_name(text: &str) -> Result<(), String> {
-    if address::is_channel(text) {
-        return Ok(());
-    }
+    address::channel(text).map(drop).ok_or_else(not_a_channel)
+}
+
+fn not_a_channel() -> String {
     let bytes_max = address::CHANNEL_BYTES_MAX;
-    Err(format!(
-        "the name of a channel has 1 to {bytes_max} bytes and no control characters"
-    ))
+    format!("the name of a channel has 1 to {bytes_max} bytes and no control characters")
 }
 
 /// Whether `name` is below `folder`: `a/b` below `a`.
 fn within(name: &str, folder: &str) -> bool {
-    name.strip_prefix(folder)
-        .is_some_and(|rest| rest.starts_with('/'))
+    name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }

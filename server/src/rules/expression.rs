@@ -58,23 +58,14 @@ impl Expression {
         }
         let compiled = env.parser().parse(text).map_err(|errors| {
             let first = errors.errors.first();
-            let below = first
-                .and_then(|it| usize::try_from(it.pos.0 - 1).ok())
-                .unwrap_or(0);
+            let below = first.and_then(|it| usize::try_from(it.pos.0 - 1).ok()).unwrap_or(0);
             let reason = first.map_or("not an expression", |it| it.msg.as_str());
-            fault(
-                below,
-                format!("in the expression {}: {reason}", quote(text)),
-            )
+            fault(below, format!("in the expression {}: {reason}", quote(text)))
         })?;
         Check::new(env, names)
             .expression(&compiled)
             .map_err(|reason| fault(0, format!("in the expression {}: {reason}", quote(text))))?;
-        Ok(Self {
-            compiled,
-            env: Arc::clone(env),
-            line,
-        })
+        Ok(Self { compiled, env: Arc::clone(env), line })
     }
 
     /// Whether it is `true` as it stands, so that there is nothing to evaluate.
@@ -88,9 +79,7 @@ impl Expression {
     /// Evaluates to a truth value.
     pub(super) fn truth(&self, scope: &Scope<'_>) -> Result<bool, Failure> {
         self.read(scope, |value| {
-            let value = value
-                .downcast_ref::<CelBool>()
-                .ok_or("it is neither true nor false")?;
+            let value = value.downcast_ref::<CelBool>().ok_or("it is neither true nor false")?;
             Ok(*value.inner())
         })
     }
@@ -107,10 +96,7 @@ impl Expression {
         mut take: impl FnMut(&str),
     ) -> Result<(), Failure> {
         self.read(scope, |value| match value.downcast_ref::<CelList<'_>>() {
-            Some(list) => list
-                .inner()
-                .iter()
-                .try_for_each(|item| text(&**item).map(&mut take)),
+            Some(list) => list.inner().iter().try_for_each(|item| text(&**item).map(&mut take)),
             None => text(value).map(&mut take),
         })
     }
@@ -137,18 +123,12 @@ impl Expression {
         } else {
             result
         };
-        walked.map_err(|reason| Failure {
-            line: self.line,
-            reason,
-        })
+        walked.map_err(|reason| Failure { line: self.line, reason })
     }
 }
 
 fn text(value: &dyn Val) -> Result<&str, &'static str> {
-    value
-        .downcast_ref::<CelString<'_>>()
-        .map(CelString::inner)
-        .ok_or("it is no text")
+    value.downcast_ref::<CelString<'_>>().map(CelString::inner).ok_or("it is no text")
 }
 
 /// The kind of error alone: its own text can hold values of the action.

@@ -19,13 +19,13 @@ pub enum FilterError {
 
 /// Which entries of a channel a subscription wants. Two are equal when they name the same fields
 /// with the same values, in whatever order.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     fields: Map<String, Value>,
 }
 
 /// The fields of an object, unread.
-type Fields<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
+pub type Fields<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
 
 impl Filter {
     /// The `filter` of a `logux/subscribe` or `logux/unsubscribe`; none without one, or with one
@@ -37,14 +37,20 @@ impl Filter {
             filter: Option<Map<String, Value>>,
         }
         let filter = subscribe.body::<Body>()?.filter;
-        Ok(filter
-            .filter(|fields| !fields.is_empty())
-            .map(|fields| Self { fields }))
+        Ok(filter.filter(|fields| !fields.is_empty()).map(|fields| Self { fields }))
     }
 
-    /// The filter as JSON, in the order of its names.
-    pub fn fields(&self) -> &Map<String, Value> {
-        &self.fields
+    /// The filter as JSON, the same text for equal filters; empty when it filters nothing.
+    pub fn text(&self) -> String {
+        if self.fields.is_empty() {
+            return String::new();
+        }
+        serde_json::to_string(&self.fields).unwrap_or_default()
+    }
+
+    /// Whether an item that has these fields is wanted.
+    pub fn matches_item(&self, fields: &Fields<'_>) -> bool {
+        self.all(fields)
     }
 
     /// Whether the subscription wants `action`.
@@ -94,9 +100,7 @@ fn same(a: &Value, b: &Value) -> bool {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
         }
         (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .all(|(name, a)| b.get(name).is_some_and(|b| same(a, b)))
+            a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| same(a, b)))
         }
         _ => a == b,
     }
@@ -120,16 +124,8 @@ mod tests {
     fn a_filter_is_an_object_or_none() {
         let of = |json| Filter::of(&action(json));
         assert!(of(r#"{"type":"logux/subscribe"}"#).unwrap().is_none());
-        assert!(
-            of(r#"{"type":"logux/subscribe","filter":{}}"#)
-                .unwrap()
-                .is_none()
-        );
-        assert!(
-            of(r#"{"type":"logux/subscribe","filter":null}"#)
-                .unwrap()
-                .is_none()
-        );
+        assert!(of(r#"{"type":"logux/subscribe","filter":{}}"#).unwrap().is_none());
+        assert!(of(r#"{"type":"logux/subscribe","filter":null}"#).unwrap().is_none());
         assert!(of(r#"{"type":"logux/subscribe","filter":[1]}"#).is_err());
         assert!(of(r#"{"type":"logux/subscribe","filter":"a"}"#).is_err());
         assert_eq!(filter(r#"{"a":1,"b":2}"#), filter(r#"{"b":2,"a":1}"#));
@@ -139,38 +135,14 @@ mod tests {
     fn in_a_map_a_creation_must_match_and_a_change_must_not_contradict() {
         let filter = filter(r#"{"list":"1","done":false}"#);
         for (json, passes) in [
-            (
-                r#"{"type":"t/create","id":"1","fields":{"list":"1","done":false,"x":1}}"#,
-                true,
-            ),
-            (
-                r#"{"type":"t/create","id":"1","fields":{"list":"1"}}"#,
-                false,
-            ),
-            (
-                r#"{"type":"t/create","id":"1","fields":{"list":"1","done":true}}"#,
-                false,
-            ),
-            (
-                r#"{"type":"t/create","id":"1","list":"1","done":false,"fields":{}}"#,
-                false,
-            ),
-            (
-                r#"{"type":"t/change","id":"1","fields":{"text":"a"}}"#,
-                true,
-            ),
-            (
-                r#"{"type":"t/change","id":"1","fields":{"done":false}}"#,
-                true,
-            ),
-            (
-                r#"{"type":"t/change","id":"1","fields":{"done":true}}"#,
-                false,
-            ),
-            (
-                r#"{"type":"t/change","id":"1","fields":{"done":null}}"#,
-                false,
-            ),
+            (r#"{"type":"t/create","id":"1","fields":{"list":"1","done":false,"x":1}}"#, true),
+            (r#"{"type":"t/create","id":"1","fields":{"list":"1"}}"#, false),
+            (r#"{"type":"t/create","id":"1","fields":{"list":"1","done":true}}"#, false),
+            (r#"{"type":"t/create","id":"1","list":"1","done":false,"fields":{}}"#, false),
+            (r#"{"type":"t/change","id":"1","fields":{"text":"a"}}"#, true),
+            (r#"{"type":"t/change","id":"1","fields":{"done":false}}"#, true),
+            (r#"{"type":"t/change","id":"1","fields":{"done":true}}"#, false),
+            (r#"{"type":"t/change","id":"1","fields":{"done":null}}"#, false),
             (r#"{"type":"t/delete","id":"1"}"#, true),
             (r#"{"type":"t/create","id":"1"}"#, false),
         ] {
@@ -182,26 +154,13 @@ mod tests {
     fn elsewhere_the_action_itself_must_match() {
         let filter = filter(r#"{"list":1,"tags":["a",{"b":2}]}"#);
         for (json, passes) in [
-            (
-                r#"{"type":"t/create","list":1.0,"tags":["a",{"b":2.0}],"x":0}"#,
-                true,
-            ),
+            (r#"{"type":"t/create","list":1.0,"tags":["a",{"b":2.0}],"x":0}"#, true),
             (r#"{"type":"t/create","list":1,"tags":["a"]}"#, false),
-            (
-                r#"{"type":"t/create","list":"1","tags":["a",{"b":2}]}"#,
-                false,
-            ),
-            (
-                r#"{"type":"t/create","fields":{"list":1,"tags":["a",{"b":2}]}}"#,
-                false,
-            ),
+            (r#"{"type":"t/create","list":"1","tags":["a",{"b":2}]}"#, false),
+            (r#"{"type":"t/create","fields":{"list":1,"tags":["a",{"b":2}]}}"#, false),
         ] {
             assert_eq!(filter.passes(&action(json), None), passes, "{json}");
-            assert_eq!(
-                filter.passes(&action(json), Some("other")),
-                passes,
-                "{json}"
-            );
+            assert_eq!(filter.passes(&action(json), Some("other")), passes, "{json}");
         }
     }
 

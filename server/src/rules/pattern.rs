@@ -13,10 +13,7 @@ pub(super) struct Glob {
 impl Glob {
     pub(super) fn new(text: &str) -> Self {
         let mut parts = text.split('*').map(Box::from);
-        Self {
-            head: parts.next().unwrap_or_default(),
-            rest: parts.collect(),
-        }
+        Self { head: parts.next().unwrap_or_default(), rest: parts.collect() }
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
@@ -102,9 +99,7 @@ impl ChannelPattern {
 
 fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -115,23 +110,11 @@ mod tests {
     #[test]
     fn a_star_is_any_run_and_nothing_else_is_special() {
         for (glob, yes, no) in [
-            (
-                "tasks/add",
-                vec!["tasks/add"],
-                vec!["tasks/ad", "tasks/adds", ""],
-            ),
-            (
-                "tasks/*",
-                vec!["tasks/add", "tasks/", "tasks/a/b"],
-                vec!["tasks", "task/add"],
-            ),
+            ("tasks/add", vec!["tasks/add"], vec!["tasks/ad", "tasks/adds", ""]),
+            ("tasks/*", vec!["tasks/add", "tasks/", "tasks/a/b"], vec!["tasks", "task/add"]),
             ("*", vec!["", "a", "a/b"], vec![]),
             ("*/add", vec!["/add", "a/b/add"], vec!["add", "a/adds"]),
-            (
-                "a*b*c",
-                vec!["abc", "a1b2c", "abbc", "abcbc"],
-                vec!["ac", "acb", "abcd"],
-            ),
+            ("a*b*c", vec!["abc", "a1b2c", "abbc", "abcbc"], vec!["ac", "acb", "abcd"]),
             ("a*a", vec!["aa", "aba"], vec!["a"]),
             ("[todo] *", vec!["[todo] add"], vec!["t add", "todo add"]),
             ("{a,b}?", vec!["{a,b}?"], vec!["a1"]),
@@ -145,24 +128,14 @@ mod tests {
     #[test]
     fn a_pattern_fills_its_parameters() {
         let pattern = ChannelPattern::new("lists/:list/tasks/:id").unwrap();
-        assert_eq!(
-            pattern.matches("lists/1/tasks/é x"),
-            Some(vec![("list", "1"), ("id", "é x")])
-        );
+        assert_eq!(pattern.matches("lists/1/tasks/é x"), Some(vec![("list", "1"), ("id", "é x")]));
         assert_eq!(pattern.names().collect::<Vec<_>>(), ["list", "id"]);
-        for channel in [
-            "lists/1/tasks",
-            "lists/1/tasks/",
-            "lists/1/tasks/2/3",
-            "lists//tasks/2",
-            "",
-        ] {
+        for channel in
+            ["lists/1/tasks", "lists/1/tasks/", "lists/1/tasks/2/3", "lists//tasks/2", ""]
+        {
             assert_eq!(pattern.matches(channel), None, "{channel}");
         }
-        assert_eq!(
-            ChannelPattern::new("tasks").unwrap().matches("tasks"),
-            Some(vec![])
-        );
+        assert_eq!(ChannelPattern::new("tasks").unwrap().matches("tasks"), Some(vec![]));
     }
 
     #[test]

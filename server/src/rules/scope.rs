@@ -74,11 +74,7 @@ impl<'a> Scope<'a> {
 
     fn params_value(&self) -> &Object<'a> {
         self.params_value.get_or_init(|| {
-            value::record(
-                self.params
-                    .iter()
-                    .map(|(name, text)| (*name, value::text(*text))),
-            )
+            value::record(self.params.iter().map(|(name, text)| (*name, value::text(*text))))
         })
     }
 }
@@ -93,12 +89,8 @@ impl VariableResolver for Scope<'_> {
                 let object = self.action_value.get_or_init(read).as_ref()?;
                 Some(CowVal::Borrowed(object))
             }
-            "user" => self
-                .walk(0)
-                .map(|()| CowVal::Borrowed(self.subject.user_value())),
-            "headers" => self
-                .walk(0)
-                .map(|()| CowVal::Borrowed(self.subject.headers_value())),
+            "user" => self.walk(0).map(|()| CowVal::Borrowed(self.subject.user_value())),
+            "headers" => self.walk(0).map(|()| CowVal::Borrowed(self.subject.headers_value())),
             "meta" => self.walk(0).map(|()| CowVal::Borrowed(self.meta_value())),
             "params" => self.walk(0).map(|()| CowVal::Borrowed(self.params_value())),
             _ => None,

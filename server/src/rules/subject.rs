@@ -11,7 +11,7 @@ use tidelog_protocol::{ClientId, NodeId, UserId};
 ///
 /// What expressions read of it is made when a rule first asks, so that a server whose rules never
 /// do pays nothing per session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Subject {
     user: UserId,
     client: ClientId,
@@ -78,10 +78,7 @@ impl Subject {
                 ("client", value::text(self.client.as_str().to_owned())),
                 ("node", value::text(self.node.as_str().to_owned())),
                 ("anonymous", value::truth(self.anonymous)),
-                (
-                    "claims",
-                    Box::new(value::owned_object((*self.claims).clone())),
-                ),
+                ("claims", Box::new(value::owned_object((*self.claims).clone()))),
             ])
         })
     }

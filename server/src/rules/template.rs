@@ -33,22 +33,14 @@ impl Template {
             let (before, brace) = rest.split_at(at);
             literal.push_str(before);
             let below = below(text, brace);
-            let fault = |reason: &str| Fault {
-                line: below,
-                reason: reason.to_owned(),
-            };
-            if let Some(after) = brace
-                .strip_prefix("{{")
-                .or_else(|| brace.strip_prefix("}}"))
-            {
+            let fault = |reason: &str| Fault { line: below, reason: reason.to_owned() };
+            if let Some(after) = brace.strip_prefix("{{").or_else(|| brace.strip_prefix("}}")) {
                 literal.push_str(brace.get(..1).unwrap_or_default());
                 rest = after;
                 continue;
             }
             let Some(inside) = brace.strip_prefix('{') else {
-                return Err(fault(
-                    "a } without its {; write }} for a brace that is meant",
-                ));
+                return Err(fault("a } without its {; write }} for a brace that is meant"));
             };
             let end = end_of_expression(inside)
                 .ok_or_else(|| fault("a { without its }; write {{ for a brace that is meant"))?;
@@ -56,13 +48,8 @@ impl Template {
             if !literal.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut literal)));
             }
-            let compiled =
-                Expression::compile(env, expression, line + below, names).map_err(|fault| {
-                    Fault {
-                        line: fault.line + below,
-                        ..fault
-                    }
-                })?;
+            let compiled = Expression::compile(env, expression, line + below, names)
+                .map_err(|fault| Fault { line: fault.line + below, ..fault })?;
             parts.push(Part::Expression(compiled));
             rest = after.get(1..).unwrap_or_default();
         }
@@ -106,10 +93,7 @@ impl Template {
 /// How many line breaks of `text` are before its tail `rest`.
 fn below(text: &str, rest: &str) -> usize {
     let before = text.len() - rest.len();
-    text.bytes()
-        .take(before)
-        .filter(|&byte| byte == b'\n')
-        .count()
+    text.bytes().take(before).filter(|&byte| byte == b'\n').count()
 }
 
 /// Where the `}` is that ends an expression: not one in a string, nor that of a map.
@@ -143,9 +127,7 @@ fn is_raw(before: &str) -> bool {
 
 /// The length of the string literal that `text` starts with, its quotes included.
 fn string_length(text: &str, raw: bool) -> Option<usize> {
-    let quote = ["'''", "\"\"\"", "'", "\""]
-        .into_iter()
-        .find(|quote| text.starts_with(quote))?;
+    let quote = ["'''", "\"\"\"", "'", "\""].into_iter().find(|quote| text.starts_with(quote))?;
     let mut at = quote.len();
     loop {
         let rest = text.get(at..)?;

@@ -19,9 +19,7 @@ pub(super) fn object(json: &[u8]) -> Result<Object<'_>, serde_json::Error> {
 
 /// An object that owns what it holds.
 pub(super) fn owned_object(json: serde_json::Map<String, serde_json::Value>) -> Object<'static> {
-    let entries = json
-        .into_iter()
-        .map(|(name, value)| (key(name), owned(value)));
+    let entries = json.into_iter().map(|(name, value)| (key(name), owned(value)));
     CelMap::from(entries.collect::<HashMap<_, _>>())
 }
 
@@ -29,9 +27,7 @@ pub(super) fn owned_object(json: serde_json::Map<String, serde_json::Value>) -> 
 pub(super) fn record<'v>(
     fields: impl IntoIterator<Item = (&'v str, Box<dyn Val + 'v>)>,
 ) -> Object<'v> {
-    let fields = fields
-        .into_iter()
-        .map(|(name, value)| (CelMapKey::from(name), value));
+    let fields = fields.into_iter().map(|(name, value)| (CelMapKey::from(name), value));
     CelMap::from(fields.collect::<HashMap<_, _>>())
 }
 
@@ -71,9 +67,9 @@ fn owned(json: serde_json::Value) -> Box<dyn Val> {
             (None, None, value) => Box::new(CelDouble::from(value.unwrap_or(f64::NAN))),
         },
         Value::String(value) => text(value),
-        Value::Array(values) => Box::new(CelList::from(
-            values.into_iter().map(owned).collect::<Vec<_>>(),
-        )),
+        Value::Array(values) => {
+            Box::new(CelList::from(values.into_iter().map(owned).collect::<Vec<_>>()))
+        }
         Value::Object(fields) => Box::new(owned_object(fields)),
     }
 }
@@ -207,24 +203,12 @@ mod tests {
 
     #[test]
     fn a_name_that_comes_twice_counts_as_its_last_value() {
-        assert!(
-            object(br#"{"a":1,"a":2}"#)
-                .unwrap()
-                .equals(&owned_from(r#"{"a":2}"#))
-        );
+        assert!(object(br#"{"a":1,"a":2}"#).unwrap().equals(&owned_from(r#"{"a":2}"#)));
     }
 
     #[test]
     fn only_an_object_is_an_object_and_depth_is_bounded() {
-        for json in [
-            "[]",
-            "1",
-            "\"a\"",
-            "",
-            "{",
-            "{\"a\":1}x",
-            "{\"a\":\"\\ud800\"}",
-        ] {
+        for json in ["[]", "1", "\"a\"", "", "{", "{\"a\":1}x", "{\"a\":\"\\ud800\"}"] {
             assert!(object(json.as_bytes()).is_err(), "{json}");
         }
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));

@@ -1,0 +1,119 @@
+//! The actions that the protocol itself defines (Logux, "Built-in actions").
+
+use crate::{Action, ActionId};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// `logux/subscribe`: asks for a channel's entries.
+pub const SUBSCRIBE: &str = "logux/subscribe";
+/// `logux/unsubscribe`: ends a subscription.
+pub const UNSUBSCRIBE: &str = "logux/unsubscribe";
+/// `logux/subscribed`: the server has subscribed the client by itself.
+pub const SUBSCRIBED: &str = "logux/subscribed";
+/// `logux/processed`: an action was accepted.
+pub const PROCESSED: &str = "logux/processed";
+/// `logux/undo`: an action was rejected.
+pub const UNDO: &str = "logux/undo";
+/// `0/clean`: takes an action out of its owner's log.
+pub const CLEAN: &str = "0/clean";
+
+/// The body of `logux/subscribe` and `logux/unsubscribe`; other keys are the application's.
+#[derive(Debug, Deserialize)]
+pub struct Subscribe<'a> {
+    /// The channel's name.
+    pub channel: String,
+    /// Fields that an action must have, with their values.
+    #[serde(borrow, default)]
+    pub filter: Option<&'a RawValue>,
+    /// What the client last had of this channel.
+    #[serde(default)]
+    pub since: Option<Since>,
+    /// The client is about to create what the channel is of: it needs no data.
+    #[serde(default)]
+    pub creating: bool,
+}
+
+/// The `since` of a subscription: the id and time of an earlier answer.
+#[derive(Debug, Deserialize)]
+pub struct Since {
+    /// The text of an action id.
+    #[serde(default)]
+    pub id: String,
+}
+
+/// The body of `0/clean`.
+#[derive(Debug, Deserialize)]
+pub struct Clean {
+    /// The text of the id of the action to take out.
+    pub id: String,
+}
+
+/// `logux/processed` for the action named `id`.
+pub fn processed(id: &ActionId) -> Action {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        id: &'a str,
+        r#type: &'a str,
+    }
+    built(PROCESSED, &Body { id: &id.to_string(), r#type: PROCESSED })
+}
+
+/// `logux/undo` of `action`, named `id`, because of `reason`.
+pub fn undo(id: &ActionId, reason: &str, action: &Action) -> Action {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        action: &'a RawValue,
+        id: &'a str,
+        reason: &'a str,
+        r#type: &'a str,
+    }
+    let original: Result<&RawValue, _> = action.body();
+    // An action is JSON by construction, so the fallback is never seen.
+    let original = original.unwrap_or(RawValue::NULL);
+    built(UNDO, &Body { action: original, id: &id.to_string(), reason, r#type: UNDO })
+}
+
+/// `logux/subscribed` to `channel`.
+pub fn subscribed(channel: &str) -> Action {
+    built(SUBSCRIBED, &OfChannel { channel, r#type: SUBSCRIBED })
+}
+
+#[derive(Serialize)]
+struct OfChannel<'a> {
+    channel: &'a str,
+    r#type: &'a str,
+}
+
+/// `logux/subscribe` to `channel`, as a client without further wishes sends it.
+pub fn subscribe(channel: &str) -> Action {
+    built(SUBSCRIBE, &OfChannel { channel, r#type: SUBSCRIBE })
+}
+
+fn built(kind: &str, body: &impl Serialize) -> Action {
+    // Strings and JSON that was read before always serialize.
+    let json = serde_json::to_vec(body).unwrap_or_default();
+    Action::from_parts(Bytes::from(json), kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_actions_that_name_what_they_answer() {
+        let id: ActionId = r#"1 a"b:c:d 0"#.parse().unwrap();
+        let asked = Action::new(Bytes::from_static(br#"{"type":"x" ,"n":1.0}"#)).unwrap();
+        for (answer, json) in [
+            (processed(&id), r#"{"id":"1 a\"b:c:d 0","type":"logux/processed"}"#),
+            (
+                undo(&id, "denied", &asked),
+                r#"{"action":{"type":"x" ,"n":1.0},"id":"1 a\"b:c:d 0","reason":"denied","type":"logux/undo"}"#,
+            ),
+            (subscribed("tasks/1"), r#"{"channel":"tasks/1","type":"logux/subscribed"}"#),
+        ] {
+            assert_eq!(answer.json(), json);
+            assert_eq!(Action::new(answer.json().clone()).unwrap(), answer);
+        }
+    }
+}

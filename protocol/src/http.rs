@@ -1,0 +1,163 @@
+//! The bodies of the HTTP interface, shared by the server and its clients.
+//!
+//! The types know no format: JSON and `MessagePack` (with named fields) both work. Requests refuse
+//! keys that they do not know, since a misspelt one would otherwise lose what it carries in silence;
+//! responses ignore them, so that a newer server can say more.
+
+use crate::codec::Number;
+use crate::{Action, ActionId};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+
+/// Where a reader stands. Only the server that made it can read it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(String);
+
+impl Cursor {
+    /// Takes a cursor as text.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The cursor as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// When a request came in and when its answer went out, by the server's clock, in ms.
+pub type Times = (u64, u64);
+
+/// The answer to a pull.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullResponse {
+    /// What is new to the reader, in order of position.
+    pub actions: Vec<(Action, PulledMeta)>,
+    /// Where the reader stands with that.
+    pub cursor: Cursor,
+    /// Whether there is more above the cursor right now.
+    pub more: bool,
+    /// When the request came in and the answer went out.
+    pub time: Times,
+}
+
+/// What is said about an action that was pulled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PulledMeta {
+    /// The action's name in full.
+    pub id: ActionId,
+    /// Creation time, in ms.
+    pub time: u64,
+    /// The action's position in the log.
+    pub added: u64,
+    /// The version of the application that created it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subprotocol: Option<u32>,
+    /// The channels by which it came; none when it came by the user's own log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
+}
+
+/// A push.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushRequest {
+    /// The actions, oldest first.
+    pub actions: Vec<(Action, PushedMeta)>,
+    /// What their author had seen when making them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Cursor>,
+}
+
+/// What a client says about an action that it pushes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushedMeta {
+    /// The action's name; the server makes one if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ActionId>,
+    /// Creation time, in ms; that of the id, or now, if there is none.
+    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    pub time: Option<u64>,
+    /// The version of the application that created it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subprotocol: Option<u32>,
+}
+
+/// The answer to a push.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushResponse {
+    /// One result per action, in the order of the request.
+    pub results: Vec<PushResult>,
+    /// When the request came in and the answer went out.
+    pub time: Times,
+}
+
+/// What became of one action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushResult {
+    /// The action's name.
+    pub id: ActionId,
+    /// Whether it counts.
+    pub status: Status,
+    /// Why it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The two verdicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The action is in the log.
+    Processed,
+    /// The action does not count; its author takes it back.
+    Undone,
+}
+
+/// A push and a pull in one request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncRequest {
+    /// The actions to push, oldest first.
+    #[serde(default)]
+    pub actions: Vec<(Action, PushedMeta)>,
+    /// What their author had seen when making them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Cursor>,
+    /// Where the reader stands; none for the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Cursor>,
+    /// How many actions to pull at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// The channels to pull besides the user's own log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
+}
+
+/// The answer to [`SyncRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncResponse {
+    /// One result per pushed action, in the order of the request.
+    pub results: Vec<PushResult>,
+    /// What is new to the reader, in order of position.
+    pub actions: Vec<(Action, PulledMeta)>,
+    /// Where the reader stands with that.
+    pub cursor: Cursor,
+    /// Whether there is more above the cursor right now.
+    pub more: bool,
+    /// When the request came in and the answer went out.
+    pub time: Times,
+}
+
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Ok(Option::<Number>::deserialize(deserializer)?.map(|Number(number)| number))
+}

@@ -1,0 +1,151 @@
+//! The bodies of the HTTP interface, in both formats.
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+use tidelog_protocol::http::{
+    Cursor, PullResponse, PulledMeta, PushRequest, PushResponse, PushResult, PushedMeta, Status,
+    SyncRequest, SyncResponse,
+};
+use tidelog_protocol::{Action, ActionId};
+
+fn action() -> Action {
+    Action::new(Bytes::from_static(br#"{"type":"a", "n":1}"#)).expect("an action")
+}
+
+fn id() -> ActionId {
+    "1795222838711 10:client:tab 0".parse().expect("an action id")
+}
+
+fn pulled(channels: &[&str]) -> (Action, PulledMeta) {
+    let channels = channels.iter().map(ToString::to_string).collect();
+    let meta =
+        PulledMeta { id: id(), time: 1_795_222_838_712, added: 3, subprotocol: Some(10), channels };
+    (action(), meta)
+}
+
+fn result(status: Status, reason: Option<&str>) -> PushResult {
+    PushResult { id: id(), status, reason: reason.map(Into::into) }
+}
+
+/// The JSON is this, and the value survives both formats.
+fn is<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, json: &str) {
+    assert_eq!(serde_json::to_string(value).expect("JSON"), json);
+    assert_eq!(&serde_json::from_str::<T>(json).expect("the same"), value);
+    let packed = rmp_serde::to_vec_named(value).expect("MessagePack");
+    let unpacked: T = rmp_serde::from_slice(&packed).expect("the same");
+    // MessagePack keeps what an action says, not its white space.
+    let compact = |json: &str| json.replace(", ", ",");
+    assert_eq!(
+        compact(&serde_json::to_string(&unpacked).expect("JSON")).len(),
+        compact(json).len()
+    );
+}
+
+#[test]
+fn a_pull_is_answered_with_pairs_a_cursor_and_two_times() {
+    let response = PullResponse {
+        actions: vec![pulled(&["tasks/14"]), pulled(&[])],
+        cursor: Cursor::new("c1".into()),
+        more: true,
+        time: (1, 2),
+    };
+    is(
+        &response,
+        concat!(
+            r#"{"actions":[[{"type":"a", "n":1},{"id":"1795222838711 10:client:tab 0","#,
+            r#""time":1795222838712,"added":3,"subprotocol":10,"channels":["tasks/14"]}],"#,
+            r#"[{"type":"a", "n":1},{"id":"1795222838711 10:client:tab 0","#,
+            r#""time":1795222838712,"added":3,"subprotocol":10}]],"#,
+            r#""cursor":"c1","more":true,"time":[1,2]}"#
+        ),
+    );
+}
+
+#[test]
+fn a_push_carries_actions_with_or_without_ids() {
+    let named = PushedMeta { id: Some(id()), time: Some(5), subprotocol: Some(1) };
+    let request = PushRequest {
+        actions: vec![(action(), named), (action(), PushedMeta::default())],
+        seen: Some(Cursor::new("c0".into())),
+    };
+    is(
+        &request,
+        concat!(
+            r#"{"actions":[[{"type":"a", "n":1},{"id":"1795222838711 10:client:tab 0","#,
+            r#""time":5,"subprotocol":1}],[{"type":"a", "n":1},{}]],"seen":"c0"}"#
+        ),
+    );
+    let response = PushResponse {
+        results: vec![result(Status::Processed, None), result(Status::Undone, Some("denied"))],
+        time: (1, 2),
+    };
+    is(
+        &response,
+        concat!(
+            r#"{"results":[{"id":"1795222838711 10:client:tab 0","status":"processed"},"#,
+            r#"{"id":"1795222838711 10:client:tab 0","status":"undone","reason":"denied"}],"#,
+            r#""time":[1,2]}"#
+        ),
+    );
+}
+
+#[test]
+fn a_sync_is_a_push_and_a_pull() {
+    is(&SyncRequest::default(), r#"{"actions":[]}"#);
+    assert_eq!(serde_json::from_str::<SyncRequest>("{}").ok(), Some(SyncRequest::default()));
+    let request = SyncRequest {
+        actions: vec![(action(), PushedMeta::default())],
+        seen: Some(Cursor::new("c0".into())),
+        since: Some(Cursor::new("c0".into())),
+        limit: Some(50),
+        channels: vec!["tasks".into()],
+    };
+    is(
+        &request,
+        concat!(
+            r#"{"actions":[[{"type":"a", "n":1},{}]],"seen":"c0","since":"c0","limit":50,"#,
+            r#""channels":["tasks"]}"#
+        ),
+    );
+    let response = SyncResponse {
+        results: vec![result(Status::Processed, None)],
+        actions: vec![],
+        cursor: Cursor::new("c1".into()),
+        more: false,
+        time: (1, 2),
+    };
+    is(
+        &response,
+        concat!(
+            r#"{"results":[{"id":"1795222838711 10:client:tab 0","status":"processed"}],"#,
+            r#""actions":[],"cursor":"c1","more":false,"time":[1,2]}"#
+        ),
+    );
+}
+
+#[test]
+fn a_request_that_cannot_be_meant_is_refused_with_the_place_of_the_fault() {
+    for (json, fault) in [
+        (r#"{"actions":[],"sen":"c0"}"#, r#""sen""#),
+        (r#"{"actions":[[{"type":1},{}]]}"#, r#"{"type":1}"#),
+        (r#"{"actions":[[["type"],{}]]}"#, r#"["type"]"#),
+        (r#"{"actions":[[{"type":"a"},null]]}"#, "null"),
+        (r#"{"actions":[[{"type":"a"}]]}"#, "]"),
+        (r#"{"actions":[[{"type":"a"},{"id":"1 a"}]]}"#, r#""1 a""#),
+        (r#"{"actions":[[{"type":"a"},{"time":-1}]]}"#, "-1"),
+        (r#"{"actions":[[{"type":"a"},{"time":9007199254740992}]]}"#, "9007199254740992"),
+        (r#"{"actions":[[{"type":"a"},{"channels":[]}]]}"#, r#""channels""#),
+    ] {
+        let error = serde_json::from_str::<PushRequest>(json).expect_err(json);
+        let start = json.find(fault).expect("the fault");
+        let place = start..=start + fault.len() + 1;
+        assert!(error.line() == 1 && place.contains(&error.column()), "{json}: {error}");
+    }
+}
+
+#[test]
+fn a_response_may_say_more_than_its_reader_knows() {
+    let json = r#"{"results":[],"time":[1,2],"more":"news"}"#;
+    assert!(serde_json::from_str::<PushResponse>(json).is_ok());
+}

@@ -1,0 +1,106 @@
+//! The socket in the data directory through which commands reach a running server.
+//!
+//! One request per connection: a line of JSON. The answer is lines of JSON until the connection
+//! ends. Only the owner of the directory can connect.
+
+use crate::app::App;
+use crate::log_export::{self, Selection};
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinHandle;
+
+/// The longest request.
+const REQUEST_BYTES_MAX: u64 = 16 << 10;
+
+/// What a command asks a running server for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Request {
+    /// Entries, one a line.
+    Log(Selection),
+}
+
+/// Where the socket of the server on `data` is.
+pub fn path(data: &Path) -> PathBuf {
+    data.join("admin.sock")
+}
+
+/// A running listener.
+pub struct Admin {
+    task: JoinHandle<()>,
+    path: PathBuf,
+}
+
+impl Admin {
+    /// Stops listening and removes the socket.
+    pub async fn stop(self) {
+        self.task.abort();
+        drop(self.task.await);
+        drop(std::fs::remove_file(self.path));
+    }
+}
+
+/// Listens on the socket in `data`. The store's lock is held, so an old socket is a dead one.
+pub fn serve(data: &Path, app: App) -> anyhow::Result<Admin> {
+    let path = path(data);
+    drop(std::fs::remove_file(&path));
+    let listener = UnixListener::bind(&path)
+        .with_context(|| format!("cannot make the socket {}", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let task = tokio::spawn(accept(listener, app));
+    Ok(Admin { task, path })
+}
+
+/// Asks the server behind `stream`, and copies its answer to `out`.
+pub fn ask(
+    mut stream: std::os::unix::net::UnixStream,
+    request: &Request,
+    out: &mut impl std::io::Write,
+) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    std::io::copy(&mut stream, out)?;
+    Ok(())
+}
+
+async fn accept(listener: UnixListener, app: App) {
+    let mut commands = tokio::task::JoinSet::new();
+    loop {
+        while commands.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let app = app.clone();
+                commands.spawn(async move {
+                    if let Err(error) = answer(stream, app).await {
+                        tracing::debug!(%error, "a command went away");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a command");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn answer(stream: UnixStream, app: App) -> anyhow::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(reader.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
+    let answered = match serde_json::from_str(&line)? {
+        Request::Log(selection) => log_export::stream(&app, selection, &mut writer).await,
+    };
+    if let Err(error) = answered {
+        let problem = serde_json::json!({ "error": error.to_string() });
+        writer.write_all(format!("{problem}\n").as_bytes()).await?;
+    }
+    writer.shutdown().await?;
+    Ok(())
+}

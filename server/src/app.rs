@@ -1,0 +1,101 @@
+//! What every connection and request shares.
+
+use crate::auth::Authenticator;
+use crate::hub::Hub;
+use crate::ingest::Ingest;
+use crate::log::{Log, NodeRecord, PageLimit, ReadError};
+use crate::metrics::Metrics;
+use crate::nodes::Recent;
+use crate::rules::Rules;
+use crate::session::{self, NodeState};
+use crate::ws::Budget;
+use std::ops::Deref;
+use std::sync::Arc;
+use tidelog_protocol::{Headers, NodeId, peer};
+use tokio::sync::watch;
+
+/// A handle of the running server. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts of a running server.
+pub struct Parts {
+    /// The log.
+    pub log: Log,
+    /// The way into it.
+    pub ingest: Ingest,
+    /// Who is connected.
+    pub hub: Hub,
+    /// Who may do what.
+    pub rules: Arc<Rules>,
+    /// Who may come in.
+    pub auth: Authenticator,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What sessions share.
+    pub session: session::Shared,
+    /// What peers are told at their making.
+    pub peer: Arc<peer::Settings>,
+    /// The server's node id.
+    pub node: NodeId,
+    /// The version of the application, sent to clients.
+    pub subprotocol: u32,
+    /// What clients are told before `connected`.
+    pub headers: Option<Headers>,
+    /// How much of a log is read at once for a session.
+    pub page: PageLimit,
+    /// Memory for large frames.
+    pub budget: Budget,
+    /// What is known of nodes that left a moment ago.
+    pub recent: Recent,
+    /// True when the server stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl App {
+    /// A server of these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Parts {
+    /// Waits until the server stops.
+    pub async fn stopping(&self) {
+        // A sender that is gone means the same.
+        drop(self.stop.clone().wait_for(|stop| *stop).await);
+    }
+
+    /// What is remembered of a node. Removes what only memory has: a connection takes it over.
+    pub async fn node_state(&self, node: NodeId) -> Result<NodeState, ReadError> {
+        if let Some(state) = self.recent.take(&node) {
+            return Ok(state);
+        }
+        let log = self.log.clone();
+        let read = tokio::task::spawn_blocking(move || log.node(&node));
+        // Nobody cancels it.
+        let record =
+            read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        Ok(record.map(|record| NodeState::from_bytes(&record.bytes)).unwrap_or_default())
+    }
+
+    /// Remembers a running session's node on disk, about a second later.
+    pub fn save_node(&self, node: &NodeId, state: &NodeState, now: u64) {
+        let record = NodeRecord { seen_ms: now, bytes: state.to_bytes() };
+        self.log.save_node(node.clone(), record);
+    }
+
+    /// Remembers the node of a session that has ended: on disk, and for a while exactly.
+    pub fn leave_node(&self, node: &NodeId, state: NodeState, now: u64) {
+        self.save_node(node, &state, now);
+        self.recent.put(node.clone(), state);
+    }
+}

@@ -1,0 +1,203 @@
+//! One WebSocket connection from its first frame to its last: the handshake, the sign-in, and then
+//! the loop that feeds the session and does what it asks. One task, nothing detached.
+
+mod driver;
+
+use crate::app::App;
+use crate::auth::{Attempt, Claim, Identity};
+use crate::clock;
+use crate::hub::Inbox;
+use crate::rules::Subject;
+use crate::session::{NodeState, Session, Start};
+use crate::ws::{Incoming, Socket};
+use driver::Driver;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tidelog_protocol::WireError;
+use tidelog_protocol::peer::{Accept, Accepted, HandshakeEvent, ServerHandshake, SignIn, Tick};
+
+/// How long a peer may take to accept a goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// How long the earlier connection of a client may take to leave.
+const LEAVE: Duration = Duration::from_secs(2);
+
+/// Where a connection comes from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The address of the peer.
+    pub address: IpAddr,
+    /// The `Cookie` header of the upgrade request.
+    pub cookies: Option<String>,
+    /// Its `Origin` header: the page that it is from, when a browser sends it.
+    pub page: Option<String>,
+    /// Its `Host` header.
+    pub host: Option<String>,
+}
+
+/// How a connection ends.
+enum End {
+    /// The peer is gone, or is told to go without a word.
+    Silent,
+    /// The peer is told why.
+    Error(WireError),
+    /// The peer broke the rules of WebSockets.
+    Malformed,
+}
+
+/// Serves one connection until it ends.
+pub async fn serve(app: App, mut socket: Socket, origin: Origin) {
+    app.metrics.connections.inc();
+    let end = match shake_hands(&app, &mut socket, &origin).await {
+        Ok((sign_in, handshake, identity)) => {
+            let node = sign_in.node.clone();
+            tracing::debug!(%node, "signed in");
+            run(&app, &mut socket, sign_in, handshake, identity).await
+        }
+        Err(end) => end,
+    };
+    app.metrics.connections.dec();
+    if let End::Error(error) = &end {
+        tracing::debug!(%error, address = %origin.address, "connection closed");
+    }
+    socket.close(matches!(end, End::Malformed), GOODBYE).await;
+}
+
+/// Reads until the client has said who it is and that is true.
+async fn shake_hands(
+    app: &App,
+    socket: &mut Socket,
+    origin: &Origin,
+) -> Result<(SignIn, ServerHandshake, Identity), End> {
+    let mut handshake = ServerHandshake::new(clock::now_ms(), &app.peer);
+    loop {
+        let patience = handshake.deadline().saturating_sub(clock::now_ms());
+        let incoming = tokio::select! {
+            incoming = socket.next(true) => incoming,
+            () = app.stopping() => return Err(End::Silent),
+            () = tokio::time::sleep(Duration::from_millis(patience)) => {
+                match handshake.tick(clock::now_ms()) {
+                    Tick::TimedOut => return Err(End::Silent),
+                    Tick::Ping | Tick::Nothing => continue,
+                }
+            }
+        };
+        let event = match incoming {
+            Incoming::Frame(frame) => handshake.on_frame(&frame, clock::now_ms()),
+            Incoming::TooLong(limit) => Err(WireError::WrongFormat(limit)),
+            Incoming::Malformed => return Err(End::Malformed),
+            Incoming::Closed => return Err(End::Silent),
+        };
+        match event {
+            Ok(HandshakeEvent::Wait) => {}
+            Ok(HandshakeEvent::SignIn(sign_in)) => {
+                wait_in_line(app, origin, handshake.deadline()).await?;
+                return match sign_in_now(app, &sign_in, origin) {
+                    Ok(identity) => Ok((sign_in, handshake, identity)),
+                    Err(error) => Err(refuse(socket, handshake, error)),
+                };
+            }
+            Err(error) => return Err(refuse(socket, handshake, error)),
+        }
+    }
+}
+
+fn refuse(socket: &mut Socket, handshake: ServerHandshake, error: WireError) -> End {
+    socket.send(handshake.refuse(&error));
+    End::Error(error)
+}
+
+/// Holds an attempt from an address where too many have failed, and ends it without a word when
+/// its turn does not come in time: a client that is told `wrong-credentials` does not come again.
+async fn wait_in_line(app: &App, origin: &Origin, deadline_ms: u64) -> Result<(), End> {
+    let now = clock::now_ms();
+    let wait = app.auth.delay(origin.address, now);
+    if wait.is_zero() {
+        return Ok(());
+    }
+    let patience = Duration::from_millis(deadline_ms.saturating_sub(now));
+    tokio::select! {
+        () = app.stopping() => Err(End::Silent),
+        () = tokio::time::sleep(wait.min(patience)) => {
+            if wait <= patience { Ok(()) } else { Err(End::Silent) }
+        }
+    }
+}
+
+fn sign_in_now(app: &App, sign_in: &SignIn, origin: &Origin) -> Result<Identity, WireError> {
+    let attempt = Attempt {
+        claim: Claim::Node(&sign_in.node),
+        token: sign_in.token.as_deref(),
+        cookies: origin.cookies.as_deref(),
+        origin: origin.page.as_deref(),
+        host: origin.host.as_deref(),
+        address: origin.address,
+    };
+    let result = app.auth.sign_in(&attempt, clock::now_ms());
+    app.metrics.signed_in(result.is_ok());
+    result.map_err(|_| WireError::WrongCredentials)
+}
+
+/// From `connected` to the end.
+async fn run(
+    app: &App,
+    socket: &mut Socket,
+    sign_in: SignIn,
+    handshake: ServerHandshake,
+    identity: Identity,
+) -> End {
+    let inbox = Inbox::behind();
+    let expires_ms = identity.expires_ms;
+    let mut subject = Subject::new(&identity, sign_in.node.clone(), sign_in.subprotocol);
+    if let Some(headers) = &sign_in.headers {
+        subject.set_headers(headers.json().clone());
+    }
+    enter(app, &sign_in, &inbox).await;
+    let node = remembered(app, &sign_in).await;
+    let now = clock::now_ms();
+    let accept = Accept {
+        node: app.node.clone(),
+        // Without a version of its own the application is of the version that its client is of.
+        subprotocol: if app.subprotocol == 0 { sign_in.subprotocol } else { app.subprotocol },
+        headers: app.headers.clone(),
+        now,
+    };
+    let Accepted { connection, frames, queued } = handshake.accept(&sign_in, accept);
+    for frame in frames {
+        socket.send(frame);
+    }
+    socket.set_message_max(app.peer.limits.frame_bytes);
+    let start = Start { subject, synced: sign_in.synced, node, head: app.log.head() };
+    let (session, claim_failed) = Session::start(connection, app.session.clone(), start, now);
+    if claim_failed {
+        app.metrics.claims_failed.inc();
+    }
+    let mut driver = Driver::new(app, session, inbox.clone());
+    let end = driver.run(socket, queued, expires_ms).await;
+    let (state, followed) = driver.end();
+    app.hub.leave(&sign_in.node, &inbox, followed.iter());
+    app.leave_node(&sign_in.node, state, clock::now_ms());
+    inbox.leave();
+    end
+}
+
+/// Takes the client's place in the hub, once its earlier connection has left it.
+async fn enter(app: &App, sign_in: &SignIn, inbox: &Arc<Inbox>) {
+    if let Some(earlier) = app.hub.enter(&sign_in.node, inbox) {
+        let left = tokio::time::timeout(LEAVE, earlier.left()).await;
+        if left.is_err() {
+            tracing::warn!(node = %sign_in.node, "the client's earlier connection has not left yet");
+        }
+    }
+}
+
+/// What is remembered of the node; if that cannot be read, it costs repeats and no more.
+async fn remembered(app: &App, sign_in: &SignIn) -> NodeState {
+    match app.node_state(sign_in.node.clone()).await {
+        Ok(state) => state,
+        Err(error) => {
+            tracing::warn!(%error, node = %sign_in.node, "cannot read what is remembered of a node");
+            NodeState::default()
+        }
+    }
+}

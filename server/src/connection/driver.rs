@@ -1,0 +1,283 @@
+//! The loop of a signed-in connection: events to the session, effects to the rest of the server.
+
+use super::End;
+use crate::app::App;
+use crate::catch_up;
+use crate::clock;
+use crate::hub::{Inbox, Parcel};
+use crate::ingest::Verdict;
+use crate::log::{LogName, Page, ReadError, Stopped};
+use crate::session::{Effect, Moment, NodeState, ReadOrder, Session};
+use crate::sync_map::Loaded;
+use crate::ws::{Incoming, Socket};
+use bytes::Bytes;
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tidelog_crdt::Position;
+use tidelog_protocol::{NodeId, WireError};
+use tokio::time::{Instant, Sleep};
+
+type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What was asked of the log.
+enum Reading {
+    Page(Page),
+    Loaded(Vec<Loaded>, Position),
+}
+
+/// A session, and what it waits for.
+pub(super) struct Driver<'a> {
+    app: &'a App,
+    session: Session,
+    inbox: Arc<Inbox>,
+    node: NodeId,
+    ingest: Option<Task<Result<Vec<Verdict>, Stopped>>>,
+    reading: Option<Task<Result<Reading, ReadError>>>,
+    followed: HashSet<LogName>,
+    /// The server stops: what came in is finished, and nothing more is read.
+    draining: bool,
+    large_frame_since: Option<u64>,
+}
+
+/// What happened next.
+enum Event {
+    Socket(Incoming),
+    Mail,
+    Replaced,
+    Judged(Result<Vec<Verdict>, Stopped>),
+    Read(Result<Reading, ReadError>),
+    Time,
+    Stopping,
+}
+
+impl<'a> Driver<'a> {
+    pub(super) fn new(app: &'a App, session: Session, inbox: Arc<Inbox>) -> Self {
+        Self {
+            app,
+            node: session.subject().node().clone(),
+            session,
+            inbox,
+            ingest: None,
+            reading: None,
+            followed: HashSet::new(),
+            draining: false,
+            large_frame_since: None,
+        }
+    }
+
+    /// What is to be remembered, and the logs that were followed.
+    pub(super) fn end(self) -> (NodeState, HashSet<LogName>) {
+        (self.session.end(), self.followed)
+    }
+
+    /// Runs until the connection ends.
+    pub(super) async fn run(
+        &mut self,
+        socket: &mut Socket,
+        queued: Vec<Bytes>,
+        expires_ms: Option<u64>,
+    ) -> End {
+        for frame in queued {
+            if let Err(end) = self.on_frame(socket, &frame) {
+                return end;
+            }
+        }
+        self.act(socket);
+        let sleep = tokio::time::sleep(Duration::ZERO);
+        let mut sleep = std::pin::pin!(sleep);
+        loop {
+            self.set_alarm(sleep.as_mut(), expires_ms);
+            let event = self.next_event(socket, sleep.as_mut()).await;
+            let now = clock::now_ms();
+            if expires_ms.is_some_and(|expires| expires <= now) {
+                return End::Silent;
+            }
+            if let Err(end) = self.on_event(event, socket, now) {
+                return end;
+            }
+            self.act(socket);
+            if self.session.is_idle() {
+                socket.release();
+                if self.draining {
+                    return End::Silent;
+                }
+            }
+        }
+    }
+
+    async fn next_event(&mut self, socket: &mut Socket, sleep: Pin<&mut Sleep>) -> Event {
+        let read = !self.draining && self.session.wants_frames() && socket.drains();
+        tokio::select! {
+            biased;
+            () = self.app.stopping(), if !self.draining => Event::Stopping,
+            judged = finish(&mut self.ingest) => Event::Judged(judged),
+            read = finish(&mut self.reading) => Event::Read(read),
+            () = self.inbox.ended() => Event::Replaced,
+            () = self.inbox.mail(), if self.session.wants_mail() => Event::Mail,
+            incoming = socket.next(read) => Event::Socket(incoming),
+            () = sleep => Event::Time,
+        }
+    }
+
+    fn on_event(&mut self, event: Event, socket: &mut Socket, now: u64) -> Result<(), End> {
+        let at = self.moment(now);
+        match event {
+            Event::Socket(Incoming::Frame(frame)) => self.on_frame(socket, &frame)?,
+            Event::Socket(Incoming::TooLong(limit)) => {
+                return Err(self.refuse(socket, WireError::WrongFormat(limit)));
+            }
+            Event::Socket(Incoming::Malformed) => return Err(End::Malformed),
+            Event::Socket(Incoming::Closed) | Event::Replaced => return Err(End::Silent),
+            Event::Mail => self.take_mail(at),
+            Event::Judged(Ok(verdicts)) => {
+                // The client's own entries are in the inbox by now, so that the answers can carry
+                // a number that covers them.
+                if self.session.wants_mail() {
+                    self.take_mail(at);
+                }
+                self.session.on_verdicts(verdicts, at);
+            }
+            // The log takes nothing more: what is unanswered comes again, here or elsewhere.
+            Event::Judged(Err(Stopped)) => return Err(End::Silent),
+            Event::Read(Ok(Reading::Page(page))) => self.session.on_page(&page, at),
+            Event::Read(Ok(Reading::Loaded(loaded, through))) => {
+                self.session.on_loaded(loaded, through, at);
+            }
+            Event::Read(Err(error)) => {
+                tracing::error!(%error, node = %self.node, "cannot read the log");
+                return Err(End::Silent);
+            }
+            Event::Time => self.session.on_tick(at).map_err(|_| End::Silent)?,
+            Event::Stopping => self.draining = true,
+        }
+        self.watch_large_frame(socket, now)
+    }
+
+    fn take_mail(&mut self, at: Moment) {
+        let Parcel { entries, overflowed } = self.inbox.take();
+        self.session.on_mail(entries, overflowed, at);
+    }
+
+    /// Memory is reserved for a large frame while it comes in, so it may not take for ever.
+    fn watch_large_frame(&mut self, socket: &Socket, now: u64) -> Result<(), End> {
+        if !socket.in_large_frame() {
+            self.large_frame_since = None;
+            return Ok(());
+        }
+        let since = *self.large_frame_since.get_or_insert(now);
+        let patience = self.app.peer.timers.answer_ms;
+        if now >= since.saturating_add(patience) { Err(End::Silent) } else { Ok(()) }
+    }
+
+    fn on_frame(&mut self, socket: &mut Socket, frame: &Bytes) -> Result<(), End> {
+        let at = self.moment(clock::now_ms());
+        self.session.on_frame(frame, at).map_err(|error| self.refuse(socket, error))
+    }
+
+    fn refuse(&mut self, socket: &mut Socket, error: WireError) -> End {
+        socket.send(self.session.error(&error, clock::now_ms()));
+        End::Error(error)
+    }
+
+    fn moment(&self, now: u64) -> Moment {
+        Moment { now, head: self.app.log.head() }
+    }
+
+    /// Does what the session asks for, until it asks for nothing more.
+    fn act(&mut self, socket: &mut Socket) {
+        loop {
+            let effects = self.session.effects();
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                self.do_effect(effect, socket);
+            }
+        }
+    }
+
+    fn do_effect(&mut self, effect: Effect, socket: &mut Socket) {
+        match effect {
+            Effect::Send(frame) => socket.send(frame),
+            Effect::Ingest(submissions) => {
+                let (ingest, subject) = (self.app.ingest.clone(), self.session.subject().clone());
+                let now = clock::now_ms();
+                self.ingest =
+                    Some(Box::pin(async move { ingest.take(&subject, submissions, now).await }));
+            }
+            Effect::Read(order) => self.read(order),
+            Effect::Follow(log) => {
+                self.app.hub.follow(log.clone(), &self.inbox);
+                self.followed.insert(log);
+            }
+            Effect::Unfollow(log) => {
+                self.app.hub.unfollow(&log, &self.inbox);
+                self.followed.remove(&log);
+            }
+            Effect::Resume(through) => {
+                let resumed = self.inbox.resume(through);
+                let at = self.moment(clock::now_ms());
+                self.session.on_resumed(&resumed, at);
+            }
+            Effect::Remember(state) => self.app.save_node(&self.node, &state, clock::now_ms()),
+        }
+    }
+
+    /// Reads from memory at once, from disk on a thread that may wait.
+    fn read(&mut self, order: ReadOrder) {
+        let (log, limit) = (self.app.log.clone(), self.app.page);
+        let at_once = match &order {
+            ReadOrder::Head => Some(only_head(log.head())),
+            ReadOrder::Stretch { logs, above } => catch_up::read_cached(&log, logs, *above, limit),
+            ReadOrder::Fold { .. } => None,
+        };
+        if let Some(page) = at_once {
+            self.reading = Some(Box::pin(std::future::ready(Ok(Reading::Page(page)))));
+            return;
+        }
+        self.reading = Some(Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || match order {
+                ReadOrder::Stretch { logs, above } => {
+                    catch_up::read(&log, &logs, above, limit).map(Reading::Page)
+                }
+                ReadOrder::Fold { channel, name, filter, tombstones } => {
+                    catch_up::fold(&log, &channel, &name, &filter, tombstones)
+                        .map(|(loaded, through)| Reading::Loaded(loaded, through))
+                }
+                ReadOrder::Head => Ok(Reading::Page(only_head(log.head()))),
+            });
+            // Nobody cancels it.
+            read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        }));
+    }
+
+    fn set_alarm(&self, sleep: Pin<&mut Sleep>, expires_ms: Option<u64>) {
+        let now = clock::now_ms();
+        let large = self
+            .large_frame_since
+            .map(|since| since.saturating_add(self.app.peer.timers.answer_ms));
+        let deadlines = [expires_ms, large].into_iter().flatten();
+        let due = deadlines.fold(self.session.deadline(), u64::min);
+        // A far deadline, so that adding it to now cannot overflow.
+        let wait = Duration::from_millis(due.saturating_sub(now).min(86_400_000));
+        sleep.reset(Instant::now() + wait);
+    }
+}
+
+fn only_head(head: Position) -> Page {
+    Page { entries: Vec::new(), through: head, more: false }
+}
+
+/// Waits for the task in `slot`, if there is one, and empties the slot.
+async fn finish<T>(slot: &mut Option<Task<T>>) -> T {
+    match slot {
+        Some(task) => {
+            let done = task.await;
+            *slot = None;
+            done
+        }
+        None => std::future::pending().await,
+    }
+}

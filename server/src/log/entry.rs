@@ -1,0 +1,196 @@
+//! What the log holds: entries, where they go, and what became of a draft.
+
+use std::fmt;
+use std::sync::Arc;
+use tidelog_crdt::{Context, Dot, Position};
+use tidelog_protocol::{Action, ActionId, ClientId, NodeId, UserId};
+
+/// Why a text is no channel name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelError {
+    /// A channel has a name.
+    #[error("the channel name is empty")]
+    Empty,
+    /// Longer than [`Channel::BYTES_MAX`].
+    #[error("the channel name is longer than {} bytes", Channel::BYTES_MAX)]
+    TooLong,
+}
+
+/// The name of a log that several users read, such as `tasks/14`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Channel(Arc<str>);
+
+impl Channel {
+    /// The longest name, in bytes.
+    pub const BYTES_MAX: usize = 1024;
+
+    /// Checks and takes a name.
+    pub fn new(text: &str) -> Result<Self, ChannelError> {
+        match text.len() {
+            0 => Err(ChannelError::Empty),
+            1..=Self::BYTES_MAX => Ok(Self(text.into())),
+            _ => Err(ChannelError::TooLong),
+        }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Channel({self})")
+    }
+}
+
+impl std::borrow::Borrow<str> for Channel {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Which log: there is one per user and one per channel.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogName {
+    /// The log of a user.
+    User(UserId),
+    /// The log of a channel.
+    Channel(Channel),
+}
+
+/// Where an action goes: logs, and live targets inside those.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// The users whose logs it is placed in.
+    pub users: Vec<UserId>,
+    /// The channels whose logs it is placed in.
+    pub channels: Vec<Channel>,
+    /// The clients it is shown to live.
+    pub clients: Vec<ClientId>,
+    /// The nodes it is shown to live.
+    pub nodes: Vec<NodeId>,
+}
+
+impl Addresses {
+    /// The logs among the addresses, each as often as it is named.
+    pub fn logs(&self) -> impl Iterator<Item = LogName> + '_ {
+        let users = self.users.iter().cloned().map(LogName::User);
+        users.chain(self.channels.iter().cloned().map(LogName::Channel))
+    }
+
+    /// Whether the action was placed in `log`.
+    pub fn includes(&self, log: &LogName) -> bool {
+        match log {
+            LogName::User(user) => self.users.contains(user),
+            LogName::Channel(channel) => self.channels.contains(channel),
+        }
+    }
+}
+
+/// An action with its meta, as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it stands, the same in each log it was placed in. For one that is not kept: the head
+    /// at that moment, which it shares.
+    pub position: Position,
+    /// The action's name.
+    pub id: ActionId,
+    /// Creation time in ms since the epoch, with the author's clock error taken out.
+    pub time: u64,
+    /// When its commit was made, in ms since the epoch; never falls from entry to entry.
+    pub accepted_ms: u64,
+    /// The version of the application that created it.
+    pub subprotocol: u32,
+    /// Where it goes.
+    pub addresses: Addresses,
+    /// The name that the accepting server gave it.
+    pub dot: Dot,
+    /// What its author had seen.
+    pub context: Context,
+    /// The action; `{"type":"0/clean"}` when it was cleaned.
+    pub action: Action,
+    /// Whether it is stored; what is not goes to whoever is connected.
+    pub kept: bool,
+    /// Whether its body was taken out; pages leave such entries out.
+    pub cleaned: bool,
+}
+
+/// An action on its way into the log.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The action's name.
+    pub id: ActionId,
+    /// Creation time in ms since the epoch, with the author's clock error taken out.
+    pub time: u64,
+    /// The version of the application that created it.
+    pub subprotocol: u32,
+    /// Where it goes.
+    pub addresses: Addresses,
+    /// What its author had seen.
+    pub context: Context,
+    /// The action.
+    pub action: Action,
+    /// False: not stored, only published.
+    pub kept: bool,
+}
+
+/// What became of a draft.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// New, on disk, published.
+    Accepted(Arc<Entry>),
+    /// Here before; the commit that holds the original is on disk.
+    Known(Arc<Entry>),
+    /// Published and not stored, as the draft asked.
+    Passed(Arc<Entry>),
+    /// Larger than a row of the feed can hold; neither stored nor published.
+    TooLarge,
+}
+
+/// What became of a request to clean an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleaned {
+    /// The body is gone for readers; that is on disk.
+    Done,
+    /// No such action here.
+    Unknown,
+    /// The action was not made by this user.
+    NotOwner,
+}
+
+/// How much one page may hold; at least one entry is always in it, if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimit {
+    /// Entries at most.
+    pub entries: usize,
+    /// Bytes of actions at most.
+    pub bytes: usize,
+}
+
+/// A piece of a log, ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The entries.
+    pub entries: Vec<Arc<Entry>>,
+    /// Everything of this log up to here is in this page or before what it was asked for.
+    pub through: Position,
+    /// Whether there is more above `through`, up to what was asked for.
+    pub more: bool,
+}
+
+/// What is remembered of a node: bytes that the log does not read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeRecord {
+    /// When the node was last here, in ms since the epoch.
+    pub seen_ms: u64,
+    /// What the session keeps.
+    pub bytes: Vec<u8>,
+}

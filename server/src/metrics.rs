@@ -1,0 +1,79 @@
+//! What is counted, and how `/metrics` shows it: Prometheus text, served as `OpenMetrics`.
+
+use crate::ingest::{Judgement, Verdict};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+
+/// The counters. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    /// Open WebSockets.
+    pub connections: Gauge,
+    /// Numbers in `connect` that were not minted here for that user.
+    pub claims_failed: Counter,
+    sign_ins: Family<SignIn, Counter>,
+    actions: Family<Outcome, Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SignIn {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    verdict: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let (connections, claims_failed) = (Gauge::default(), Counter::default());
+        let (sign_ins, actions) = (Family::default(), Family::default());
+        let mut registry = Registry::with_prefix("tidelog");
+        registry.register("connections", "Open WebSockets", connections.clone());
+        registry.register(
+            "cursor_claims_failed",
+            "Cursors of clients that were not minted by this server for that user",
+            claims_failed.clone(),
+        );
+        registry.register("sign_ins", "Attempts to sign in, by result", Family::clone(&sign_ins));
+        registry.register(
+            "actions",
+            "Actions judged, by verdict: processed, repeated, or the reason why undone",
+            Family::clone(&actions),
+        );
+        let registry = Arc::new(registry);
+        Self { registry, connections, claims_failed, sign_ins, actions }
+    }
+}
+
+impl Metrics {
+    /// Somebody tried to sign in.
+    pub fn signed_in(&self, accepted: bool) {
+        let result = if accepted { "accepted" } else { "refused" };
+        self.sign_ins.get_or_create(&SignIn { result }).inc();
+    }
+
+    /// An action was judged.
+    pub fn judged(&self, verdict: &Verdict) {
+        let verdict = match &verdict.outcome {
+            _ if verdict.repeated => "repeated",
+            Judgement::Processed => "processed",
+            Judgement::Undone(reason, _) => reason.as_str(),
+        };
+        self.actions.get_or_create(&Outcome { verdict }).inc();
+    }
+
+    /// The text of `/metrics`.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        drop(text::encode(&mut text, &self.registry));
+        text
+    }
+}

@@ -1,0 +1,343 @@
+//! One signed-in connection: what it sends is judged in order and answered, what it has missed
+//! reaches it in order, and its subscriptions end and resume exactly.
+//!
+//! A state machine: events come in, [`Effect`]s go out. It knows neither socket nor store, and time
+//! comes in as an argument. The messages themselves, the window of what is sent and not yet
+//! acknowledged, and the keep-alive are the peer's (`tidelog_protocol::peer`), which it drives.
+
+mod answers;
+mod delivery;
+mod effect;
+mod intake;
+mod loading;
+mod node_state;
+mod subscribing;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+
+pub use answers::AnswerId;
+pub use effect::{Effect, ReadOrder};
+pub use node_state::{NodeState, Remembered};
+
+use crate::epochs::Epochs;
+use crate::hub::{Delivery as Mail, Resumed};
+use crate::ingest::{Verdict, Verdicts};
+use crate::log::{LogName, Page};
+use crate::rules::{Rules, Subject};
+use crate::sync_map::Loaded;
+use answers::Sent;
+use bytes::Bytes;
+use delivery::Delivery;
+use intake::Intake;
+use std::sync::Arc;
+use subscriptions::Subscriptions;
+use tidelog_crdt::{Incarnation, Position};
+use tidelog_protocol::WireError;
+use tidelog_protocol::peer::{Connection, Received, SentSync, Tick};
+
+/// What every session shares.
+#[derive(Clone)]
+pub struct Shared {
+    /// The life of the store.
+    pub incarnation: Incarnation,
+    /// Which run of the process gave which positions.
+    pub epochs: Epochs,
+    /// Who may do what.
+    pub rules: Arc<Rules>,
+    /// Verdicts that no entry stands for.
+    pub verdicts: Arc<Verdicts>,
+    /// How much one session may have.
+    pub limits: Limits,
+}
+
+/// How much one session may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Subscriptions.
+    pub subscriptions: usize,
+    /// Frames sent and not yet acknowledged, before the next chunk of the log waits.
+    pub window_frames: usize,
+    /// Bytes of those frames.
+    pub window_bytes: usize,
+    /// Actions in one frame that the server sends.
+    pub chunk_actions: usize,
+    /// Frames that wait for their answer; with more the session reads no further frame.
+    pub pending_frames: usize,
+}
+
+/// Where a session starts.
+pub struct Start {
+    /// Who signed in.
+    pub subject: Subject,
+    /// The number in `connect`.
+    pub synced: u64,
+    /// What is remembered of the node.
+    pub node: NodeState,
+    /// The last position.
+    pub head: Position,
+}
+
+/// When something happens, and where the log then ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Ms since the epoch.
+    pub now: u64,
+    /// The last position.
+    pub head: Position,
+}
+
+/// One signed-in connection.
+pub struct Session {
+    conn: Connection,
+    shared: Shared,
+    subject: Arc<Subject>,
+    /// The log of the session's user; anonymous users have none.
+    own_log: Option<LogName>,
+    delivery: Delivery,
+    subscriptions: Subscriptions,
+    /// What the node was subscribed to before, and has not named again.
+    dormant: NodeState,
+    forget_at: Option<u64>,
+    intake: Intake,
+    /// Sent frames and acknowledged frames, counted.
+    frames: Frames,
+    remembered_at: u64,
+    changed: bool,
+    effects: Vec<Effect>,
+}
+
+/// The client did not answer in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimedOut;
+
+#[derive(Default)]
+struct Frames {
+    sent: u64,
+    acked: u64,
+}
+
+/// After this time without being named, what the node was subscribed to is forgotten.
+const FORGET_AFTER_MS: u64 = 60_000;
+/// What changed about a node is remembered at most this often.
+const REMEMBER_EVERY_MS: u64 = 1_000;
+
+impl Session {
+    /// Starts after sign-in. `claim_failed` of the result says that the client named a number that
+    /// was not minted here for it.
+    pub fn start(conn: Connection, shared: Shared, start: Start, now: u64) -> (Self, bool) {
+        let Start { subject, synced, mut node, head } = start;
+        let claimed = shared.epochs.claim(subject.user().as_str(), synced, head);
+        node.resume_at(claimed);
+        let claim_failed = synced != 0 && claimed.is_none();
+        let resumed = match claimed {
+            Some(position) => Some(position),
+            None if synced != 0 && node.acked > Position::ZERO => Some(node.acked.min(head)),
+            None => None,
+        };
+        let delivery = Delivery::resume(resumed, head, &node, now);
+        let own_log = (!subject.anonymous()).then(|| LogName::User(subject.user().clone()));
+        let mut session = Self {
+            conn,
+            shared,
+            subject: Arc::new(subject),
+            own_log: own_log.clone(),
+            delivery,
+            subscriptions: Subscriptions::default(),
+            forget_at: (!node.subscriptions.is_empty()).then_some(now + FORGET_AFTER_MS),
+            dormant: node,
+            intake: Intake::default(),
+            frames: Frames::default(),
+            remembered_at: now,
+            changed: false,
+            effects: Vec::new(),
+        };
+        if let Some(log) = own_log {
+            session.effects.push(Effect::Follow(log));
+        }
+        (session, claim_failed)
+    }
+
+    /// Whether everything that came in is answered.
+    pub fn is_idle(&self) -> bool {
+        self.intake.len() == 0
+    }
+
+    /// Who signed in.
+    pub fn subject(&self) -> &Arc<Subject> {
+        &self.subject
+    }
+
+    /// What is to be done now.
+    pub fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Whether a further frame may be read.
+    pub fn wants_frames(&self) -> bool {
+        self.intake.len() < self.shared.limits.pending_frames
+    }
+
+    /// Whether entries in the inbox are wanted now.
+    pub fn wants_mail(&self) -> bool {
+        self.delivery.is_live() && self.window_open()
+    }
+
+    /// A frame came in.
+    pub fn on_frame(&mut self, frame: &Bytes, at: Moment) -> Result<(), WireError> {
+        match self.conn.receive(frame, at.now)? {
+            Received::Sync(sync) => self.on_sync(sync, at),
+            Received::Synced(sent) => self.on_synced(&sent),
+            Received::Ping(_) => {
+                let frame = self.conn.pong(self.number(), at.now);
+                self.effects.push(Effect::Send(frame));
+            }
+            Received::Headers(headers) => {
+                Arc::make_mut(&mut self.subject).set_headers(headers.json().clone());
+            }
+            Received::Error(error) => tracing::debug!(%error, "the client reports an error"),
+            Received::Pong(_) | Received::Debug(_) | Received::Nothing => {}
+        }
+        self.go_on(at);
+        Ok(())
+    }
+
+    /// The verdicts on what was last submitted.
+    pub fn on_verdicts(&mut self, verdicts: Vec<Verdict>, at: Moment) {
+        self.take_verdicts(verdicts);
+        self.go_on(at);
+    }
+
+    /// Entries of the logs that the session follows.
+    pub fn on_mail(&mut self, mail: Vec<Mail>, overflowed: bool, at: Moment) {
+        self.deliver_mail(mail, at);
+        if overflowed {
+            self.delivery.fall_behind();
+        }
+        self.go_on(at);
+    }
+
+    /// The page that was asked for.
+    pub fn on_page(&mut self, page: &Page, at: Moment) {
+        self.take_page(page, at);
+        self.go_on(at);
+    }
+
+    /// What a SyncMap channel adds up to, as far as `through`.
+    pub fn on_loaded(&mut self, loaded: Vec<Loaded>, through: Position, at: Moment) {
+        self.take_loaded(loaded, through, at);
+        self.go_on(at);
+    }
+
+    /// Whether the inbox has everything from here on.
+    pub fn on_resumed(&mut self, resumed: &Resumed, at: Moment) {
+        self.delivery.on_resumed(resumed);
+        self.go_on(at);
+    }
+
+    /// When [`Session::on_tick`] wants to be called next.
+    pub fn deadline(&self) -> u64 {
+        let remember = self.changed.then_some(self.remembered_at + REMEMBER_EVERY_MS);
+        [self.forget_at, remember, self.delivery.history_at(), self.intake.early_at()]
+            .into_iter()
+            .flatten()
+            .fold(self.conn.deadline(), u64::min)
+    }
+
+    /// Time has passed. An error ends the connection, without a frame.
+    pub fn on_tick(&mut self, at: Moment) -> Result<(), TimedOut> {
+        match self.conn.tick(at.now) {
+            Tick::TimedOut => return Err(TimedOut),
+            Tick::Ping => {
+                let frame = self.conn.ping(self.number(), at.now);
+                self.effects.push(Effect::Send(frame));
+            }
+            Tick::Nothing => {}
+        }
+        if self.forget_at.is_some_and(|due| due <= at.now) {
+            self.forget_at = None;
+            self.dormant.subscriptions.clear();
+            self.changed = true;
+        }
+        self.delivery.start_history_at(at.now);
+        self.go_on(at);
+        if self.changed && at.now >= self.remembered_at + REMEMBER_EVERY_MS {
+            self.remember(at.now);
+        }
+        Ok(())
+    }
+
+    /// The frame that tells the client of an error.
+    pub fn error(&mut self, error: &WireError, now: u64) -> Bytes {
+        self.conn.error(error, now)
+    }
+
+    /// The connection ended: what is to be remembered of the node.
+    pub fn end(self) -> NodeState {
+        let mut state = self.state();
+        state.sent = self.delivery.cursor();
+        state
+    }
+
+    /// Does what has become possible.
+    fn go_on(&mut self, at: Moment) {
+        self.submit();
+        self.settle(at);
+        // Loads and history take turns at the one read that is under way at a time.
+        if self.delivery.history_is_next() {
+            self.read_on();
+        }
+        self.send_loads(at);
+        self.read_on();
+    }
+
+    fn number(&self) -> u64 {
+        self.shared.epochs.number(self.subject.user().as_str(), self.delivery.cursor())
+    }
+
+    fn window_open(&self) -> bool {
+        let outstanding = self.conn.outstanding();
+        outstanding.count < self.shared.limits.window_frames
+            && outstanding.bytes < self.shared.limits.window_bytes
+    }
+
+    /// Sends entries up to the cursor in one frame: its number must not claim what a later frame
+    /// brings.
+    fn send_frame(&mut self, actions: &[Sent], now: u64) {
+        if actions.is_empty() {
+            return;
+        }
+        let pairs = actions.iter().map(|(action, meta)| (action, meta));
+        let token = self.delivery.cursor().get();
+        let frame = self.conn.sync(self.number(), pairs, token, now);
+        self.frames.sent += 1;
+        self.effects.push(Effect::Send(frame));
+    }
+
+    /// Sends what is not part of the order of positions, in as many frames as it takes.
+    fn send_under_current_number(&mut self, actions: &[Sent], now: u64) {
+        for chunk in actions.chunks(self.shared.limits.chunk_actions.max(1)) {
+            self.send_frame(chunk, now);
+        }
+    }
+
+    fn on_synced(&mut self, sent: &SentSync) {
+        self.frames.acked += 1;
+        self.delivery.on_acked(Position::new(sent.token).unwrap_or_default(), sent.sent_ms);
+        self.changed = true;
+    }
+
+    fn remember(&mut self, now: u64) {
+        self.remembered_at = now;
+        self.changed = false;
+        let state = self.state();
+        self.effects.push(Effect::Remember(state));
+    }
+
+    fn state(&self) -> NodeState {
+        let acked = self.delivery.acked();
+        let mut subscriptions = self.subscriptions.remembered(acked, self.frames.acked);
+        subscriptions.extend(self.dormant.subscriptions.iter().cloned());
+        NodeState { acked, own: self.delivery.own().clone(), subscriptions, sent: Position::ZERO }
+    }
+}

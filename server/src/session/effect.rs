@@ -1,0 +1,53 @@
+//! What a session asks the rest of the server to do.
+
+use super::NodeState;
+use crate::ingest::Submission;
+use crate::log::{Channel, LogName};
+use crate::rules::Filter;
+use bytes::Bytes;
+use tidelog_crdt::Position;
+
+/// One thing to do, in the order in which they come.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send a frame.
+    Send(Bytes),
+    /// Judge and append; answered by `on_verdicts`. At most one is under way.
+    Ingest(Vec<Submission>),
+    /// Read; answered by `on_stretch` or `on_loaded`. At most one is under way.
+    Read(ReadOrder),
+    /// Entries of this log are to arrive in the inbox.
+    Follow(LogName),
+    /// Entries of this log are no longer wanted.
+    Unfollow(LogName),
+    /// Everything up to here was read: live from the inbox again, if nothing came by since.
+    /// Answered by `on_resumed`.
+    Resume(Position),
+    /// Remember this of the node.
+    Remember(NodeState),
+}
+
+/// What to read from the log.
+#[derive(Debug, Clone)]
+pub enum ReadOrder {
+    /// The entries of these logs above a position, merged in order of position.
+    Stretch {
+        /// The logs.
+        logs: Vec<LogName>,
+        /// Only what is above.
+        above: Position,
+    },
+    /// What the actions of a SyncMap channel add up to.
+    Fold {
+        /// The channel.
+        channel: Channel,
+        /// The name of the map.
+        name: String,
+        /// Which items.
+        filter: Filter,
+        /// Also name the items that are gone.
+        tombstones: bool,
+    },
+    /// Nothing but the head: from where a subscription without a load starts.
+    Head,
+}

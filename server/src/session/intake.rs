@@ -1,0 +1,205 @@
+//! What a client sends, in order: judged together while the commit before it is under way,
+//! answered, and then acknowledged.
+
+use super::answers::{self, AnswerId, Sent};
+use super::{Effect, FORGET_AFTER_MS, Moment, Session};
+use crate::ingest::{Given, Judgement, Submission, Verdict};
+use crate::rules::UndoReason;
+use std::collections::VecDeque;
+use tidelog_protocol::{ActionId, Pair, Sync, builtin};
+
+/// Actions submitted at once. One submission is under way at a time, so that what an author had
+/// seen of its own actions is known when the next one is placed.
+const SUBMITTED_MAX: usize = 1000;
+/// A frame that waits this long, for nothing but loads, is acknowledged: stock clients give up
+/// after 70 s.
+const EARLY_AFTER_MS: u64 = 50_000;
+/// Ids remembered as answered on this connection.
+const ANSWERED_MAX: usize = 128;
+
+/// What came in and is not acknowledged.
+#[derive(Default)]
+pub(super) struct Intake {
+    frames: VecDeque<Frame>,
+    /// The serial number of the first frame in `frames`.
+    first: u64,
+    /// Actions that wait for their turn, with the serial numbers of their frames.
+    queue: VecDeque<(u64, Pair)>,
+    /// The frames of the actions that are being judged, in order.
+    submitted: Vec<u64>,
+    answers: Vec<Sent>,
+    answered: VecDeque<ActionId>,
+}
+
+/// One `sync` of the client's.
+struct Frame {
+    number: u64,
+    received_ms: u64,
+    /// Actions without a verdict.
+    unjudged: usize,
+    /// Subscriptions whose load is not over.
+    loading: usize,
+}
+
+impl Intake {
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// When the first frame is to be acknowledged, though it still waits for a load.
+    pub(super) fn early_at(&self) -> Option<u64> {
+        let first = self.frames.front()?;
+        (first.unjudged == 0).then_some(first.received_ms + EARLY_AFTER_MS)
+    }
+
+    fn frame_mut(&mut self, serial: u64) -> Option<&mut Frame> {
+        let at = usize::try_from(serial.checked_sub(self.first)?).ok()?;
+        self.frames.get_mut(at)
+    }
+
+    fn queue(&mut self, serial: u64, pair: Pair) {
+        if let Some(frame) = self.frame_mut(serial) {
+            frame.unjudged += 1;
+        }
+        self.queue.push_back((serial, pair));
+    }
+
+    /// A subscription that came in the frame `serial` waits for its load.
+    pub(super) fn loading(&mut self, serial: u64) {
+        if let Some(frame) = self.frame_mut(serial) {
+            frame.loading += 1;
+        }
+    }
+
+    /// A subscription that came in the frame `serial` has been loaded.
+    pub(super) fn loaded(&mut self, serial: u64) {
+        if let Some(frame) = self.frame_mut(serial) {
+            frame.loading = frame.loading.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn answer(&mut self, id: ActionId, answer: Option<Sent>) {
+        if self.answered.len() >= ANSWERED_MAX {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(id);
+        self.answers.extend(answer);
+    }
+
+    fn pop_done(&mut self, now: u64) -> Option<u64> {
+        let first = self.frames.front()?;
+        let patient = now < first.received_ms + EARLY_AFTER_MS;
+        if first.unjudged > 0 || (first.loading > 0 && patient) {
+            return None;
+        }
+        self.first += 1;
+        self.frames.pop_front().map(|frame| frame.number)
+    }
+}
+
+impl Session {
+    /// A `sync` came in.
+    pub(super) fn on_sync(&mut self, sync: Sync, at: Moment) {
+        let serial = self.intake.first + self.intake.frames.len() as u64;
+        let frame = Frame { number: sync.number, received_ms: at.now, unjudged: 0, loading: 0 };
+        self.intake.frames.push_back(frame);
+        for pair in sync.batch {
+            match pair.action.kind() {
+                builtin::SUBSCRIBE => self.on_subscribe(pair, serial, at),
+                builtin::UNSUBSCRIBE => self.on_unsubscribe(&pair, at),
+                _ => self.intake.queue(serial, pair),
+            }
+        }
+    }
+
+    /// Submits what waits, unless something is being judged.
+    pub(super) fn submit(&mut self) {
+        if !self.intake.submitted.is_empty() || self.intake.queue.is_empty() {
+            return;
+        }
+        let count = self.intake.queue.len().min(SUBMITTED_MAX);
+        let mut batch = Vec::with_capacity(count);
+        for (serial, pair) in self.intake.queue.drain(..count) {
+            let context = self.delivery.context(self.shared.incarnation, pair.meta.time);
+            self.intake.submitted.push(serial);
+            batch.push(Submission { pair, context });
+        }
+        self.effects.push(Effect::Ingest(batch));
+    }
+
+    pub(super) fn take_verdicts(&mut self, verdicts: Vec<Verdict>) {
+        let submitted = std::mem::take(&mut self.intake.submitted);
+        for (serial, verdict) in submitted.into_iter().zip(verdicts) {
+            if let Some(frame) = self.intake.frame_mut(serial) {
+                frame.unjudged = frame.unjudged.saturating_sub(1);
+            }
+            if let Some(position) = verdict.position {
+                self.delivery.on_own(position);
+            }
+            // On the connection that answered it, a duplicate is acknowledged and no more.
+            if !(verdict.repeated && self.intake.answered.contains(&verdict.id)) {
+                let answer = answer_to(&verdict);
+                self.intake.answer(verdict.id, answer);
+            }
+        }
+    }
+
+    /// Answers, then acknowledges what is answered, in the order of the frames.
+    pub(super) fn settle(&mut self, at: Moment) {
+        if !self.intake.answers.is_empty() && self.delivery.hold_answers() {
+            return;
+        }
+        let answers = std::mem::take(&mut self.intake.answers);
+        self.send_under_current_number(&answers, at.now);
+        while let Some(number) = self.intake.pop_done(at.now) {
+            let frame = self.conn.synced(number, at.now);
+            self.effects.push(Effect::Send(frame));
+            self.delivery.start_history();
+            // Stock clients name their subscriptions when all that they made offline is acknowledged.
+            self.forget_at = self.forget_at.map(|_| at.now + FORGET_AFTER_MS);
+        }
+    }
+
+    /// Whether the action comes from this client and says nothing of where it goes.
+    pub(super) fn is_own(&self, pair: &Pair) -> bool {
+        !pair.extra_keys && pair.meta.id.node.client_str() == self.subject.client().as_str()
+    }
+
+    /// Undoes what no entry stands for.
+    pub(super) fn reject(&mut self, pair: &Pair, reason: UndoReason, at: Moment) {
+        let answer = self.unplaced_answer(at);
+        let given = Given { undone: Some(reason), answer };
+        let id = pair.meta.id.clone();
+        self.shared.verdicts.remember(self.subject.client(), id.clone(), given);
+        let undo = answers::undone(&pair.action, &pair.meta, reason.as_str(), answer);
+        self.intake.answer(id, undo);
+    }
+
+    /// Repeats a verdict that this client got on another connection; here it is not said twice.
+    pub(super) fn repeat(&mut self, pair: &Pair, given: Given) {
+        let id = &pair.meta.id;
+        if self.intake.answered.contains(id) {
+            return;
+        }
+        let answer = match given.undone {
+            Some(reason) => {
+                answers::undone(&pair.action, &pair.meta, reason.as_str(), given.answer)
+            }
+            None => answers::processed(id, given.answer),
+        };
+        self.intake.answer(id.clone(), answer);
+    }
+
+    pub(super) fn unplaced_answer(&self, at: Moment) -> AnswerId {
+        AnswerId::unplaced(self.shared.incarnation, at.head, at.now)
+    }
+}
+
+fn answer_to(verdict: &Verdict) -> Option<Sent> {
+    match &verdict.outcome {
+        Judgement::Processed => answers::processed(&verdict.id, verdict.answer),
+        Judgement::Undone(reason, sent) => {
+            answers::undone(&sent.0, &sent.1, reason.as_str(), verdict.answer)
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The load of a subscription: the channel's past, in chunks, as the client acknowledges them.
+//!
+//! A load stands apart from the order of positions: its frames carry the connection's current
+//! number. Entries that arrive meanwhile belong to it, until it has read as far as the cursor.
+
+use super::delivery::Reading;
+use super::subscriptions::{Key, Load, LoadKind, State, Subscription};
+use super::{Effect, Moment, ReadOrder, Session};
+use crate::log::{Entry, LogName, Page};
+use crate::sync_map::Loaded;
+use std::sync::Arc;
+use tidelog_crdt::Position;
+
+/// What can be done next for a load.
+enum Step {
+    Send(Key),
+    Finish(Key),
+    Read(Key, ReadOrder),
+}
+
+impl Session {
+    /// Sends, reads or finishes loads, as far as the window lets it.
+    pub(super) fn send_loads(&mut self, at: Moment) {
+        let mut finished = Vec::new();
+        while let Some(step) = self.next_step() {
+            match step {
+                Step::Send(key) => self.send_chunk(&key, at),
+                Step::Finish(key) => {
+                    self.finish(&key, at);
+                    finished.push(key);
+                }
+                Step::Read(key, order) => {
+                    self.delivery.start_reading(Reading::Load(key));
+                    self.effects.push(Effect::Read(order));
+                }
+            }
+        }
+        if !finished.is_empty() {
+            self.settle(at);
+            self.subscriptions.all_sent(&finished, self.frames.sent);
+        }
+    }
+
+    /// One load at a time is read and sent; the next has its turn when it is over.
+    fn next_step(&mut self) -> Option<Step> {
+        let (window_open, may_read) = (self.window_open(), !self.delivery.is_reading());
+        let (key, load, subscription) = self.subscriptions.next_load()?;
+        if !load.queue.is_empty() {
+            return window_open.then_some(Step::Send(key));
+        }
+        if load.read {
+            return Some(Step::Finish(key));
+        }
+        let order = order_of(&key, load, subscription);
+        may_read.then_some(Step::Read(key, order))
+    }
+
+    fn send_chunk(&mut self, key: &Key, at: Moment) {
+        let count = self.shared.limits.chunk_actions.max(1);
+        let Some(load) = self.subscriptions.load_mut(key) else { return };
+        let count = count.min(load.queue.len());
+        let chunk: Vec<_> = load.queue.drain(..count).collect();
+        self.send_under_current_number(&chunk, at.now);
+    }
+
+    /// The load is over: entries come live from here on, and who waited is answered.
+    fn finish(&mut self, key: &Key, at: Moment) {
+        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
+        let State::Loading(load) = std::mem::replace(&mut subscription.state, State::Live) else {
+            return;
+        };
+        if load.kind == LoadKind::Nothing {
+            subscription.from = subscription.through;
+        }
+        self.changed = true;
+        for waiting in load.waiting {
+            self.intake.loaded(waiting.frame);
+            self.answer_subscribed(&key.channel, waiting, at);
+        }
+    }
+
+    /// A page of a channel's entries, or the head alone.
+    pub(super) fn take_load_page(&mut self, key: &Key, page: &Page) {
+        let Some(subscription) = self.subscriptions.get(key) else { return };
+        let State::Loading(load) = &subscription.state else { return };
+        let wanted = page.entries.iter().filter(|entry| {
+            entry.position > subscription.through
+                && subscription.filter_passes(entry)
+                && !self.comes_otherwise(entry, key, load.resumes)
+        });
+        let rendered: Vec<_> = wanted.map(|entry| subscription.render(entry)).collect();
+        let read = !page.more && page.through >= self.delivery.cursor();
+        self.continue_load(key, page.through, |load| {
+            load.queue.extend(rendered);
+            load.read = read;
+        });
+    }
+
+    /// What a map adds up to, as far as `through`.
+    pub(super) fn take_loaded(&mut self, loaded: Vec<Loaded>, through: Position, at: Moment) {
+        let Some(Reading::Load(key)) = self.delivery.done_reading() else { return };
+        let Some(list) = self.subscriptions.get(&key).map(Subscription::list_name) else { return };
+        let mut queue = Vec::with_capacity(loaded.len());
+        for Loaded { item, gone, action, meta } in loaded {
+            if let Some(name) = list.as_ref().filter(|_| !gone) {
+                self.imply(name, &item, (&key, through), at, &mut queue);
+            }
+            queue.push((action, meta));
+        }
+        let read = through >= self.delivery.cursor();
+        self.continue_load(&key, through, |load| {
+            load.queue.extend(queue);
+            load.kind = LoadKind::Entries;
+            load.read = read;
+        });
+    }
+
+    fn continue_load(&mut self, key: &Key, through: Position, change: impl FnOnce(&mut Load)) {
+        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
+        subscription.through = subscription.through.max(through);
+        if let State::Loading(load) = &mut subscription.state {
+            change(load);
+        }
+    }
+
+    /// Whether the entry reaches this page by another way: its user's log, or a subscription that
+    /// was live on this connection when, or will be when, the entry's turn comes.
+    ///
+    /// A new subscriber gets all of its channel, even what another subscription has brought to the
+    /// page before: a store that mounts later has seen none of it.
+    fn comes_otherwise(&self, entry: &Arc<Entry>, key: &Key, resumes: bool) -> bool {
+        let own = entry.id.node.client_str() == self.subject.client().as_str();
+        if (own && resumes) || self.in_own_log(entry) {
+            return true;
+        }
+        let cursor = self.delivery.cursor();
+        let mut others = self.subscriptions.of_entry(entry).filter(|other| other.key != *key);
+        others.any(|other| {
+            let covered = entry.position > other.from && (resumes || entry.position > cursor);
+            other.is_live() && covered && other.filter_passes(entry)
+        })
+    }
+}
+
+fn order_of(key: &Key, load: &Load, subscription: &Subscription) -> ReadOrder {
+    match (load.kind, &subscription.access.sync_map) {
+        (LoadKind::Nothing, _) => ReadOrder::Head,
+        (LoadKind::Fold { tombstones }, Some(map)) => ReadOrder::Fold {
+            channel: key.channel.clone(),
+            name: map.name.to_string(),
+            filter: subscription.filter.clone(),
+            tombstones,
+        },
+        (LoadKind::Entries | LoadKind::Fold { .. }, _) => ReadOrder::Stretch {
+            logs: vec![LogName::Channel(key.channel.clone())],
+            above: subscription.through,
+        },
+    }
+}

@@ -1,0 +1,88 @@
+//! What is remembered of a node between its connections.
+//!
+//! Nothing here is needed for soundness: what is lost costs repeats, never a gap.
+
+use crate::log::Channel;
+use serde::{Deserialize, Serialize};
+use tidelog_crdt::{Position, Ranges};
+
+/// A node's subscriptions and how far it has acknowledged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeState {
+    /// Everything visible up to here was acknowledged.
+    pub acked: Position,
+    /// The node's own positions above `acked`.
+    pub own: Ranges,
+    /// What it was subscribed to.
+    pub subscriptions: Vec<Remembered>,
+    /// Everything visible up to here was sent on its last connection. Not stored: after a crash
+    /// nobody can say what was sent.
+    #[serde(skip)]
+    pub sent: Position,
+}
+
+/// One subscription of a node that may come back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// The channel.
+    #[serde(with = "channel_text")]
+    pub channel: Channel,
+    /// The filter, as JSON text; empty for none.
+    pub filter: String,
+    /// Delivered up to here.
+    pub through: Position,
+    /// Whether that delivery was acknowledged.
+    pub acked: bool,
+    /// The channel and filter of the subscription that brought this one along.
+    pub implied_by: Option<(String, String)>,
+    /// It was live when the last connection ended, so `sent` counts for it. Not stored.
+    #[serde(skip)]
+    pub live: bool,
+}
+
+impl NodeState {
+    /// Reads what [`NodeState::to_bytes`] wrote; anything else is as good as nothing remembered.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        rmp_serde::from_slice(bytes).unwrap_or_default()
+    }
+
+    /// The stored form.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Plain data always serializes.
+        rmp_serde::to_vec(self).unwrap_or_default()
+    }
+
+    /// A new connection resumes at `claimed`: what was live on the last one was received up to
+    /// there, acknowledged or not, as far as that connection had sent.
+    pub fn resume_at(&mut self, claimed: Option<Position>) {
+        let received = claimed.unwrap_or_default().min(self.sent);
+        for subscription in &mut self.subscriptions {
+            if std::mem::take(&mut subscription.live) {
+                subscription.through = subscription.through.max(received);
+            }
+        }
+        self.sent = Position::ZERO;
+    }
+
+    /// Takes out what is remembered of a subscription.
+    pub fn take(&mut self, channel: &Channel, filter: &str) -> Option<Remembered> {
+        let at = self
+            .subscriptions
+            .iter()
+            .position(|known| known.channel == *channel && known.filter == filter)?;
+        Some(self.subscriptions.swap_remove(at))
+    }
+}
+
+mod channel_text {
+    use crate::log::Channel;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(channel: &Channel, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(channel.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Channel, D::Error> {
+        Channel::new(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,215 @@
+//! How subscriptions begin, resume and end.
+//!
+//! A subscription belongs to a node. Named again by the same node, it goes on where it was; else
+//! from the position in a `since.id` that this server minted; else it is loaded in full. The time in
+//! `since` never counts, because an edit made earlier may arrive later.
+
+use super::answers::{self, AnswerId};
+use super::subscriptions::{Key, Load, LoadKind, State, Subscription, Waiting};
+use super::{Effect, Moment, Session};
+use crate::ingest::Given;
+use crate::log::{Channel, LogName};
+use crate::rules::{Access, Filter, Load as LoadRule, UndoReason};
+use tidelog_crdt::Position;
+use tidelog_protocol::{ActionId, Meta, Pair, builtin};
+
+/// What a `logux/subscribe` asks for, with the access that the rules give.
+struct Asked {
+    key: Key,
+    filter: Filter,
+    access: Access,
+    creating: bool,
+    /// There is a `since`, trusted or not: the page has had something.
+    has_since: bool,
+    /// The position in it, if this server minted it.
+    since: Option<Position>,
+}
+
+impl Session {
+    /// A `logux/subscribe` came in the frame `frame`.
+    pub(super) fn on_subscribe(&mut self, pair: Pair, frame: u64, at: Moment) {
+        if !self.is_own(&pair) {
+            return self.reject(&pair, UndoReason::Denied, at);
+        }
+        match self.asked(&pair) {
+            Ok(asked) => self.subscribe(asked, Waiting { id: pair.meta.id, frame }, at),
+            Err(reason) => self.reject(&pair, reason, at),
+        }
+    }
+
+    fn asked(&self, pair: &Pair) -> Result<Asked, UndoReason> {
+        let body: builtin::Subscribe<'_> =
+            pair.action.body().map_err(|_| UndoReason::WrongChannel)?;
+        let channel = Channel::new(&body.channel).map_err(|_| UndoReason::WrongChannel)?;
+        let filter = Filter::of(&pair.action).map_err(|_| UndoReason::Error)?.unwrap_or_default();
+        let access = self.shared.rules.subscribe(
+            &self.subject,
+            channel.as_str(),
+            &pair.action,
+            &pair.meta,
+        )?;
+        let key = Key { channel, filter: filter.text() };
+        let shared = &self.shared;
+        let since = body.since.as_ref().and_then(|since| {
+            answers::position_in_since(&since.id, shared.incarnation, &shared.epochs)
+        });
+        if !self.subscriptions.contains(&key)
+            && self.subscriptions.len() >= shared.limits.subscriptions
+        {
+            return Err(UndoReason::TooManySubscriptions);
+        }
+        Ok(Asked {
+            key,
+            filter,
+            access,
+            creating: body.creating,
+            has_since: body.since.is_some(),
+            since,
+        })
+    }
+
+    fn subscribe(&mut self, asked: Asked, waiting: Waiting, at: Moment) {
+        match self.subscriptions.get_mut(&asked.key).map(|known| &mut known.state) {
+            Some(State::Loading(load)) => {
+                self.intake.loading(waiting.frame);
+                return load.waiting.push(waiting);
+            }
+            // A store of a map that mounts later needs its values, and to have them twice harms
+            // nobody.
+            Some(State::Live) if asked.access.sync_map.is_none() || asked.creating => {
+                return self.answer_subscribed(&asked.key.channel, waiting, at);
+            }
+            Some(State::Live) | None => {}
+        }
+        let resumed = self.resumed_from(&asked);
+        let from = resumed.unwrap_or_default();
+        let kind = if resumed.is_some() { LoadKind::Entries } else { full_load(&asked) };
+        self.intake.loading(waiting.frame);
+        let load = Load::new(kind, resumed.is_some(), Some(waiting));
+        self.begin(&asked.key, asked.filter, asked.access, from, load);
+    }
+
+    fn begin(&mut self, key: &Key, filter: Filter, access: Access, from: Position, load: Load) {
+        let channel = key.channel.clone();
+        let subscription = Subscription {
+            key: key.clone(),
+            filter,
+            access,
+            state: State::Loading(load),
+            from,
+            through: from,
+            sent_at: None,
+            implied_by: None,
+        };
+        if self.subscriptions.insert(key.clone(), subscription) {
+            self.effects.push(Effect::Follow(LogName::Channel(channel)));
+        }
+        self.resume_implied(key, from);
+    }
+
+    /// From where the subscription goes on; none for a full load.
+    fn resumed_from(&mut self, asked: &Asked) -> Option<Position> {
+        self.changed = true;
+        let known = self.dormant.take(&asked.key.channel, &asked.key.filter);
+        match (known, asked.since) {
+            (Some(known), _) if known.acked => Some(known.through),
+            // The answer to it was not acknowledged, but it was received, or it could not be named.
+            (Some(known), Some(since)) if since >= known.through => Some(known.through),
+            (_, since) => since,
+        }
+    }
+
+    /// What a list brought along is resumed with it: clients do not name it.
+    fn resume_implied(&mut self, by: &Key, from: Position) {
+        let implied = (by.channel.as_str().to_owned(), by.filter.clone());
+        let all = std::mem::take(&mut self.dormant.subscriptions);
+        let (along, others) =
+            all.into_iter().partition(|s| s.implied_by.as_ref() == Some(&implied));
+        self.dormant.subscriptions = others;
+        if from == Position::ZERO {
+            return;
+        }
+        for known in along {
+            let Some((_, item)) = known.channel.as_str().split_once('/') else { continue };
+            let key = Key { channel: known.channel.clone(), filter: String::new() };
+            if self.subscriptions.contains(&key) {
+                continue;
+            }
+            let Some(access) = self.access_to_item(by.channel.as_str(), item) else { continue };
+            let load = Load::new(LoadKind::Entries, true, None);
+            self.begin(&key, Filter::default(), access, known.through, load);
+            if let Some(subscription) = self.subscriptions.get_mut(&key) {
+                subscription.implied_by = Some(by.clone());
+            }
+        }
+    }
+
+    /// What the rules say of the client's access to one item of a map.
+    pub(super) fn access_to_item(&self, name: &str, item: &str) -> Option<Access> {
+        let channel = format!("{name}/{item}");
+        let action = builtin::subscribe(&channel);
+        let id = ActionId { node: self.subject.node().clone(), ms: 0, sequence: 0 };
+        let meta = Meta { id, time: 0, subprotocol: None };
+        self.shared.rules.subscribe(&self.subject, &channel, &action, &meta).ok()
+    }
+
+    pub(super) fn on_unsubscribe(&mut self, pair: &Pair, at: Moment) {
+        if !self.is_own(pair) {
+            return self.reject(pair, UndoReason::Denied, at);
+        }
+        let id = &pair.meta.id;
+        match self.shared.verdicts.of(self.subject.client(), id) {
+            // A second `processed` would end another subscription at the client.
+            Some(Given { undone: None, .. }) => return,
+            Some(given) => return self.repeat(pair, given),
+            None => {}
+        }
+        let Some(key) = key_of(pair) else {
+            return self.reject(pair, UndoReason::WrongChannel, at);
+        };
+        self.unsubscribe(&key, at);
+        let answer = self.unplaced_answer(at);
+        let given = Given { undone: None, answer };
+        self.shared.verdicts.remember(self.subject.client(), id.clone(), given);
+        self.intake.answer(id.clone(), answers::processed(id, answer));
+    }
+
+    fn unsubscribe(&mut self, key: &Key, at: Moment) {
+        self.changed = true;
+        self.dormant.take(&key.channel, &key.filter);
+        let Some((ended, last)) = self.subscriptions.remove(key) else { return };
+        if last {
+            self.effects.push(Effect::Unfollow(LogName::Channel(key.channel.clone())));
+        }
+        if let State::Loading(load) = ended.state {
+            for waiting in load.waiting {
+                self.intake.loaded(waiting.frame);
+                self.answer_subscribed(&key.channel, waiting, at);
+            }
+        }
+    }
+
+    /// The answer to a subscription: its id says from where the client may go on.
+    pub(super) fn answer_subscribed(&mut self, channel: &Channel, waiting: Waiting, at: Moment) {
+        let through = self.subscriptions.sent_through(channel, self.delivery.cursor());
+        let through = through.unwrap_or_default();
+        let answer = AnswerId::unplaced(self.shared.incarnation, through, at.now);
+        let processed = answers::processed(&waiting.id, answer);
+        self.intake.answer(waiting.id, processed);
+    }
+}
+
+fn full_load(asked: &Asked) -> LoadKind {
+    match (&asked.access.sync_map, asked.access.load) {
+        _ if asked.creating && !asked.has_since => LoadKind::Nothing,
+        (_, LoadRule::None) => LoadKind::Nothing,
+        (Some(_), _) => LoadKind::Fold { tombstones: asked.has_since },
+        (None, LoadRule::Log | LoadRule::State) => LoadKind::Entries,
+    }
+}
+
+fn key_of(pair: &Pair) -> Option<Key> {
+    let body: builtin::Subscribe<'_> = pair.action.body().ok()?;
+    let filter = Filter::of(&pair.action).ok()?.unwrap_or_default();
+    Some(Key { channel: Channel::new(&body.channel).ok()?, filter: filter.text() })
+}

@@ -1,0 +1,277 @@
+//! What a session is subscribed to, and how far each subscription has come.
+
+use super::Remembered;
+use super::answers::Sent;
+use crate::log::{Channel, Entry, LogName};
+use crate::rules::{Access, Filter};
+use crate::sync_map;
+use std::collections::{HashMap, VecDeque};
+use tidelog_crdt::Position;
+use tidelog_protocol::{ActionId, Meta};
+
+/// The name of a subscription within its node: its channel and its filter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The channel.
+    pub channel: Channel,
+    /// The filter as canonical JSON text; empty for none.
+    pub filter: String,
+}
+
+/// One subscription of a running session.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Its name.
+    pub key: Key,
+    /// Which fields the entries must have.
+    pub filter: Filter,
+    /// What the rules allow.
+    pub access: Access,
+    /// Where it stands.
+    pub state: State,
+    /// Where it began on this connection: what is above was, or will be, sent.
+    pub from: Position,
+    /// Entries up to here need not be sent: they were loaded, or came before.
+    pub through: Position,
+    /// The count of sent frames at which everything up to `through` was sent; the subscription is
+    /// acknowledged when as many were acknowledged. None while loading.
+    pub sent_at: Option<u64>,
+    /// The subscription that brought this one along.
+    pub implied_by: Option<Key>,
+}
+
+/// Whether a subscription's load is over.
+#[derive(Debug)]
+pub enum State {
+    /// The channel's past is being sent.
+    Loading(Load),
+    /// Entries are sent as they come.
+    Live,
+}
+
+/// A load under way.
+#[derive(Debug)]
+pub struct Load {
+    /// How the past is read.
+    pub kind: LoadKind,
+    /// The node resumes: what it authored, or what reached it by another subscription on this
+    /// connection, is left out.
+    pub resumes: bool,
+    /// Read and not yet sent.
+    pub queue: VecDeque<Sent>,
+    /// Everything was read.
+    pub read: bool,
+    /// Who waits for the end of it.
+    pub waiting: Vec<Waiting>,
+}
+
+impl Load {
+    /// A load that has read nothing yet.
+    pub fn new(kind: LoadKind, resumes: bool, waiting: Option<Waiting>) -> Self {
+        let waiting = waiting.into_iter().collect();
+        Self { kind, resumes, queue: VecDeque::new(), read: false, waiting }
+    }
+}
+
+/// How the past of a channel is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadKind {
+    /// Entry by entry, above `through`.
+    Entries,
+    /// What the entries of a SyncMap add up to; with what is gone, if the page may still show it.
+    Fold {
+        /// Also name what is gone.
+        tombstones: bool,
+    },
+    /// Nothing of it.
+    Nothing,
+}
+
+/// A `logux/subscribe` that is answered when its load is over.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The id of the action.
+    pub id: ActionId,
+    /// The frame it came in.
+    pub frame: u64,
+}
+
+/// The subscriptions of one session.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    by_channel: HashMap<Channel, HashMap<String, Subscription>>,
+    count: usize,
+    /// Those whose load is not over, in the order in which they came; some may be gone.
+    loading: VecDeque<Key>,
+}
+
+impl Subscriptions {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The subscription called `key`.
+    pub fn get(&self, key: &Key) -> Option<&Subscription> {
+        self.by_channel.get(&key.channel)?.get(&key.filter)
+    }
+
+    /// The load of the subscription called `key`, while it lasts.
+    pub fn load_mut(&mut self, key: &Key) -> Option<&mut Load> {
+        match &mut self.get_mut(key)?.state {
+            State::Loading(load) => Some(load),
+            State::Live => None,
+        }
+    }
+
+    /// The subscription called `key`.
+    pub fn get_mut(&mut self, key: &Key) -> Option<&mut Subscription> {
+        self.by_channel.get_mut(&key.channel)?.get_mut(&key.filter)
+    }
+
+    /// Whether there is a subscription called `key`.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Adds one. Returns whether it is the first of its channel.
+    pub fn insert(&mut self, key: Key, subscription: Subscription) -> bool {
+        if !subscription.is_live() {
+            self.loading.push_back(key.clone());
+        }
+        let all = self.by_channel.entry(key.channel).or_default();
+        let first = all.is_empty();
+        if all.insert(key.filter, subscription).is_none() {
+            self.count += 1;
+        }
+        first
+    }
+
+    /// Takes one out. Returns it, and whether it was the last of its channel.
+    pub fn remove(&mut self, key: &Key) -> Option<(Subscription, bool)> {
+        let all = self.by_channel.get_mut(&key.channel)?;
+        let removed = all.remove(&key.filter)?;
+        self.count -= 1;
+        let last = all.is_empty();
+        if last {
+            self.by_channel.remove(&key.channel);
+        }
+        Some((removed, last))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Subscription> {
+        self.by_channel.values().flat_map(HashMap::values)
+    }
+
+    /// The channels of which at least one subscription is live.
+    pub fn live_logs(&self) -> impl Iterator<Item = LogName> + '_ {
+        let live =
+            self.by_channel.iter().filter(|(_, all)| all.values().any(Subscription::is_live));
+        live.map(|(channel, _)| LogName::Channel(channel.clone()))
+    }
+
+    /// The load whose turn it is.
+    pub fn next_load(&mut self) -> Option<(Key, &Load, &Subscription)> {
+        while let Some(key) = self.loading.front().cloned() {
+            if self.load_mut(&key).is_some() {
+                let subscription = self.get(&key)?;
+                let State::Loading(load) = &subscription.state else { return None };
+                return Some((key, load, subscription));
+            }
+            self.loading.pop_front();
+        }
+        None
+    }
+
+    /// The least position that all subscriptions of `channel` have been sent: what the answer to
+    /// one of them may claim, because clients keep one answer per channel.
+    pub fn sent_through(&self, channel: &Channel, cursor: Position) -> Option<Position> {
+        let through = |subscription: &Subscription| match subscription.state {
+            State::Live => subscription.through.max(cursor),
+            State::Loading(_) => Position::ZERO,
+        };
+        self.by_channel.get(channel)?.values().map(through).min()
+    }
+
+    /// The loads of `finished` were sent, with the frame counted `sent` as their last.
+    pub fn all_sent(&mut self, finished: &[Key], sent: u64) {
+        for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
+            let by = subscription.implied_by.as_ref();
+            let loading_list = by.is_some_and(|by| !finished.contains(by));
+            if subscription.is_live() && !(subscription.sent_at.is_none() && loading_list) {
+                subscription.sent_at.get_or_insert(sent);
+            }
+        }
+    }
+
+    /// The subscriptions to the channels of `entry`.
+    pub fn of_entry<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Subscription> {
+        let all =
+            entry.addresses.channels.iter().filter_map(|channel| self.by_channel.get(channel));
+        all.flat_map(HashMap::values)
+    }
+
+    /// The live subscriptions that want `entry`, which no log but their channel's brings.
+    pub fn wanting<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Subscription> {
+        self.of_entry(entry).filter(|subscription| {
+            subscription.is_live()
+                && (entry.position > subscription.through || !entry.kept)
+                && subscription.filter_passes(entry)
+        })
+    }
+
+    /// What to remember of them, given what was acknowledged.
+    pub fn remembered(&self, acked: Position, acked_frames: u64) -> Vec<Remembered> {
+        let live = self.iter().filter(|subscription| subscription.is_live());
+        live.map(|subscription| subscription.remembered(acked, acked_frames)).collect()
+    }
+}
+
+impl Subscription {
+    /// Whether its load is over.
+    pub fn is_live(&self) -> bool {
+        matches!(self.state, State::Live)
+    }
+
+    fn remembered(&self, acked: Position, acked_frames: u64) -> Remembered {
+        let loaded = self.sent_at.is_some_and(|sent| sent <= acked_frames);
+        let by = self.implied_by.as_ref();
+        Remembered {
+            channel: self.key.channel.clone(),
+            filter: self.key.filter.clone(),
+            through: if loaded { self.through.max(acked) } else { self.through },
+            acked: loaded,
+            implied_by: by.map(|by| (by.channel.as_str().to_owned(), by.filter.clone())),
+            live: true,
+        }
+    }
+
+    /// The name of the map, when this is the subscription of a list, whose items clients subscribe
+    /// to one by one.
+    pub fn list_name(&self) -> Option<String> {
+        let map = self.access.sync_map.as_ref().filter(|map| map.item.is_none())?;
+        Some(map.name.to_string())
+    }
+
+    fn map_name(&self) -> Option<&str> {
+        self.access.sync_map.as_ref().map(|map| &*map.name)
+    }
+
+    /// Whether the filter lets `entry` pass.
+    pub fn filter_passes(&self, entry: &Entry) -> bool {
+        self.filter.passes(&entry.action, self.map_name())
+    }
+
+    /// `entry` as this subscription shows it.
+    pub fn render(&self, entry: &Entry) -> Sent {
+        let rendered = self.map_name().and_then(|name| sync_map::render(entry, name));
+        rendered.unwrap_or_else(|| as_it_is(entry))
+    }
+}
+
+/// `entry` as its author made it.
+pub fn as_it_is(entry: &Entry) -> Sent {
+    let meta =
+        Meta { id: entry.id.clone(), time: entry.time, subprotocol: Some(entry.subprotocol) };
+    (entry.action.clone(), meta)
+}

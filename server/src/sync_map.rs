@@ -1,0 +1,51 @@
+//! The SyncMap convention of `@logux/client`: create, change and delete of items, where the last
+//! write of each field wins.
+//!
+//! An action is stored as its author sent it (`tasks/change`) and rendered to subscribers as what
+//! the convention wants to see (`tasks/changed`), with its own time. The rendered id has the
+//! author's node, because clients break ties of time by node: with a node of ours two clients would
+//! disagree for ever. Its sequence is 2^40 + position, which no client reaches, so it never equals
+//! the id of the author's own action.
+
+mod fold;
+
+pub use fold::{Fold, Loaded};
+
+use crate::log::Entry;
+use crate::rules::SyncMapOp;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use tidelog_protocol::{Action, ActionId, Meta};
+
+/// Above every sequence number that a client gives.
+const RENDERED_SEQUENCE: u64 = 1 << 40;
+
+/// The body of a SyncMap action.
+#[derive(Debug, Deserialize)]
+pub struct Body<'a> {
+    /// The item.
+    pub id: String,
+    /// The fields it sets.
+    #[serde(borrow, default)]
+    pub fields: BTreeMap<String, &'a RawValue>,
+}
+
+/// `entry` as a subscriber of the map called `name` sees it; none when it is no action of that map.
+pub fn render(entry: &Entry, name: &str) -> Option<(Action, Meta)> {
+    let operation = SyncMapOp::of(entry.action.kind(), name)?;
+    let mut body: BTreeMap<String, &RawValue> = entry.action.body().ok()?;
+    let kind = format!("{name}/{}", operation.rendered());
+    let kind_json = serde_json::value::to_raw_value(&kind).ok()?;
+    body.insert("type".to_owned(), &kind_json);
+    let json = serde_json::to_vec(&body).ok()?;
+    Some((Action::from_parts(Bytes::from(json), &kind), rendered_meta(entry)))
+}
+
+/// The meta under which subscribers see `entry`.
+fn rendered_meta(entry: &Entry) -> Meta {
+    let sequence = RENDERED_SEQUENCE + entry.position.get();
+    let id = ActionId { node: entry.id.node.clone(), ms: entry.id.ms, sequence };
+    Meta { id, time: entry.time, subprotocol: Some(entry.subprotocol) }
+}

@@ -1,0 +1,214 @@
+//! WebSockets: the upgrade of an HTTP request, and frames in and out. The only file that knows the
+//! WebSocket library.
+
+mod metered;
+
+pub use metered::{Budget, TooLong};
+
+use bytes::Bytes;
+use futures_util::{Sink, SinkExt, Stream};
+use http_body_util::Empty;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use metered::Metered;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+/// The library's buffers. Small, because most connections are idle; a longer frame grows them while
+/// it lasts.
+const BUFFER_BYTES: usize = 2 << 10;
+/// Outgoing bytes that wait for the peer; with more, nothing further is read from it.
+const OUT_BYTES_MAX: usize = 256 << 10;
+
+/// Whether the request asks for a WebSocket.
+pub fn is_upgrade<B>(request: &Request<B>) -> bool {
+    let has = |name, token: &str| {
+        let values = request.headers().get_all(name).iter();
+        values
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
+    };
+    has(header::UPGRADE, "websocket") && has(header::CONNECTION, "upgrade")
+}
+
+/// The answer to the request, and, if it is one for a WebSocket, what becomes the socket.
+pub fn upgrade<B>(request: &mut Request<B>) -> (Response<Empty<Bytes>>, Option<OnUpgrade>) {
+    let headers = request.headers();
+    let version = headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
+    let (Some(b"13"), Some(key)) = (version, key) else {
+        let mut refusal = Response::new(Empty::new());
+        *refusal.status_mut() = StatusCode::UPGRADE_REQUIRED;
+        let version = HeaderValue::from_static("13");
+        refusal.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, version);
+        return (refusal, None);
+    };
+    let accept = derive_accept_key(key.as_bytes());
+    let mut answer = Response::new(Empty::new());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    fill(answer.headers_mut(), &accept);
+    (answer, Some(hyper::upgrade::on(request)))
+}
+
+fn fill(headers: &mut HeaderMap, accept: &str) {
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    // Base64 is always a header value.
+    if let Ok(accept) = HeaderValue::from_str(accept) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+}
+
+/// A WebSocket: frames in, frames out, both without waiting for the other.
+pub struct Socket {
+    inner: WebSocketStream<Metered<TokioIo<Upgraded>>>,
+    out: VecDeque<Bytes>,
+    out_bytes: usize,
+    dirty: bool,
+}
+
+/// What came from the peer.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A frame of the protocol.
+    Frame(Bytes),
+    /// The peer closed, or the connection broke.
+    Closed,
+    /// The peer declared a frame that is longer than it may be; the sentence says how long.
+    TooLong(String),
+    /// Text that is not UTF-8, or another breach of RFC 6455.
+    Malformed,
+}
+
+impl Socket {
+    /// The socket of an upgraded connection, whose peer may send messages of up to `message_max`
+    /// bytes.
+    pub async fn new(upgraded: Upgraded, budget: Budget, message_max: usize) -> Self {
+        let metered = Metered::new(TokioIo::new(upgraded), budget, message_max);
+        let inner = WebSocketStream::from_raw_socket(metered, Role::Server, Some(config())).await;
+        Self { inner, out: VecDeque::new(), out_bytes: 0, dirty: false }
+    }
+
+    /// From now on the peer may send messages of up to `bytes`.
+    pub fn set_message_max(&mut self, bytes: usize) {
+        self.inner.get_mut().set_message_max(bytes);
+    }
+
+    /// What was received is dealt with; the memory reserved for it is free.
+    pub fn release(&mut self) {
+        self.inner.get_mut().release();
+    }
+
+    /// Whether the peer is in the middle of a large frame.
+    pub fn in_large_frame(&self) -> bool {
+        self.inner.get_ref().in_large_frame()
+    }
+
+    /// Puts a frame behind those that are on their way out.
+    pub fn send(&mut self, frame: Bytes) {
+        self.out_bytes = self.out_bytes.saturating_add(frame.len());
+        self.out.push_back(frame);
+    }
+
+    /// Whether the peer takes what it is sent, so that more may be read from it.
+    pub fn drains(&self) -> bool {
+        self.out_bytes < OUT_BYTES_MAX
+    }
+
+    /// Writes what is ready to go out, and waits for what comes in; with `read` off, only writes.
+    pub async fn next(&mut self, read: bool) -> Incoming {
+        std::future::poll_fn(|cx| self.poll_next(cx, read)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Incoming> {
+        if self.poll_write(cx).is_err() {
+            return Poll::Ready(Incoming::Closed);
+        }
+        if !read {
+            return Poll::Pending;
+        }
+        loop {
+            return match std::task::ready!(Pin::new(&mut self.inner).poll_next(cx)) {
+                Some(Ok(Message::Text(text))) => Poll::Ready(Incoming::Frame(text.into())),
+                Some(Ok(Message::Binary(bytes))) => Poll::Ready(Incoming::Frame(bytes)),
+                // The library answers pings by itself.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+                    self.dirty = true;
+                    continue;
+                }
+                Some(Err(error)) => Poll::Ready(fault(error)),
+                Some(Ok(Message::Close(_))) | None => Poll::Ready(Incoming::Closed),
+            };
+        }
+    }
+
+    /// Writes as much as the peer takes now, and flushes once.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        while !self.out.is_empty() {
+            match Pin::new(&mut self.inner).poll_ready(cx)? {
+                Poll::Ready(()) => {}
+                Poll::Pending => return Ok(()),
+            }
+            if let Some(frame) = self.out.pop_front() {
+                self.out_bytes -= frame.len();
+                Pin::new(&mut self.inner).start_send(message(frame))?;
+                self.dirty = true;
+            }
+        }
+        if self.dirty && Pin::new(&mut self.inner).poll_flush(cx)?.is_ready() {
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    /// Sends what is on its way out and closes, within `patience`.
+    pub async fn close(mut self, malformed: bool, patience: std::time::Duration) {
+        let goodbye = async {
+            while let Some(frame) = self.out.pop_front() {
+                self.inner.feed(message(frame)).await?;
+            }
+            let frame = malformed
+                .then(|| CloseFrame { code: CloseCode::Invalid, reason: Utf8Bytes::default() });
+            self.inner.close(frame).await
+        };
+        // Whoever does not take a goodbye in time does without.
+        drop(tokio::time::timeout(patience, goodbye).await);
+    }
+}
+
+/// Every frame that the codecs write is text today.
+fn message(frame: Bytes) -> Message {
+    match Utf8Bytes::try_from(frame.clone()) {
+        Ok(text) => Message::Text(text),
+        Err(_) => Message::Binary(frame),
+    }
+}
+
+fn fault(error: Error) -> Incoming {
+    match error {
+        Error::Io(error) => {
+            let too_long = error.get_ref().and_then(|inner| inner.downcast_ref::<TooLong>());
+            too_long.map_or(Incoming::Closed, |limit| Incoming::TooLong(limit.to_string()))
+        }
+        Error::Capacity(error) => Incoming::TooLong(error.to_string()),
+        Error::Protocol(_) | Error::Utf8(_) => Incoming::Malformed,
+        _ => Incoming::Closed,
+    }
+}
+
+/// How long a message may be is the metered socket's to say, which knows before the library does.
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
+        .max_message_size(None)
+        .max_frame_size(None)
+}

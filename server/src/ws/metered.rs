@@ -1,0 +1,207 @@
+//! A socket that knows how long the frame is that it is reading.
+//!
+//! A WebSocket library buffers a frame until it is whole, and a stock client sends weeks of work in
+//! one frame. So memory for a large frame is reserved from a budget that all connections share, by
+//! the length that the frame declares, before its payload is read; and one that is longer than the
+//! peer may send is refused at its header.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Frames up to this length are read without asking.
+const SMALL_BYTES: u64 = 16 << 10;
+
+/// The budget counts in units of this many bytes.
+const UNIT_BYTES: usize = 1 << 10;
+
+/// Bytes that all connections together may be buffering.
+#[derive(Clone)]
+pub struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    /// A budget of `bytes`.
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new((bytes / UNIT_BYTES).min(Semaphore::MAX_PERMITS))))
+    }
+}
+
+type Asking = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
+
+/// The metered socket.
+pub struct Metered<S> {
+    socket: S,
+    budget: Budget,
+    /// The longest message that the peer may send now.
+    message_max: u64,
+    /// Payload bytes of the message under way, over all its frames.
+    message: u64,
+    /// A message goes on in a further frame.
+    unfinished: bool,
+    scan: Scan,
+    /// Reserved for frames that are not yet dealt with.
+    held: Option<OwnedSemaphorePermit>,
+    asking: Option<Asking>,
+}
+
+/// Where in the stream of frames the last byte read was.
+enum Scan {
+    /// Within a header: the bytes of it so far.
+    Header([u8; 14], usize),
+    /// Within a payload: how many bytes are to come.
+    Payload(u64),
+}
+
+impl<S> Metered<S> {
+    /// Meters `socket`, whose peer may send messages of up to `message_max` bytes.
+    pub fn new(socket: S, budget: Budget, message_max: usize) -> Self {
+        let scan = Scan::Header([0; 14], 0);
+        let message_max = message_max as u64;
+        Self {
+            socket,
+            budget,
+            message_max,
+            message: 0,
+            unfinished: false,
+            scan,
+            held: None,
+            asking: None,
+        }
+    }
+
+    /// From now on the peer may send messages of up to `bytes`.
+    pub fn set_message_max(&mut self, bytes: usize) {
+        self.message_max = bytes as u64;
+    }
+
+    /// The frames read so far are dealt with: their memory is free.
+    pub fn release(&mut self) {
+        if !self.unfinished && !matches!(self.scan, Scan::Payload(_)) {
+            self.held = None;
+        }
+    }
+
+    /// Whether a large frame is under way: memory is reserved, or waited for.
+    pub fn in_large_frame(&self) -> bool {
+        matches!(self.scan, Scan::Payload(_)) && (self.held.is_some() || self.asking.is_some())
+    }
+
+    /// Follows the frames through `bytes`.
+    fn scan(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while let Some((&first, rest)) = bytes.split_first() {
+            match &mut self.scan {
+                Scan::Header(header, length) => {
+                    if let Some(slot) = header.get_mut(*length) {
+                        *slot = first;
+                    }
+                    *length += 1;
+                    bytes = rest;
+                    let so_far = header.get(..*length).unwrap_or(header);
+                    if let (Some(payload), Some(&first)) = (payload_length(so_far), so_far.first())
+                    {
+                        self.begin_payload(first, payload)?;
+                    }
+                }
+                Scan::Payload(left) => {
+                    let here = (*left).min(bytes.len() as u64);
+                    *left -= here;
+                    bytes = bytes.get(usize::try_from(here).unwrap_or(0)..).unwrap_or_default();
+                    if *left == 0 {
+                        self.scan = Scan::Header([0; 14], 0);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A header is whole. Control frames (opcodes from 8 up) may stand between those of a message,
+    /// whose later frames have opcode 0.
+    fn begin_payload(&mut self, first: u8, length: u64) -> io::Result<()> {
+        let (opcode, last) = (first & 0x0f, first & 0x80 != 0);
+        self.message = match opcode {
+            0 => self.message.saturating_add(length),
+            1..8 => length,
+            _ => self.message,
+        };
+        if length.max(self.message) > self.message_max {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, TooLong(self.message_max)));
+        }
+        if opcode < 8 {
+            self.unfinished = !last;
+        }
+        if opcode < 8 && self.message > SMALL_BYTES {
+            let units = u32::try_from(length / UNIT_BYTES as u64 + 1).unwrap_or(u32::MAX);
+            let budget = self.budget.0.clone();
+            self.asking =
+                Some(Box::pin(async move { budget.acquire_many_owned(units).await.ok() }));
+        }
+        self.scan = if length == 0 { Scan::Header([0; 14], 0) } else { Scan::Payload(length) };
+        Ok(())
+    }
+
+    fn poll_reserved(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(asking) = &mut self.asking else { return Poll::Ready(()) };
+        let granted = ready!(asking.as_mut().poll(cx));
+        self.asking = None;
+        match (&mut self.held, granted) {
+            (Some(held), Some(more)) => held.merge(more),
+            (held @ None, granted) => *held = granted,
+            (Some(_), None) => {}
+        }
+        Poll::Ready(())
+    }
+}
+
+/// A message is longer than the peer may send.
+#[derive(Debug, thiserror::Error)]
+#[error("a frame has at most {0} bytes")]
+pub struct TooLong(pub u64);
+
+/// The length of the payload, once `header` is a whole header (RFC 6455, section 5.2).
+fn payload_length(header: &[u8]) -> Option<u64> {
+    let second = *header.get(1)?;
+    let mask = if second & 0x80 == 0 { 0 } else { 4 };
+    let (length, extended) = match second & 0x7f {
+        126 => (u64::from(u16::from_be_bytes(header.get(2..4)?.try_into().ok()?)), 2),
+        127 => (u64::from_be_bytes(header.get(2..10)?.try_into().ok()?), 8),
+        length => (u64::from(length), 0),
+    };
+    (header.len() == 2 + extended + mask).then_some(length)
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_reserved(cx));
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.socket).poll_read(cx, buffer))?;
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        Poll::Ready(this.scan(read))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
