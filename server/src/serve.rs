@@ -87,7 +87,8 @@ fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
     let (hub, metrics) = (Hub::default(), Metrics::default());
     let publishing = hub.clone();
     log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
-    let ingest = Ingest::new(log.clone(), rules.clone(), metrics.clone(), 128 << 10);
+    let ingest =
+        Ingest::new(log.clone(), rules.clone(), metrics.clone(), config.limits.action_bytes);
     let session = session::Shared {
         incarnation: log.incarnation(),
         epochs: log.epochs(),
@@ -136,7 +137,7 @@ fn session_limits(config: &Config) -> session::Limits {
 fn peer_settings(config: &Config) -> peer::Settings {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     peer::Settings {
-        limits: Arc::default(),
+        limits: Arc::new(config.limits.protocol()),
         timers: peer::Timers {
             handshake_ms: ms(config.limits.handshake),
             idle_ms: ms(config.limits.ping),
