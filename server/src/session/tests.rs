@@ -5,7 +5,7 @@ use crate::config::{Config, Source};
 use crate::epochs::Epoch;
 use crate::hub::Delivery as Mail;
 use crate::ingest::{Judgement, Submission};
-use crate::log::{Addresses, Channel, Entry};
+use crate::log::{Addresses, Entry};
 use bytes::Bytes;
 use std::path::Path;
 use tidelog_crdt::Dot;
@@ -112,7 +112,7 @@ impl World {
         };
         let subject = Subject::new(&identity, meta.id.node.clone(), 0);
         let placement = self.shared.rules.place(&subject, &action, &meta).unwrap();
-        let channels = placement.channels.iter().map(|c| Channel::new(c).unwrap()).collect();
+        let channels = placement.channels;
         let entry = Arc::new(Entry {
             position,
             id: meta.id,
