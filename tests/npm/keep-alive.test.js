@@ -81,8 +81,6 @@ test('a client that does not answer a ping is closed without a frame', async t =
 test('a client that takes actions and never acknowledges them is closed', async t => {
   const scene = new Scene(t)
   const user = scene.user()
-  const author = await scene.page(tidelog, { userId: user })
-  await send(author, { type: 'app/add' })
   const writer = await scene.wire(hasty)
   await writer.signIn(`${user}:w:t`)
   await writer.sync(1, [{ type: 'app/add' }, 1])

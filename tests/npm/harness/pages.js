@@ -5,7 +5,12 @@ import { WebSocket } from 'ws'
 
 import { Ledger, within } from './deadline.js'
 
-globalThis.WebSocket = WebSocket
+/** As in a browser, each message is a task of its own; otherwise `ws` hands over several at once. */
+globalThis.WebSocket = class extends WebSocket {
+  constructor(url, protocols) {
+    super(url, protocols, { allowSynchronousEvents: false })
+  }
+}
 
 const DEFAULTS = {
   allowDangerousProtocol: true,
@@ -24,11 +29,11 @@ class SameClient extends Client {
   }
 }
 
-/** What the `add` listeners of a client's log heard. */
-class Heard extends Ledger {
-  constructor(client) {
+/** What the `add` listeners of a client heard: those of its log, or of whatever else has `on`. */
+export class Heard extends Ledger {
+  constructor(client, source = client.log) {
     super()
-    client.log.on('add', (action, meta) => this.push({ action, meta: { ...meta } }))
+    source.on('add', (action, meta) => this.push({ action, meta: { ...meta } }))
   }
 
   /** Everything heard that fits: a type, or a test of action and meta. */

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { cp } from 'node:fs/promises'
+import { cp, lstat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -98,14 +98,14 @@ export class Server {
   /** Copies the data directory; the process must be stopped. */
   async backup() {
     const copy = join(this.root, 'backup')
-    await cp(this.data, copy, { recursive: true })
+    await copyFiles(this.data, copy)
     return copy
   }
 
   /** Replaces the data directory by a copy; the process must be stopped. */
   async restore(copy) {
     rmSync(this.data, { recursive: true })
-    await cp(copy, this.data, { recursive: true })
+    await copyFiles(copy, this.data)
   }
 
   async dispose() {
@@ -116,6 +116,12 @@ export class Server {
       rmSync(this.root, { recursive: true, force: true })
     }
   }
+}
+
+/** Copies a tree without the sockets in it. */
+function copyFiles(from, to) {
+  const filter = async path => !(await lstat(path)).isSocket()
+  return cp(from, to, { recursive: true, filter })
 }
 
 /** Runs another command of the binary to its end and returns its standard output. */
