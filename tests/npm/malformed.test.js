@@ -157,34 +157,3 @@ test('a neighbour notices nothing of all this', async t => {
   assert.equal(page.heard.count('logux/processed'), REFUSED.length)
   assert.deepEqual(page.errors.items, [])
 })
-
-test('half a frame and then silence holds up nobody', async t => {
-  const scene = new Scene(t)
-  const wire = await scene.wire(tidelog)
-  await wire.signIn(`${scene.user()}:c:t`)
-  // A masked text frame of 100 bytes of which 4 come.
-  wire.socket._socket.write(Buffer.from([0x81, 0xe4, 1, 2, 3, 4, 5, 6, 7, 8]))
-  const page = await scene.page(tidelog, { userId: scene.user() })
-  await send(page, { type: 'app/undisturbed' })
-})
-
-test('a frame of 200 MiB before sign-in is refused without harm', async t => {
-  const scene = new Scene(t)
-  const wire = await scene.wire(tidelog)
-  wire.socket.on('error', () => {})
-  const header = Buffer.alloc(14)
-  header[0] = 0x81
-  header[1] = 0xff
-  header.writeBigUInt64BE(200n * 1024n * 1024n, 2)
-  const socket = wire.socket._socket
-  socket.write(header)
-  const piece = Buffer.alloc(1024 * 1024, 0x61)
-  socket.on('error', () => {})
-  for (let i = 0; i < 200 && !socket.destroyed; i++) {
-    const full = !socket.write(piece)
-    if (full) await Promise.race([new Promise(done => socket.once('drain', done)), wire.closed])
-  }
-  await wire.end()
-  const page = await scene.page(tidelog, { userId: scene.user() })
-  await send(page, { type: 'app/undisturbed' })
-})
