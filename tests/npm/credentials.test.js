@@ -21,6 +21,7 @@ const tidelog = await sharedServer({
   dev: false,
   config: `
 [server]
+subprotocol = 10
 min_subprotocol = 5
 
 [auth]

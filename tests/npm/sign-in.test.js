@@ -6,7 +6,7 @@ import test from 'node:test'
 import { reaches, send } from './harness/pages.js'
 import { Scene, sharedServer } from './harness/scene.js'
 
-const tidelog = await sharedServer()
+const tidelog = await sharedServer({ config: '[server]\nsubprotocol = 10\n' })
 
 test('a client signs in and learns who it speaks with', async t => {
   const scene = new Scene(t)
@@ -22,7 +22,7 @@ test('a development server says so, and a client without the unsafe option stays
   const page = await scene.page(tidelog, { userId: scene.user(), allowDangerousProtocol: false })
   assert.equal(page.node.remoteHeaders.env, 'development')
   await send(page, { type: 'app/add' })
-  assert.equal(page.state, 'synchronized')
+  await reaches(page, 'synchronized')
 })
 
 test('connected comes after headers, with start not after end', async t => {
@@ -99,8 +99,10 @@ test('two clients of one user stay side by side', async t => {
   const two = await scene.page(tidelog, { userId })
   await send(one, { type: 'app/one' })
   await send(two, { type: 'app/two' })
-  assert.equal(one.state, 'synchronized')
-  assert.equal(two.state, 'synchronized')
+  for (const page of [one, two]) {
+    await reaches(page, 'synchronized')
+    assert.deepEqual(page.errors.items, [])
+  }
 })
 
 test('a client goes away and signs in again under the same node', async t => {

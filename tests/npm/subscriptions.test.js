@@ -35,12 +35,13 @@ async function away(proxy, page, meanwhile) {
   await reaches(page, 'synchronized')
 }
 
-/** Resolves when everything that the page resubscribed to has been answered. */
+/** Resolves when the page's last resubscription to each channel and filter has been answered. */
 function resubscribed(page) {
   const answered = (items, id) => items.some(i => i.action.type === 'logux/processed' && i.action.id === id)
   return page.heard.until(items => {
     const asked = items.filter(i => i.meta.resubscribe)
-    return asked.length > 0 && asked.every(i => answered(items, i.meta.id))
+    const last = new Map(asked.map(i => [JSON.stringify([i.action.channel, i.action.filter]), i.meta.id]))
+    return last.size > 0 && [...last.values()].every(id => answered(items, id))
   }, 'answers to all resubscriptions')
 }
 

@@ -64,6 +64,7 @@ test('a follower speaks through the leader, and takes over when it goes', async 
   await first.heardByTab.times(i => i.action.n === 'desk')
   await second.heardByTab.times(i => i.action.n === 'desk')
   assert.equal(proxy.accepted, 1)
+  await desk.heard.times('app/add', 3)
   assert.deepEqual(ns(desk).sort(), ['desk', 'first', 'second'])
 
   first.destroy()

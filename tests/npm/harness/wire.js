@@ -5,9 +5,10 @@ import { WebSocket } from 'ws'
 import { Ledger, within } from './deadline.js'
 
 export class Wire {
-  /** Options: `headers` of the upgrade request. */
-  static async open(url, options = {}) {
+  /** Options: `headers` of the upgrade request; `acknowledge: false` leaves every `synced` to the test. */
+  static async open(url, { acknowledge = true, ...options } = {}) {
     const wire = new Wire(url, options)
+    wire.acknowledge = acknowledge
     await within(wire.opened, `no WebSocket at ${url}`)
     return wire
   }
@@ -22,7 +23,9 @@ export class Wire {
     this.closed = new Promise(resolve => this.socket.on('close', resolve))
     this.socket.on('message', (data, binary) => {
       const text = data.toString()
-      this.frames.push(binary ? { binary: text } : JSON.parse(text))
+      const frame = binary ? { binary: text } : JSON.parse(text)
+      this.frames.push(frame)
+      if (this.acknowledge && frame[0] === 'sync') this.send(['synced', frame[1]])
     })
   }
 
