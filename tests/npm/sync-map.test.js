@@ -217,18 +217,14 @@ test('an offline page works on alone, and its changes arrive when it is back', a
 })
 
 test('an older change that arrives later does not win', async t => {
-  const scene = new Scene(t)
-  const proxy = await scene.proxy(tidelog)
-  const { ann, bob } = await pair(t, { at: [proxy, tidelog] })
+  const { name, ann, bob } = await pair(t)
   await create(bob, 't1', { text: 'start', note: 'start' })
   const items = [ann.item('t1'), bob.item('t1')]
   for (const item of items) await has(item, { id: 't1', text: 'start', note: 'start' })
-  let late
-  await away(proxy, ann.page, async () => {
-    late = change(ann, 't1', { text: 'older', note: 'older' })
-    await change(bob, 't1', { text: 'newer' })
-  })
-  await late
+  const at = ({ page }, time, fields) => send(page, { type: `${name}/change`, id: 't1', fields }, { time })
+  const now = Date.now()
+  await at(bob, now + 2000, { text: 'newer' })
+  await at(ann, now + 1000, { text: 'older', note: 'older' })
   for (const item of items) await has(item, { id: 't1', text: 'newer', note: 'older' })
 })
 

@@ -5,10 +5,20 @@ import { WebSocket } from 'ws'
 
 import { Ledger, within } from './deadline.js'
 
+const SHOW_FRAMES = process.env.SHOW_FRAMES !== undefined
+let sockets = 0
+
 /** As in a browser, each message is a task of its own; otherwise `ws` hands over several at once. */
 globalThis.WebSocket = class extends WebSocket {
   constructor(url, protocols) {
     super(url, protocols, { allowSynchronousEvents: false })
+    this.number = sockets += 1
+    if (SHOW_FRAMES) this.on('message', data => console.log(`${this.number} < ${data}`))
+  }
+
+  send(data) {
+    if (SHOW_FRAMES) console.log(`${this.number} > ${data}`)
+    super.send(data)
   }
 }
 
