@@ -108,7 +108,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn next_event(&mut self, socket: &mut Socket, sleep: Pin<&mut Sleep>) -> Event {
-        let read = !self.draining && self.session.wants_frames() && socket.drains();
+        let read = !self.draining && self.session.wants_frames();
         tokio::select! {
             biased;
             () = self.app.stopping(), if !self.draining => Event::Stopping,
