@@ -208,9 +208,18 @@ impl Session {
         self.go_on(at);
     }
 
-    /// Entries of the logs that the session follows.
+    /// Whether the session lives from its inbox.
+    pub fn is_live(&self) -> bool {
+        self.delivery.is_live()
+    }
+
+    /// Entries of the logs that the session follows; while it is behind, what no log has.
     pub fn on_mail(&mut self, mail: Vec<Mail>, overflowed: bool, at: Moment) {
-        self.deliver_mail(mail, at);
+        if self.delivery.is_live() {
+            self.deliver_mail(mail, at);
+        } else {
+            self.delivery.keep_waiting(mail);
+        }
         if overflowed {
             self.delivery.fall_behind();
         }
@@ -231,7 +240,10 @@ impl Session {
 
     /// Whether the inbox has everything from here on.
     pub fn on_resumed(&mut self, resumed: &Resumed, at: Moment) {
-        self.delivery.on_resumed(resumed);
+        if self.delivery.on_resumed(resumed) {
+            let waiting = self.delivery.take_waiting(None);
+            self.deliver_mail(waiting, at);
+        }
         self.go_on(at);
     }
 
