@@ -257,18 +257,17 @@ test('clocks that are five minutes apart do not decide who wins', async t => {
 
 test('an item that was deleted stays away from lists, whatever is changed in it later, until it is created anew', async t => {
   const { scene, name, ann, bob } = await pair(t)
+  const fresh = async () => new Maps(scene, await scene.page(tidelog, { userId: scene.user() }), name).list()
   const list = bob.list()
-  await create(ann, 't1', { text: 'one' })
-  await shows(list, [{ id: 't1', text: 'one' }])
+  await create(ann, 't1', { text: 'one', size: 1 })
+  await shows(list, [{ id: 't1', text: 'one', size: 1 }])
   await remove(ann, 't1')
   await shows(list, [])
-  await change(ann, 't1', { text: 'ghost', color: 'white' })
+  await change(ann, 't1', { text: 'ghost' })
   await create(ann, 't2', { text: 'marker' })
-  await shows(list, [{ id: 't2', text: 'marker' }])
+  for (const any of [list, await fresh()]) await shows(any, [{ id: 't2', text: 'marker' }])
   await create(ann, 't1', { text: 'anew' })
-  await list.loading
-  const fresh = new Maps(scene, await scene.page(tidelog, { userId: scene.user() }), name)
-  await shows(fresh.list(), [{ id: 't1', text: 'anew' }, { id: 't2', text: 'marker' }])
+  await shows(await fresh(), [{ id: 't1', text: 'anew' }, { id: 't2', text: 'marker' }])
 })
 
 test('a store that is left behind is unsubscribed', async t => {
