@@ -48,6 +48,16 @@ class Writer {
   }
 }
 
+/** Resolves when the page has heard all of these; what it lacks is in the error. */
+function hearsAll(page, wanted) {
+  const lacks = () => {
+    const heard = new Set(texts(page))
+    return [...wanted].filter(text => !heard.has(text))
+  }
+  const missing = () => `${lacks().length} of ${wanted.length} actions, such as ${lacks().slice(0, 5)}`
+  return page.heard.until(() => lacks().length === 0, missing)
+}
+
 const texts = page => page.heard.list('posts/add').map(i => i.action.text)
 
 test(`${ROUNDS} kills under load (KILL_SEED=${SEED})`, { timeout: 60_000 + ROUNDS * 10_000 }, async t => {
@@ -56,7 +66,8 @@ test(`${ROUNDS} kills under load (KILL_SEED=${SEED})`, { timeout: 60_000 + ROUND
   const server = await scene.server({ config: RULES })
   const verdicts = new Ledger()
   const users = []
-  const quick = { minDelay: 10, maxDelay: 30 }
+  // A load is acknowledged when it is complete, so the patience of the client must cover it.
+  const quick = { minDelay: 10, maxDelay: 30, timeout: 30_000 }
   for (let i = 0; i < USERS; i++) {
     const userId = scene.user()
     const pages = [await scene.page(server, { userId, ...quick }), await scene.page(server, { userId, ...quick })]
@@ -78,12 +89,12 @@ test(`${ROUNDS} kills under load (KILL_SEED=${SEED})`, { timeout: 60_000 + ROUND
     const written = writers.flatMap(i => i.acknowledged).sort()
     for (const text of written) everything.add(text)
     for (const page of pages) {
-      await page.heard.until(() => new Set(texts(page)).size >= written.length, 'all actions of the user')
+      await hearsAll(page, written)
       await send(page, { type: 'app/settled' })
       assert.deepEqual(texts(page).sort(), written, 'a page heard each action once')
     }
   }
-  await subscriber.heard.until(() => new Set(texts(subscriber)).size === everything.size, 'all posts')
+  await hearsAll(subscriber, [...everything])
 
   await server.stop()
   for (const { userId, writers } of users) {

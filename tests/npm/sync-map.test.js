@@ -157,32 +157,64 @@ test('changes at the very same time have one winner everywhere', async t => {
   }
 })
 
+/** Five items with which everything happens that can happen while a page is away, and what an open list shows then. */
+const FIVE = ['stay', 'edit', 'leave', 'gone'].map(id => ({ id, text: id, done: false }))
+const ENTERS = { id: 'enter', text: 'enter', done: true }
+
+async function createFive(maps) {
+  for (const { id, ...fields } of [...FIVE, ENTERS]) await create(maps, id, fields)
+}
+
+async function everythingHappens(maps) {
+  await change(maps, 'edit', { text: 'edited' })
+  await change(maps, 'leave', { done: true })
+  await change(maps, 'enter', { done: false })
+  await remove(maps, 'gone')
+  await create(maps, 'new', { text: 'new', done: false })
+}
+
+const OPEN = [
+  { id: 'stay', text: 'stay', done: false },
+  { id: 'edit', text: 'edited', done: false },
+  { id: 'enter', text: 'enter', done: false },
+  { id: 'new', text: 'new', done: false }
+]
+const DONE = { id: 'leave', text: 'leave', done: true }
+
 test('a page that was away hears of what came, changed, moved and went', async t => {
   const scene = new Scene(t)
   const proxy = await scene.proxy(tidelog)
   const { ann, bob } = await pair(t, { at: [tidelog, proxy] })
-  for (const id of ['stay', 'edit', 'leave', 'gone']) await create(ann, id, { text: id, done: false })
-  await create(ann, 'enter', { text: 'enter', done: true })
+  await createFive(ann)
   const open = bob.list({ done: false })
   const all = bob.list()
-  await shows(open, ['stay', 'edit', 'leave', 'gone'].map(id => ({ id, text: id, done: false })))
-  await away(proxy, bob.page, async () => {
-    await change(ann, 'edit', { text: 'edited' })
-    await change(ann, 'leave', { done: true })
-    await change(ann, 'enter', { done: false })
-    await remove(ann, 'gone')
-    await create(ann, 'new', { text: 'new', done: false })
-  })
-  const expected = [
-    { id: 'stay', text: 'stay', done: false },
-    { id: 'edit', text: 'edited', done: false },
-    { id: 'enter', text: 'enter', done: false },
-    { id: 'new', text: 'new', done: false }
-  ]
-  await shows(open, expected)
-  await shows(all, [...expected, { id: 'leave', text: 'leave', done: true }])
-  await change(ann, 'new', { text: 'live again' })
-  await shows(open, [...expected.slice(0, 3), { id: 'new', text: 'live again', done: false }])
+  await shows(open, FIVE)
+  await shows(all, [...FIVE, ENTERS])
+  await away(proxy, bob.page, () => everythingHappens(ann))
+  await shows(open, OPEN)
+  await shows(all, [...OPEN, DONE])
+  await change(ann, 'stay', { text: 'live again' })
+  await shows(open, [{ id: 'stay', text: 'live again', done: false }, ...OPEN.slice(1)])
+})
+
+test('a list whose load was cut, and the list beside it, hear of all that too', async t => {
+  const scene = new Scene(t)
+  const proxy = await scene.proxy(tidelog)
+  const { ann, bob } = await pair(t, { at: [tidelog, proxy] })
+  await createFive(ann)
+  const open = bob.list({ done: false })
+  await shows(open, FIVE)
+  await send(bob.page, { type: 'app/barrier' })
+  // The second list gets its items; the `processed` that ends its load is lost.
+  proxy.rule = ({ dir, data }) => (dir === DOWN && data.includes('logux/processed') ? 'cut' : 'pass')
+  const all = bob.list()
+  await reaches(bob.page, 'disconnected')
+  proxy.goOffline()
+  proxy.rule = undefined
+  await everythingHappens(ann)
+  proxy.goOnline()
+  await shows(all, [...OPEN, DONE])
+  await shows(open, OPEN)
 })
 
 test('an item that its own page created is followed after a reconnect', async t => {
@@ -257,18 +289,17 @@ test('clocks that are five minutes apart do not decide who wins', async t => {
 
 test('an item that was deleted stays away from lists, whatever is changed in it later, until it is created anew', async t => {
   const { scene, name, ann, bob } = await pair(t)
+  const fresh = async () => new Maps(scene, await scene.page(tidelog, { userId: scene.user() }), name).list()
   const list = bob.list()
-  await create(ann, 't1', { text: 'one' })
-  await shows(list, [{ id: 't1', text: 'one' }])
+  await create(ann, 't1', { text: 'one', size: 1 })
+  await shows(list, [{ id: 't1', text: 'one', size: 1 }])
   await remove(ann, 't1')
   await shows(list, [])
-  await change(ann, 't1', { text: 'ghost', color: 'white' })
+  await change(ann, 't1', { text: 'ghost' })
   await create(ann, 't2', { text: 'marker' })
-  await shows(list, [{ id: 't2', text: 'marker' }])
+  for (const any of [list, await fresh()]) await shows(any, [{ id: 't2', text: 'marker' }])
   await create(ann, 't1', { text: 'anew' })
-  await list.loading
-  const fresh = new Maps(scene, await scene.page(tidelog, { userId: scene.user() }), name)
-  await shows(fresh.list(), [{ id: 't1', text: 'anew' }, { id: 't2', text: 'marker' }])
+  await shows(await fresh(), [{ id: 't1', text: 'anew' }, { id: 't2', text: 'marker' }])
 })
 
 test('a store that is left behind is unsubscribed', async t => {

@@ -18,13 +18,20 @@ export function within(promise, missing, ms = PATIENCE_MS) {
 export class Ledger {
   items = []
   #waiting = new Set()
+  #stirred = false
 
   push(item) {
     this.items.push(item)
-    for (const check of [...this.#waiting]) check()
+    if (this.#stirred || this.#waiting.size === 0) return
+    // Once for all that comes in one go: a check may look at the whole list.
+    this.#stirred = true
+    setImmediate(() => {
+      this.#stirred = false
+      for (const check of [...this.#waiting]) check()
+    })
   }
 
-  /** Resolves with the first truthy `pick(items)`, now or after a later push. */
+  /** Resolves with the first truthy `pick(items)`, now or after a later push; `missing` says what it waits for. */
   until(pick, missing, ms) {
     let check
     const found = new Promise(resolve => {
@@ -35,7 +42,10 @@ export class Ledger {
       this.#waiting.add(check)
       check()
     })
-    const text = () => `missing: ${missing}; there was ${JSON.stringify(this.items).slice(0, 3000)}`
+    const text = () =>
+      typeof missing === 'function'
+        ? `missing: ${missing(this.items)}`
+        : `missing: ${missing}; there was ${JSON.stringify(this.items).slice(0, 3000)}`
     return within(found, text, ms).finally(() => this.#waiting.delete(check))
   }
 }
