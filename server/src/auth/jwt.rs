@@ -90,7 +90,11 @@ impl Issuer {
     /// A token with an audience is not for a server that has none, as RFC 7519 has it.
     pub(super) fn fits(&self, token: &Token<'_>, now_ms: u64) -> Result<Option<u64>, Unfit> {
         let expires_ms = match token.claims.get("exp") {
-            Some(time) => Some(seconds_as_ms(time).ok_or(Unfit)?.saturating_add(self.leeway_ms)),
+            // The leeway lets a client in whose token has just expired; it makes no token last longer.
+            Some(time) => match seconds_as_ms(time).ok_or(Unfit)? {
+                expires if now_ms < expires => Some(expires),
+                expired => Some(expired.saturating_add(self.leeway_ms)),
+            },
             None => None,
         };
         let starts_ms = match token.claims.get("nbf") {

@@ -86,7 +86,7 @@ impl Session {
         let kind = if resumes { LoadKind::Entries } else { full_load(&asked) };
         let (from, gone) = resumed.unwrap_or_default();
         self.intake.loading(waiting.frame);
-        let load = Load::new(kind, resumes, Some(waiting));
+        let load = Load::new(kind, resumes, self.intake.received(), Some(waiting));
         let subscription = Subscription::new(&asked.key, asked.filter, asked.access, load);
         self.begin(Subscription { from, resumed: resumes, through: from, gone, ..subscription });
         self.resume_implied(&asked.key, from);
@@ -130,7 +130,7 @@ impl Session {
                 continue;
             }
             let Some(access) = self.access_to_item(by.channel.as_str(), item) else { continue };
-            let load = Load::new(LoadKind::Entries, true, None);
+            let load = Load::new(LoadKind::Entries, true, self.intake.received(), None);
             let subscription = Subscription::new(&key, Filter::default(), access, load);
             self.begin(Subscription {
                 from: known.through,

@@ -66,15 +66,18 @@ pub struct Load {
     pub queue: VecDeque<Vec<Sent>>,
     /// Everything was read.
     pub read: bool,
+    /// It reads when this many of the client's actions are judged: a client that changes an item
+    /// and then asks for it is shown its change.
+    pub after: u64,
     /// Who waits for the end of it.
     pub waiting: Vec<Waiting>,
 }
 
 impl Load {
     /// A load that has read nothing yet.
-    pub fn new(kind: LoadKind, resumes: bool, waiting: Option<Waiting>) -> Self {
+    pub fn new(kind: LoadKind, resumes: bool, after: u64, waiting: Option<Waiting>) -> Self {
         let waiting = waiting.into_iter().collect();
-        Self { kind, resumes, queue: VecDeque::new(), read: false, waiting }
+        Self { kind, resumes, queue: VecDeque::new(), read: false, after, waiting }
     }
 }
 
