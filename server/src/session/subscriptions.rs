@@ -263,9 +263,7 @@ impl Subscriptions {
 
     /// What to remember of them, given what was acknowledged.
     pub fn remembered(&self, acked: Position, acked_frames: u64) -> Vec<Remembered> {
-        let known =
-            self.iter().filter(|subscription| subscription.is_live() || subscription.resumed);
-        known.map(|subscription| subscription.remembered(acked, acked_frames)).collect()
+        self.iter().map(|subscription| subscription.remembered(acked, acked_frames)).collect()
     }
 }
 
@@ -302,7 +300,9 @@ impl Subscription {
             through: match (loaded, resumed) {
                 (true, _) => self.through.max(acked),
                 (false, true) => self.from,
-                (false, false) => self.through,
+                (false, false) if self.is_live() => self.through,
+                // The load was cut: it starts again.
+                (false, false) => Position::ZERO,
             },
             acked: loaded || resumed,
             implied_by: by.map(|by| (by.channel.as_str().to_owned(), by.filter.clone())),
