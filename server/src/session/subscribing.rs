@@ -82,13 +82,13 @@ impl Session {
             Some(State::Live) | None => {}
         }
         let resumed = self.resumed_from(&mut asked);
-        let resumes = resumed.is_some();
-        let kind = if resumes { LoadKind::Entries } else { full_load(&asked) };
+        let goes_on = resumed.is_some();
+        let kind = if goes_on { LoadKind::Entries } else { full_load(&asked) };
         let (from, gone) = resumed.unwrap_or_default();
         self.intake.loading(waiting.frame);
-        let load = Load::new(kind, resumes, self.intake.received(), Some(waiting));
+        let load = Load::new(kind, goes_on, self.intake.received(), Some(waiting));
         let subscription = Subscription::new(&asked.key, asked.filter, asked.access, load);
-        self.begin(Subscription { from, resumed: resumes, through: from, gone, ..subscription });
+        self.begin(Subscription { from, resumed: goes_on, through: from, gone, ..subscription });
         self.resume_implied(&asked.key, from);
     }
 
