@@ -8,6 +8,9 @@ mod inbox;
 
 pub use inbox::{Delivery, Inbox, Parcel, Resumed};
 
+#[cfg(test)]
+mod tests;
+
 use crate::log::{Entry, LogName};
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
