@@ -42,6 +42,8 @@ pub struct Parts {
     pub subprotocol: u32,
     /// What clients are told before `connected`.
     pub headers: Option<Headers>,
+    /// Connected clients of one user.
+    pub sessions_per_user: usize,
     /// How much of a log is read at once for a session.
     pub page: PageLimit,
     /// Memory for large frames.

@@ -63,12 +63,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let admin = crate::admin::serve(&config.server.data, app.clone())?;
     say_hello(&config, address);
     let outcome = tokio::select! {
-        () = accept(&listener, &app, &mut connections) => Ok(()),
+        () = accept(&listener, &app, &mut connections, config.limits.connections) => Ok(()),
         signal = signalled() => { tracing::info!(signal, "stopping"); Ok(()) }
         failure = app.log.failed() => Err(anyhow::Error::new(failure).context("the log failed")),
     };
     drop(listener);
-    drop(stop.send(true));
+    // Without a receiver there is nobody left to stop.
+    stop.send(true).ok();
     let failed = outcome.is_err();
     drain(&mut connections, config.limits.drain).await;
     admin.stop().await;
@@ -108,6 +109,7 @@ fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
         peer: Arc::new(peer_settings(config)),
         subprotocol: config.server.subprotocol,
         headers: if config.dev { Some(development()?) } else { None },
+        sessions_per_user: config.limits.sessions_per_user,
         page: PageLimit { entries: CHUNK_ACTIONS, bytes: CHUNK_BYTES },
         budget: Budget::new(config.limits.frame_budget_bytes),
         recent: Recent::default(),
@@ -163,11 +165,15 @@ fn say_hello(config: &Config, address: SocketAddr) {
     }
 }
 
-async fn accept(listener: &TcpListener, app: &App, connections: &mut JoinSet<()>) {
+async fn accept(listener: &TcpListener, app: &App, connections: &mut JoinSet<()>, most: usize) {
     let router = http::router(app.clone());
     loop {
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
+            Ok((stream, address)) if connections.len() >= most => {
+                tracing::warn!(%address, most, "too many connections: one is closed");
+                drop(stream);
+            }
             Ok((stream, address)) => {
                 let (app, router) = (app.clone(), router.clone());
                 connections.spawn(serve_http(stream, address, app, router));

@@ -9,7 +9,7 @@
 
 mod fold;
 
-pub use fold::{Fold, Loaded, Shown};
+pub use fold::{Fold, Loaded};
 
 use crate::log::Entry;
 use crate::rules::SyncMapOp;

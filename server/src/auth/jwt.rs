@@ -88,7 +88,8 @@ impl Issuer {
         }
     }
 
-    /// Whether time, issuer and audience are right; if so, when the token expires.
+    /// Whether time, issuer and audience are right; if so, when the session ends. The leeway lets
+    /// a client in whose token has just expired; it makes no token last longer.
     ///
     /// A token with an audience is not for a server that has none, as RFC 7519 has it.
     pub(super) fn fits(&self, token: &Token<'_>, now_ms: u64) -> Result<Option<u64>, Reason> {
@@ -96,14 +97,15 @@ impl Issuer {
             Some(time) => seconds_as_ms(time).map(Some).ok_or("a time in it is no time"),
             None => Ok(None),
         };
-        let expires_ms = time("exp")?.map(|ms| ms.saturating_add(self.leeway_ms));
+        let expires_ms = time("exp")?;
+        let late_ms = expires_ms.map(|ms| ms.saturating_add(self.leeway_ms));
         let starts_ms = time("nbf")?.map(|ms| ms.saturating_sub(self.leeway_ms));
         let issuer = match (&self.name, token.claims.get("iss")) {
             (None, _) => true,
             (Some(expected), Some(Value::String(issuer))) => issuer == expected,
             (Some(_), _) => false,
         };
-        if expires_ms.is_some_and(|ms| ms <= now_ms) {
+        if late_ms.is_some_and(|ms| ms <= now_ms) {
             Err("it has expired")
         } else if starts_ms.is_some_and(|ms| now_ms < ms) {
             Err("it is not valid yet")
@@ -112,7 +114,7 @@ impl Issuer {
         } else if !self.is_audience(token.claims.get("aud")) {
             Err("it is for another audience")
         } else {
-            Ok(expires_ms)
+            Ok(expires_ms.filter(|ms| now_ms < *ms).or(late_ms))
         }
     }
 

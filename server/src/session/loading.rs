@@ -45,7 +45,11 @@ impl Session {
     /// One load at a time is read and sent; the next has its turn when it is over.
     fn next_step(&mut self) -> Option<Step> {
         let (window_open, may_read) = (self.window_open(), !self.delivery.is_reading());
+        let judged = self.intake.judged();
         let (key, load, subscription) = self.subscriptions.next_load()?;
+        if load.after > judged {
+            return None;
+        }
         if !load.queue.is_empty() {
             return window_open.then_some(Step::Send(key));
         }
@@ -110,13 +114,15 @@ impl Session {
     pub(super) fn take_loaded(&mut self, loaded: Loaded, through: Position, at: Moment) {
         let Some(Reading::Load(key)) = self.delivery.done_reading() else { return };
         let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
+        // An item that takes several actions is not brought along: the page then asks for it, and
+        // its store hears of all of them.
         let list = subscription.list_name();
         loaded.gone.into_iter().for_each(|item| subscription.gone.insert(item));
         let mut frames = Vec::new();
         for round in loaded.rounds {
             let mut sent = Vec::with_capacity(round.len());
             for shown in round {
-                if let Some(name) = list.as_ref().filter(|_| !shown.gone) {
+                if let Some(name) = list.as_ref().filter(|_| shown.whole) {
                     self.imply(name, &shown.item, (&key, through), at, &mut sent);
                 }
                 sent.push((shown.action, shown.meta));

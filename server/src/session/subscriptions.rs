@@ -31,6 +31,8 @@ pub struct Subscription {
     pub state: State,
     /// Where it began on this connection: what is above was, or will be, sent.
     pub from: Position,
+    /// It went on where an earlier connection of the node had come.
+    pub resumed: bool,
     /// Entries up to here need not be sent: they were loaded, or came before.
     pub through: Position,
     /// The count of sent frames at which everything up to `through` was sent; the subscription is
@@ -64,15 +66,18 @@ pub struct Load {
     pub queue: VecDeque<Vec<Sent>>,
     /// Everything was read.
     pub read: bool,
+    /// It reads when this many of the client's actions are judged: a client that changes an item
+    /// and then asks for it is shown its change.
+    pub after: u64,
     /// Who waits for the end of it.
     pub waiting: Vec<Waiting>,
 }
 
 impl Load {
     /// A load that has read nothing yet.
-    pub fn new(kind: LoadKind, resumes: bool, waiting: Option<Waiting>) -> Self {
+    pub fn new(kind: LoadKind, resumes: bool, after: u64, waiting: Option<Waiting>) -> Self {
         let waiting = waiting.into_iter().collect();
-        Self { kind, resumes, queue: VecDeque::new(), read: false, waiting }
+        Self { kind, resumes, queue: VecDeque::new(), read: false, after, waiting }
     }
 }
 
@@ -258,8 +263,7 @@ impl Subscriptions {
 
     /// What to remember of them, given what was acknowledged.
     pub fn remembered(&self, acked: Position, acked_frames: u64) -> Vec<Remembered> {
-        let live = self.iter().filter(|subscription| subscription.is_live());
-        live.map(|subscription| subscription.remembered(acked, acked_frames)).collect()
+        self.iter().map(|subscription| subscription.remembered(acked, acked_frames)).collect()
     }
 }
 
@@ -272,6 +276,7 @@ impl Subscription {
             access,
             state: State::Loading(load),
             from: Position::ZERO,
+            resumed: false,
             through: Position::ZERO,
             sent_at: None,
             implied_by: None,
@@ -287,14 +292,22 @@ impl Subscription {
     fn remembered(&self, acked: Position, acked_frames: u64) -> Remembered {
         let loaded = self.sent_at.is_some_and(|sent| sent <= acked_frames);
         let by = self.implied_by.as_ref();
+        // What was resumed and not acknowledged resumes from where it did.
+        let resumed = !loaded && self.resumed;
         Remembered {
             channel: self.key.channel.clone(),
             filter: self.key.filter.clone(),
-            through: if loaded { self.through.max(acked) } else { self.through },
-            acked: loaded,
+            through: match (loaded, resumed) {
+                (true, _) => self.through.max(acked),
+                (false, true) => self.from,
+                (false, false) if self.is_live() => self.through,
+                // The load was cut: it starts again.
+                (false, false) => Position::ZERO,
+            },
+            acked: loaded || resumed,
             implied_by: by.map(|by| (by.channel.as_str().to_owned(), by.filter.clone())),
             gone: self.gone.clone(),
-            live: true,
+            live: loaded || !resumed,
         }
     }
 
