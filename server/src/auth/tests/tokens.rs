@@ -162,3 +162,16 @@ fn issuers_are_tried_in_order() {
         assert_eq!(sign_in(&authenticator, &format!("{user}:a:b"), &token).is_ok(), good, "{user}");
     }
 }
+
+#[test]
+fn the_leeway_lets_in_but_makes_no_token_last_longer() {
+    let keys = Keys::new();
+    let authenticator = keys.authenticator(SECRET).unwrap();
+    let ends = |exp: serde_json::Value| {
+        let token = keys.sign("secret", &json!({ "sub": "10", "exp": exp }));
+        sign_in(&authenticator, "10:a:b", &token).unwrap().expires_ms
+    };
+    assert_eq!(ends(json!(NOW_S + 1)), Some(NOW + 1_000));
+    assert_eq!(ends(json!(NOW_S)), Some(NOW + 30_000), "and not at once, or it would come again");
+    assert_eq!(ends(json!(NOW_S - 10)), Some(NOW + 20_000));
+}
