@@ -5,6 +5,7 @@ import test from 'node:test'
 
 import { cutOnce, everyCut } from './harness/cuts.js'
 import { Maps, shows } from './harness/maps.js'
+import { oneClock } from './harness/pages.js'
 import { DOWN, UP } from './harness/proxy.js'
 import { Scene } from './harness/scene.js'
 
@@ -28,7 +29,7 @@ const ALL = [...OPEN, { id: 'leave', text: 'leave', done: true }]
 async function story(scene, server, { cut, meanwhile = async () => {} }) {
   const name = free.next().value
   const proxy = await scene.proxy(server)
-  const fast = { minDelay: 5, maxDelay: 10 }
+  const fast = { minDelay: 5, maxDelay: 10, clock: oneClock }
   const ann = new Maps(scene, await scene.page(server, { userId: scene.user(), ...fast }), name)
   for (const id of ['a', 'leave', 'gone']) await create(ann, id, { text: id, done: false })
   await create(ann, 'enter', { text: 'enter', done: true })
