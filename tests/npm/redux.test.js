@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 
 import { within } from './harness/deadline.js'
-import { reaches } from './harness/pages.js'
+import { oneClock, reaches } from './harness/pages.js'
 import { RULES } from './harness/rules.js'
 import { Scene, sharedServer } from './harness/scene.js'
 
@@ -27,7 +27,7 @@ async function storeOf(client) {
 }
 
 async function openStore(scene, at, options) {
-  const client = scene.idlePage(at, options)
+  const client = scene.idlePage(at, { clock: oneClock, ...options })
   const store = await storeOf(client)
   client.start()
   await reaches(client, 'synchronized')
