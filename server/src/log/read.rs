@@ -172,12 +172,8 @@ impl Shared {
         let mut filling = Filling::new(limit);
         let mut next = above.plus(1);
         while next <= head {
-            for (position, record) in self.records_from(next, head)? {
-                let fits = match self.visible(position, &record)? {
-                    Some(entry) => filling.take(entry),
-                    None => true,
-                };
-                if !fits {
+            for (position, entry) in self.entries_from(next, head)? {
+                if entry.is_some_and(|entry| !filling.take(entry)) {
                     return Ok(filling.finish(head, true));
                 }
                 next = position.plus(1);
@@ -186,35 +182,51 @@ impl Shared {
         Ok(filling.finish(head, false))
     }
 
-    /// Some records from `first` on, at least one if there is one up to `head`.
-    fn records_from(
+    /// The next few positions from `first` on, at least one, each with its entry, if there is one
+    /// to be seen.
+    fn entries_from(
+        &self,
+        first: Position,
+        head: Position,
+    ) -> Result<Vec<(Position, Option<Entry>)>, ReadError> {
+        // Before the row is read: after its body was taken out an entry is not listed any more.
+        let hidden = self.state().bodies_to_take.clone();
+        let records = match self.active_records(first, head) {
+            Some(records) => records,
+            None => self.row_records(first, head)?,
+        };
+        let visible = |(position, record): (Position, Bytes)| match Record::decode(
+            position,
+            &Bytes::copy_from_slice(&record),
+        ) {
+            Ok(Record::Entry(entry)) if entry.cleaned || hidden.contains(&position) => {
+                Ok((position, None))
+            }
+            Ok(Record::Entry(entry)) => Ok((position, Some(entry))),
+            Ok(Record::Clean(_)) => Ok((position, None)),
+            Err(damage) => Err(self.feed.damaged(position, damage).into()),
+        };
+        records.into_iter().map(visible).collect()
+    }
+
+    /// Records from `first` on, if it is in the active tail.
+    fn active_records(&self, first: Position, head: Position) -> Option<Vec<(Position, Bytes)>> {
+        const AT_ONCE: u64 = 256;
+        let state = self.state();
+        let last = head.min(first.plus(AT_ONCE));
+        let positions = (first.get()..=last.get()).filter_map(Position::new);
+        let record = |position| Some((position, state.active.record(position)?));
+        (state.active.first() <= first).then(|| positions.map_while(record).collect())
+    }
+
+    /// Records from `first` on, of the row that it is in.
+    fn row_records(
         &self,
         first: Position,
         head: Position,
     ) -> Result<Vec<(Position, Bytes)>, ReadError> {
-        const AT_ONCE: u64 = 256;
-        {
-            let state = self.state();
-            if state.active.first() <= first {
-                let last = head.min(first.plus(AT_ONCE));
-                let positions = (first.get()..=last.get()).filter_map(Position::new);
-                let record = |at| Some((at, state.active.record(at)?));
-                return Ok(positions.map_while(record).collect());
-            }
-        }
         let row = self.feed.row_at(first)?.ok_or_else(|| self.feed.gap(first))?;
         Ok(row.records().filter(|(position, _)| (first..=head).contains(position)).collect())
-    }
-
-    /// The entry in a record, unless it is none or was cleaned.
-    fn visible(&self, position: Position, record: &Bytes) -> Result<Option<Entry>, ReadError> {
-        let record = Record::decode(position, &Bytes::copy_from_slice(record))
-            .map_err(|damage| self.feed.damaged(position, damage))?;
-        let Record::Entry(entry) = record else {
-            return Ok(None);
-        };
-        let hidden = entry.cleaned || self.state().bodies_to_take.contains(&position);
-        Ok((!hidden).then_some(entry))
     }
 }
 
