@@ -252,3 +252,48 @@ fn merge_of(state: &State, walk: Walk, count: usize) -> Merge {
     merge.add(walk.bound((0, u64::MAX)), Source::Memory(active.into_iter()));
     merge
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::RowBuilder;
+    use super::super::tail::{Staged, Tail};
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const LOG: Prefix = Prefix(1, 2);
+
+    fn at(number: u64) -> Position {
+        Position::new(number).unwrap()
+    }
+
+    fn tail(first: u64, count: u64) -> Tail {
+        let mut tail = Tail::new(at(first));
+        let mut builder = RowBuilder::new(at(first));
+        (0..count).for_each(|_| builder.push(b"entry"));
+        let logs = (first..first + count).map(|position| (LOG, at(position))).collect();
+        tail.extend(Staged { rows: vec![builder.finish()], logs, ids: Vec::new() });
+        tail
+    }
+
+    #[test]
+    fn what_the_newer_tail_hides_does_not_make_a_page_shorter() {
+        let frozen = tail(1, 20);
+        let mut active = tail(21, 3);
+        (1..=10).for_each(|position| active.hide(at(position), &[LOG], Bytes::new()));
+        let state = State {
+            active,
+            frozen: Some(Arc::new(frozen)),
+            lists: Arc::default(),
+            checkpoint: Position::ZERO,
+            bodies_to_take: BTreeSet::new(),
+        };
+        for (order, expected) in
+            [(Order::Ascending, [11, 12, 13]), (Order::Descending, [23, 22, 21])]
+        {
+            let walk = Walk { prefix: LOG, first: at(1), last: at(100), order };
+            let merge = merge_of(&state, walk, 2).map(Result::unwrap);
+            let shown = merge.filter(|item| !item.value.is_empty()).map(|item| item.key.major);
+            assert_eq!(shown.take(3).collect::<Vec<_>>(), expected);
+        }
+    }
+}
