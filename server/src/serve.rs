@@ -18,6 +18,7 @@ use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::header;
+use hyper::upgrade::Upgraded;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -176,7 +177,7 @@ async fn accept(listener: &TcpListener, app: &App, connections: &mut JoinSet<()>
             }
             Ok((stream, address)) => {
                 let (app, router) = (app.clone(), router.clone());
-                connections.spawn(serve_http(stream, address, app, router));
+                connections.spawn(serve_connection(stream, address, app, router));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection; is the limit of open files too low?");
@@ -186,8 +187,24 @@ async fn accept(listener: &TcpListener, app: &App, connections: &mut JoinSet<()>
     }
 }
 
-/// Serves one TCP connection: requests, until one of them turns it into a WebSocket.
-async fn serve_http(stream: TcpStream, address: SocketAddr, app: App, router: Router) {
+/// Serves one TCP connection. The memory of what serves requests is gone once it is a WebSocket,
+/// which may be idle for days.
+async fn serve_connection(stream: TcpStream, address: SocketAddr, app: App, router: Router) {
+    let upgraded = Box::pin(serve_requests(stream, address, &app, router)).await;
+    if let Some((upgraded, origin)) = upgraded {
+        let message_max = app.peer.limits.frame_bytes_before_sign_in;
+        let socket = Socket::new(upgraded, app.budget.clone(), message_max).await;
+        Box::pin(connection::serve(app, socket, origin)).await;
+    }
+}
+
+/// Serves requests, until one of them turns the connection into a WebSocket.
+async fn serve_requests(
+    stream: TcpStream,
+    address: SocketAddr,
+    app: &App,
+    router: Router,
+) -> Option<(Upgraded, Origin)> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
@@ -223,14 +240,9 @@ async fn serve_http(stream: TcpStream, address: SocketAddr, app: App, router: Ro
     if let Err(error) = served {
         tracing::debug!(%error, %address, "an HTTP connection broke");
     }
-    let upgraded = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-    if let Some((on_upgrade, origin)) = upgraded
-        && let Ok(io) = on_upgrade.await
-    {
-        let frame_max = app.peer.limits.frame_bytes_before_sign_in;
-        let socket = Socket::new(io, app.budget.clone(), frame_max).await;
-        connection::serve(app, socket, origin).await;
-    }
+    let asked = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    let (on_upgrade, origin) = asked?;
+    Some((on_upgrade.await.ok()?, origin))
 }
 
 fn origin(request: &Request<Incoming>, address: SocketAddr) -> Origin {
