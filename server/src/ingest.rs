@@ -132,7 +132,14 @@ impl Ingest {
         };
         if action.kind() == builtin::CLEAN {
             let target = action.body::<builtin::Clean>().ok().and_then(|body| body.id.parse().ok());
+            // Anonymous clients share a user, and are strangers to each other.
+            let strange = |target: &ActionId| {
+                subject.anonymous() && target.node.client_str() != subject.client().as_str()
+            };
             return match target {
+                Some(target) if strange(&target) => {
+                    Judged::Answered(self.undo(subject, UndoReason::Denied, (action, meta), now))
+                }
                 Some(target) => Judged::Clean(meta.id, target),
                 None => {
                     Judged::Answered(self.undo(subject, UndoReason::Error, (action, meta), now))

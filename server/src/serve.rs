@@ -36,8 +36,10 @@ use tower::ServiceExt;
 const CHUNK_ACTIONS: usize = 100;
 /// Bytes of actions in one frame that the server sends.
 const CHUNK_BYTES: usize = 64 << 10;
-/// Frames of one client that wait for their answers; with more, nothing further is read from it.
-const PENDING_FRAMES: usize = 256;
+/// Actions of one client that wait for their verdicts; with more, nothing further is read from it.
+const PENDING_ACTIONS: usize = 4096;
+/// Frames of one client that wait, beside those of its subscriptions; the same happens.
+const PENDING_FRAMES: usize = 4096;
 /// Threads that wait for the disk on behalf of readers; more readers take turns.
 const READERS: usize = 32;
 /// After an error of the listener, such as too many open files.
@@ -136,6 +138,7 @@ fn session_limits(config: &Config) -> session::Limits {
         window_frames: (config.limits.window_entries / CHUNK_ACTIONS).max(1),
         window_bytes: config.limits.window_bytes,
         chunk_actions: CHUNK_ACTIONS,
+        pending_actions: PENDING_ACTIONS,
         pending_frames: PENDING_FRAMES,
     }
 }

@@ -62,7 +62,9 @@ pub struct Limits {
     pub window_bytes: usize,
     /// Actions in one frame that the server sends.
     pub chunk_actions: usize,
-    /// Frames that wait for their answer; with more the session reads no further frame.
+    /// Actions that wait for their verdict; with more the session reads no further frame.
+    pub pending_actions: usize,
+    /// Frames that wait, beside those of subscriptions.
     pub pending_frames: usize,
 }
 
@@ -126,7 +128,8 @@ impl Session {
     /// Starts after sign-in. `claim_failed` of the result says that the client named a number that
     /// was not minted here for it.
     pub fn start(conn: Connection, shared: Shared, start: Start, now: u64) -> (Self, bool) {
-        let Start { subject, synced, mut node, head } = start;
+        let Start { subject, synced, node, head } = start;
+        let mut node = node.in_history(&shared.epochs, head);
         let claimed = shared.epochs.claim(subject.user().as_str(), synced, head);
         node.resume_at(claimed);
         let claim_failed = synced != 0 && claimed.is_none();
@@ -163,6 +166,11 @@ impl Session {
         self.intake.len() == 0
     }
 
+    /// Whether nothing that came in waits for its verdict.
+    pub fn is_judged(&self) -> bool {
+        self.intake.is_judged()
+    }
+
     /// Who signed in.
     pub fn subject(&self) -> &Arc<Subject> {
         &self.subject
@@ -175,7 +183,11 @@ impl Session {
 
     /// Whether a further frame may be read.
     pub fn wants_frames(&self) -> bool {
-        self.intake.len() < self.shared.limits.pending_frames
+        // Frames that wait for nothing but loads do not count, or the acknowledgements behind them,
+        // which let the loads go on, would never be read.
+        let limits = &self.shared.limits;
+        self.intake.unjudged() < limits.pending_actions
+            && self.intake.len() < limits.pending_frames.saturating_add(limits.subscriptions)
     }
 
     /// Whether entries in the inbox are wanted now.
@@ -215,13 +227,15 @@ impl Session {
 
     /// Entries of the logs that the session follows; while it is behind, what no log has.
     pub fn on_mail(&mut self, mail: Vec<Mail>, overflowed: bool, at: Moment) {
+        // First of all: what is left in an inbox that overflowed must not move the cursor past what
+        // it dropped.
+        if overflowed {
+            self.delivery.fall_behind();
+        }
         if self.delivery.is_live() {
             self.deliver_mail(mail, at);
         } else {
             self.delivery.keep_waiting(mail);
-        }
-        if overflowed {
-            self.delivery.fall_behind();
         }
         self.go_on(at);
     }
@@ -251,7 +265,7 @@ impl Session {
     pub fn deadline(&self) -> u64 {
         let remember = self.changed.then_some(self.remembered_at + REMEMBER_EVERY_MS);
         // While a frame waits for its answer, that answer starts history.
-        let history = self.delivery.history_at().filter(|_| self.intake.len() == 0);
+        let history = self.delivery.history_at().filter(|_| self.intake.is_judged());
         [self.forget_at, remember, history, self.intake.early_at()]
             .into_iter()
             .flatten()
@@ -273,7 +287,7 @@ impl Session {
             self.dormant.subscriptions.clear();
             self.changed = true;
         }
-        if self.intake.len() == 0 {
+        if self.intake.is_judged() {
             self.delivery.start_history_at(at.now);
         }
         self.go_on(at);
@@ -354,6 +368,8 @@ impl Session {
         let acked = self.delivery.acked();
         let mut subscriptions = self.subscriptions.remembered(acked, self.frames.acked);
         subscriptions.extend(self.dormant.subscriptions.iter().cloned());
-        NodeState { acked, own: self.delivery.own().clone(), subscriptions, sent: Position::ZERO }
+        let own = self.delivery.own().clone();
+        NodeState { acked, own, subscriptions, ..NodeState::default() }
+            .of_history(&self.shared.epochs)
     }
 }

@@ -29,7 +29,7 @@ pub struct Body<'a> {
     pub id: String,
     /// The fields it sets.
     #[serde(borrow, default)]
-    pub fields: BTreeMap<String, &'a RawValue>,
+    pub fields: Option<BTreeMap<String, &'a RawValue>>,
 }
 
 /// `entry` as a subscriber of the map called `name` sees it; none when it is no action of that map.

@@ -98,8 +98,9 @@ impl<'a> Driver<'a> {
                 return end;
             }
             self.act(socket);
-            if self.session.is_idle() {
+            if self.session.is_judged() {
                 socket.release();
+                // Loads do not hold up a stop: they start again elsewhere.
                 if self.draining {
                     return End::Silent;
                 }

@@ -167,8 +167,10 @@ impl State {
     }
 
     fn note(&mut self, delivery: Delivery) {
-        if !delivery.live {
+        if delivery.entry.kept {
             self.missed = self.missed.max(delivery.entry.position);
+        }
+        if !delivery.live {
             return;
         }
         if self.queue.len() >= LIVE_MAX {

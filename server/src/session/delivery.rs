@@ -19,6 +19,8 @@ use tidelog_crdt::{Context, Incarnation, Position, Ranges, Seen};
 const HISTORY_AFTER_MS: u64 = 50;
 /// Own positions in a context; of a client that acknowledges nothing the oldest are left out.
 const OWN_RANGES_MAX: usize = 64;
+/// Items that lists have brought along; further ones the page asks for itself.
+const IMPLIED_MAX: usize = 10_000;
 /// Live-only entries that wait while the session is behind; older ones are dropped first.
 const WAITING_MAX: usize = 64;
 /// Acknowledgements remembered for telling what an author had seen when it acted.
@@ -65,7 +67,8 @@ enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reading {
     History,
-    Load(Key),
+    /// The load of this subscription with this serial number.
+    Load(Key, u64),
 }
 
 impl Delivery {
@@ -258,8 +261,10 @@ impl Session {
     pub(super) fn take_page(&mut self, page: &Page, at: Moment) {
         match self.delivery.done_reading() {
             Some(Reading::History) => self.take_history(page, at),
-            Some(Reading::Load(key)) => self.take_load_page(&key, page),
-            None => {}
+            Some(Reading::Load(key, serial)) if self.subscriptions.is_loading(&key, serial) => {
+                self.take_load_page(&key, page);
+            }
+            Some(Reading::Load(..)) | None => {}
         }
     }
 
@@ -268,7 +273,10 @@ impl Session {
         let cursor = self.delivery.cursor;
         for entry in page.entries.iter().filter(|entry| entry.position > cursor) {
             for waiting in self.delivery.take_waiting(Some(entry.position)) {
-                self.show_mail(&waiting, at, &mut sent);
+                // What a log has too comes by its page.
+                if !(waiting.entry.kept && self.in_my_logs(&waiting.entry)) {
+                    self.show_mail(&waiting, at, &mut sent);
+                }
             }
             self.show(entry, false, at, &mut sent);
         }
@@ -368,8 +376,7 @@ impl Session {
     ) -> Option<Key> {
         let channel = Channel::new(&format!("{name}/{item}")).ok()?;
         let key = Key { channel: channel.clone(), filter: String::new() };
-        let full = self.subscriptions.len() >= self.shared.limits.subscriptions;
-        if full || self.subscriptions.contains(&key) {
+        if self.subscriptions.implied() >= IMPLIED_MAX || self.subscriptions.contains(&key) {
             return None;
         }
         let subscription = Subscription {

@@ -49,6 +49,16 @@ impl Intake {
         self.frames.len()
     }
 
+    /// Actions without a verdict.
+    pub(super) fn unjudged(&self) -> usize {
+        usize::try_from(self.received - self.judged).unwrap_or(usize::MAX)
+    }
+
+    /// Whether no action waits for its verdict.
+    pub(super) fn is_judged(&self) -> bool {
+        self.received == self.judged
+    }
+
     /// When the first frame is to be acknowledged, though it still waits for a load.
     pub(super) fn early_at(&self) -> Option<u64> {
         let first = self.frames.front()?;
@@ -162,7 +172,7 @@ impl Session {
 
     /// Answers, then acknowledges what is answered, in the order of the frames.
     pub(super) fn settle(&mut self, at: Moment) {
-        if self.waits_for_history() {
+        if self.waits_for_history(at.now) {
             return;
         }
         self.send_answers(at);
@@ -182,8 +192,9 @@ impl Session {
 
     /// Before its first answers a session reads the first page of history, once the first frame is
     /// judged: what that frame brought again is then known to be on the page.
-    fn waits_for_history(&mut self) -> bool {
-        if self.intake.answers.is_empty() {
+    fn waits_for_history(&mut self, now: u64) -> bool {
+        let late = self.intake.early_at().is_some_and(|at| at <= now);
+        if self.intake.answers.is_empty() || late {
             return false;
         }
         let judged = self.intake.frames.front().is_none_or(|frame| frame.unjudged == 0);

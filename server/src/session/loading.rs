@@ -31,7 +31,8 @@ impl Session {
                     finished.push(key);
                 }
                 Step::Read(key, order) => {
-                    self.delivery.start_reading(Reading::Load(key));
+                    let serial = self.subscriptions.load_mut(&key).map_or(0, |load| load.serial);
+                    self.delivery.start_reading(Reading::Load(key, serial));
                     self.effects.push(Effect::Read(order));
                 }
             }
@@ -78,9 +79,6 @@ impl Session {
         let State::Loading(load) = std::mem::replace(&mut subscription.state, State::Live) else {
             return;
         };
-        if load.kind == LoadKind::Nothing {
-            subscription.from = subscription.through;
-        }
         self.changed = true;
         for waiting in load.waiting {
             self.intake.loaded(waiting.frame);
@@ -101,6 +99,14 @@ impl Session {
         }
         let (frames, read) =
             (self.frames_of(rendered), !page.more && page.through >= self.delivery.cursor());
+        // A subscription without a load starts at the head that it first saw.
+        if let Some(subscription) = self.subscriptions.get_mut(key)
+            && let State::Loading(load) = &mut subscription.state
+            && load.kind == LoadKind::Nothing
+        {
+            load.kind = LoadKind::Entries;
+            subscription.from = page.through;
+        }
         self.continue_load(key, page.through, |load| {
             load.queue.extend(frames);
             load.read = read;
@@ -122,7 +128,10 @@ impl Session {
     /// What a map adds up to, as far as `through`. A list of a stock client misses the second
     /// `changed` of an item that comes in the same frame as the first, so a frame has one of each.
     pub(super) fn take_loaded(&mut self, loaded: Loaded, through: Position, at: Moment) {
-        let Some(Reading::Load(key)) = self.delivery.done_reading() else { return };
+        let Some(Reading::Load(key, serial)) = self.delivery.done_reading() else { return };
+        if !self.subscriptions.is_loading(&key, serial) {
+            return;
+        }
         let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
         // An item that takes several actions is not brought along: the page then asks for it, and
         // its store hears of all of them.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is needed for soundness: what is lost costs repeats, never a gap.
 
+use crate::epochs::Epochs;
 use crate::log::Channel;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashSet, VecDeque};
@@ -16,6 +17,9 @@ pub struct NodeState {
     pub own: Ranges,
     /// What it was subscribed to.
     pub subscriptions: Vec<Remembered>,
+    /// The greatest position named here, and the epoch that gave it: the record is of no use to
+    /// another history, such as that of a feed that was restored without its index.
+    pub of: (Position, u64),
     /// Everything visible up to here was sent on its last connection. Not stored: after a crash
     /// nobody can say what was sent.
     #[serde(skip)]
@@ -52,7 +56,7 @@ pub struct Gone {
 }
 
 /// Items of one list that are known to be gone.
-const GONE_MAX: usize = 10_000;
+const GONE_MAX: usize = 1_000;
 
 impl Gone {
     /// An item goes.
@@ -91,6 +95,23 @@ impl NodeState {
         rmp_serde::from_slice(bytes).unwrap_or_default()
     }
 
+    /// The record, if it is of the history that `epochs` tell of, up to `head`.
+    #[must_use]
+    pub fn in_history(self, epochs: &Epochs, head: Position) -> Self {
+        let (position, epoch) = self.of;
+        let same = position <= head && epochs.of(position).is_none_or(|known| known.id == epoch);
+        if same { self } else { Self::default() }
+    }
+
+    /// The same, said to be of the history that `epochs` tell of.
+    #[must_use]
+    pub fn of_history(mut self, epochs: &Epochs) -> Self {
+        let through = self.subscriptions.iter().map(|known| known.through);
+        let position = through.fold(self.acked, Position::max);
+        self.of = (position, epochs.of(position).map_or(0, |epoch| epoch.id));
+        self
+    }
+
     /// The stored form.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Plain data always serializes.
@@ -120,6 +141,7 @@ impl NodeState {
 }
 
 mod channel_text {
+    use crate::epochs::Epochs;
     use crate::log::Channel;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

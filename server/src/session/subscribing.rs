@@ -13,6 +13,9 @@ use crate::rules::{Access, Filter, Load as LoadRule, UndoReason};
 use tidelog_crdt::Position;
 use tidelog_protocol::{ActionId, Meta, Pair, builtin};
 
+/// The longest filter, as JSON: it lives as long as its subscription.
+const FILTER_BYTES_MAX: usize = 4 << 10;
+
 /// What a `logux/subscribe` asks for, with the access that the rules give.
 struct Asked {
     key: Key,
@@ -30,6 +33,10 @@ impl Session {
     pub(super) fn on_subscribe(&mut self, pair: Pair, frame: u64, at: Moment) {
         if !self.is_own(&pair) {
             return self.reject(&pair, UndoReason::Denied, at);
+        }
+        let given = self.shared.verdicts.of(self.subject.client(), &pair.meta.id);
+        if let Some(given) = given.filter(|given| given.undone.is_some()) {
+            return self.repeat(&pair, given);
         }
         match self.asked(&pair) {
             Ok(asked) => self.subscribe(asked, Waiting { id: pair.meta.id, frame }, at),
@@ -49,6 +56,9 @@ impl Session {
             &pair.meta,
         )?;
         let key = Key { channel, filter: filter.text() };
+        if key.filter.len() > FILTER_BYTES_MAX {
+            return Err(UndoReason::Error);
+        }
         let shared = &self.shared;
         let since = body.since.as_ref().and_then(|since| {
             answers::position_in_since(&since.id, shared.incarnation, &shared.epochs)
@@ -130,7 +140,8 @@ impl Session {
             return;
         }
         for known in along {
-            let Some((_, item)) = known.channel.as_str().split_once('/') else { continue };
+            let rest = known.channel.as_str().strip_prefix(by.channel.as_str());
+            let Some(item) = rest.and_then(|rest| rest.strip_prefix('/')) else { continue };
             let key = Key { channel: known.channel.clone(), filter: String::new() };
             if self.subscriptions.contains(&key) {
                 continue;

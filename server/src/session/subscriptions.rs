@@ -66,6 +66,8 @@ pub struct Load {
     pub queue: VecDeque<Vec<Sent>>,
     /// Everything was read.
     pub read: bool,
+    /// Tells this load from an earlier one of the same name.
+    pub serial: u64,
     /// It reads when this many of the client's actions are judged: a client that changes an item
     /// and then asks for it is shown its change.
     pub after: u64,
@@ -77,7 +79,7 @@ impl Load {
     /// A load that has read nothing yet.
     pub fn new(kind: LoadKind, resumes: bool, after: u64, waiting: Option<Waiting>) -> Self {
         let waiting = waiting.into_iter().collect();
-        Self { kind, resumes, queue: VecDeque::new(), read: false, after, waiting }
+        Self { kind, resumes, queue: VecDeque::new(), read: false, serial: 0, after, waiting }
     }
 }
 
@@ -109,14 +111,27 @@ pub struct Waiting {
 pub struct Subscriptions {
     by_channel: HashMap<Channel, HashMap<String, Subscription>>,
     count: usize,
+    implied: usize,
+    loads: u64,
     /// Those whose load is not over, in the order in which they came; some may be gone.
     loading: VecDeque<Key>,
 }
 
 impl Subscriptions {
-    /// How many there are.
+    /// How many the client asked for.
     pub fn len(&self) -> usize {
-        self.count
+        self.count - self.implied
+    }
+
+    /// How many lists have brought along.
+    pub fn implied(&self) -> usize {
+        self.implied
+    }
+
+    /// Whether the load with this serial number is under way for `key`: a page that was read for
+    /// an earlier one is of no use to it.
+    pub fn is_loading(&mut self, key: &Key, serial: u64) -> bool {
+        self.load_mut(key).is_some_and(|load| load.serial == serial)
     }
 
     /// The subscription called `key`.
@@ -143,15 +158,21 @@ impl Subscriptions {
     }
 
     /// Adds one. Returns whether it is the first of its channel.
-    pub fn insert(&mut self, subscription: Subscription) -> bool {
+    pub fn insert(&mut self, mut subscription: Subscription) -> bool {
         let key = subscription.key.clone();
+        self.loads += 1;
+        if let State::Loading(load) = &mut subscription.state {
+            load.serial = self.loads;
+        }
+        self.implied += usize::from(subscription.implied_by.is_some());
         if !subscription.is_live() {
             self.loading.push_back(key.clone());
         }
         let all = self.by_channel.entry(key.channel).or_default();
         let first = all.is_empty();
-        if all.insert(key.filter, subscription).is_none() {
-            self.count += 1;
+        match all.insert(key.filter, subscription) {
+            Some(earlier) => self.implied -= usize::from(earlier.implied_by.is_some()),
+            None => self.count += 1,
         }
         first
     }
@@ -161,6 +182,7 @@ impl Subscriptions {
         let all = self.by_channel.get_mut(&key.channel)?;
         let removed = all.remove(&key.filter)?;
         self.count -= 1;
+        self.implied -= usize::from(removed.implied_by.is_some());
         let last = all.is_empty();
         if last {
             self.by_channel.remove(&key.channel);
@@ -307,7 +329,7 @@ impl Subscription {
             acked: loaded || resumed,
             implied_by: by.map(|by| (by.channel.as_str().to_owned(), by.filter.clone())),
             gone: self.gone.clone(),
-            live: loaded || !resumed,
+            live: loaded || (!resumed && self.is_live()),
         }
     }
 

@@ -74,6 +74,7 @@ impl World {
             window_frames: 3,
             window_bytes: 1 << 20,
             chunk_actions: 2,
+            pending_actions: 100,
             pending_frames: 100,
         };
         let shared = Shared {
@@ -659,4 +660,68 @@ fn what_comes_between_the_load_of_a_channel_and_a_page_of_history_is_not_skipped
     }
     assert_eq!(page.count("note"), 3);
     assert_eq!(page.count("posts/add"), 2);
+}
+
+#[test]
+fn an_inbox_that_overflowed_does_not_move_the_cursor_past_what_it_dropped() {
+    // A live-only action was left in the inbox; its position was taken for the cursor.
+    let mut world = World::new();
+    let mut page = world.open("10:a:t");
+    let dropped: Vec<_> = (0..3).map(|_| world.add("10:b:t", r#"{"type":"note"}"#)).collect();
+    let mut live = Entry::clone(dropped.last().unwrap());
+    live.kept = false;
+    live.id.sequence += 1;
+    live.action = Action::from_parts(r#"{"type":"cursor"}"#.into(), "cursor");
+    let mail = Mail { entry: Arc::new(live), live: true };
+    page.session.on_mail(vec![mail], true, world.at());
+    world.settle(&mut page);
+    assert_eq!((page.count("note"), page.count("cursor")), (3, 1));
+}
+
+#[test]
+fn a_page_read_for_a_subscription_that_ended_is_not_used_for_the_next_one() {
+    let mut world = World::new();
+    for _ in 0..4 {
+        world.add("11:b:t", r#"{"type":"posts/add"}"#);
+    }
+    let mut page = world.open("10:a:t");
+    let subscribe = |page: &mut Page, world: &World, json: &str| {
+        page.sequence += 1;
+        let action = Action::new(Bytes::copy_from_slice(json.as_bytes())).unwrap();
+        let (node, sequence) = (page.node.clone(), page.sequence);
+        let meta = Meta {
+            id: ActionId { node, ms: world.now, sequence },
+            time: world.now,
+            subprotocol: None,
+        };
+        let frame = page.client.sync(sequence, [(&action, &meta)], 0, world.now);
+        page.session.on_frame(&frame, world.at()).unwrap();
+    };
+    subscribe(&mut page, &world, SUBSCRIBE);
+    let first = page.session.effects();
+    subscribe(&mut page, &world, r#"{"type":"logux/unsubscribe","channel":"posts"}"#);
+    subscribe(&mut page, &world, SUBSCRIBE);
+    // Only now the first read is carried out, with a head that would skip the whole channel.
+    let read = first.iter().any(|effect| matches!(effect, Effect::Read(_)));
+    assert!(read, "the first load was being read");
+    let late = crate::log::Page { entries: Vec::new(), through: world.head(), more: false };
+    page.session.on_page(&late, world.at());
+    world.settle(&mut page);
+    assert_eq!(page.count("posts/add"), 4);
+}
+
+#[test]
+fn what_is_remembered_of_another_history_is_forgotten() {
+    let mut world = World::new();
+    let mut page = world.open("10:a:t");
+    world.send(&mut page, SUBSCRIBE);
+    world.add("11:b:t", r#"{"type":"posts/add"}"#);
+    let mut page = world.reconnect(page);
+    world.send(&mut page, SUBSCRIBE);
+    let state = page.session.end();
+    let epoch = Epoch { first: Position::ZERO.plus(1), id: 100, started_ms: 0 };
+    world.shared.epochs = Epochs::new(vec![epoch]);
+    let mut page = world.connect("10:a:t", 0, state);
+    world.send(&mut page, SUBSCRIBE);
+    assert_eq!(page.count("posts/add"), 1, "the whole channel");
 }

@@ -68,13 +68,14 @@ impl Fold {
         let Ok(body) = entry.action.body::<Body<'_>>() else { return };
         let stamp = Meta { id: entry.id.clone(), time: entry.time, subprotocol: None }.stamp();
         let item = self.items.entry(body.id).or_default();
+        let fields = body.fields.unwrap_or_default();
         match operation {
             SyncMapOp::Delete => item.delete(stamp, entry),
             SyncMapOp::Create => {
                 item.created.insert(stamp.clone());
-                item.write(&body.fields, &stamp, entry);
+                item.write(&fields, &stamp, entry);
             }
-            SyncMapOp::Change => item.write(&body.fields, &stamp, entry),
+            SyncMapOp::Change => item.write(&fields, &stamp, entry),
         }
     }
 

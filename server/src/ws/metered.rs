@@ -45,8 +45,10 @@ pub struct Metered<S> {
     /// A message goes on in a further frame.
     unfinished: bool,
     scan: Scan,
-    /// Reserved for frames that are not yet dealt with.
+    /// Reserved for the message under way.
     held: Option<OwnedSemaphorePermit>,
+    /// Reserved for messages that are whole and not yet dealt with.
+    whole: Option<OwnedSemaphorePermit>,
     asking: Option<Asking>,
 }
 
@@ -71,6 +73,7 @@ impl<S> Metered<S> {
             unfinished: false,
             scan,
             held: None,
+            whole: None,
             asking: None,
         }
     }
@@ -82,6 +85,7 @@ impl<S> Metered<S> {
 
     /// The frames read so far are dealt with: their memory is free.
     pub fn release(&mut self) {
+        self.whole = None;
         if !self.unfinished && !matches!(self.scan, Scan::Payload(_)) {
             self.held = None;
         }
@@ -130,6 +134,9 @@ impl<S> Metered<S> {
             1..8 => length,
             _ => self.message,
         };
+        if (1..8).contains(&opcode) {
+            self.end_message();
+        }
         if length.max(self.message) > self.message_max {
             return Err(io::Error::new(io::ErrorKind::InvalidData, TooLong(self.message_max)));
         }
@@ -144,6 +151,16 @@ impl<S> Metered<S> {
         }
         self.scan = if length == 0 { Scan::Header([0; 14], 0) } else { Scan::Payload(length) };
         Ok(())
+    }
+
+    /// What was reserved so far is for messages before this one: it can be released while this one
+    /// comes in, or two connections could each wait for what the other holds.
+    fn end_message(&mut self) {
+        match (&mut self.whole, self.held.take()) {
+            (Some(whole), Some(held)) => whole.merge(held),
+            (whole @ None, held) => *whole = held,
+            (Some(_), None) => {}
+        }
     }
 
     fn poll_reserved(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -78,6 +78,22 @@ async fn a_large_frame_waits_for_memory_that_another_holds() {
 }
 
 #[tokio::test]
+async fn memory_of_a_message_is_released_while_the_next_one_waits_for_its_own() {
+    let (mut peer, mut socket) = metered(64 << 10, 1 << 20);
+    for _ in 0..2 {
+        peer.write_all(&header(TEXT, 40 << 10)).await.unwrap();
+        peer.write_all(&vec![b'x'; 40 << 10]).await.unwrap();
+    }
+    let mut payload = vec![0; 40 << 10];
+    socket.read_exact(&mut [0; 8]).await.unwrap();
+    socket.read_exact(&mut payload).await.unwrap();
+    socket.read_exact(&mut [0; 8]).await.unwrap();
+    assert!(socket.read_exact(&mut payload).now_or_never().is_none());
+    socket.release();
+    socket.read_exact(&mut payload).await.unwrap();
+}
+
+#[tokio::test]
 async fn memory_of_a_message_that_is_not_whole_is_not_released() {
     let (mut peer, mut socket) = metered(64 << 10, 1 << 20);
     peer.write_all(&header(TEXT_TO_BE_CONTINUED, 40 << 10)).await.unwrap();
