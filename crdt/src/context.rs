@@ -14,6 +14,13 @@ use std::collections::BTreeMap;
 pub struct Ranges(Vec<(Position, Position)>);
 
 impl Ranges {
+    /// The set of these ranges, if they ascend and neither overlap nor touch.
+    pub fn from_ranges(ranges: Vec<(Position, Position)>) -> Option<Self> {
+        let each = ranges.iter().all(|(first, last)| first <= last);
+        let apart = ranges.is_sorted_by(|(_, last), (first, _)| last.get() + 1 < first.get());
+        (each && apart).then_some(Self(ranges))
+    }
+
     /// Adds one position; joins ranges that touch.
     pub fn insert(&mut self, position: Position) {
         let at = self.0.partition_point(|(_, last)| last.plus(1) < position);
@@ -80,7 +87,9 @@ impl Ranges {
 impl FromIterator<Position> for Ranges {
     fn from_iter<T: IntoIterator<Item = Position>>(positions: T) -> Self {
         let mut ranges = Self::default();
-        positions.into_iter().for_each(|position| ranges.insert(position));
+        positions
+            .into_iter()
+            .for_each(|position| ranges.insert(position));
         ranges
     }
 }
@@ -119,7 +128,9 @@ impl Context {
 
     /// What was seen, by server.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Incarnation, &Seen)> + '_ {
-        self.0.iter().map(|(incarnation, seen)| (*incarnation, seen))
+        self.0
+            .iter()
+            .map(|(incarnation, seen)| (*incarnation, seen))
     }
 }
 
@@ -152,13 +163,48 @@ mod tests {
     }
 
     #[test]
+    fn ranges_are_taken_only_when_they_ascend_with_gaps() {
+        let from = |ranges: &[(u64, u64)]| {
+            Ranges::from_ranges(
+                ranges
+                    .iter()
+                    .map(|(a, b)| (position(*a), position(*b)))
+                    .collect(),
+            )
+        };
+        assert_eq!(from(&[(1, 2), (4, 4)]).map(|ranges| ranges.len()), Some(2));
+        for bad in [
+            &[(2, 1)][..],
+            &[(4, 5), (1, 2)],
+            &[(1, 3), (3, 4)],
+            &[(1, 2), (3, 4)],
+        ] {
+            assert_eq!(from(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
     fn a_context_covers_its_prefix_and_the_authors_own_dots_but_not_the_gap() {
         let here = Incarnation(1);
         let own = [12, 13].into_iter().map(position).collect();
-        let context = Context::of(here, Seen { prefix: position(10), own });
-        let covers = |n| context.covers(Dot { incarnation: here, position: position(n) });
+        let context = Context::of(
+            here,
+            Seen {
+                prefix: position(10),
+                own,
+            },
+        );
+        let covers = |n| {
+            context.covers(Dot {
+                incarnation: here,
+                position: position(n),
+            })
+        };
         assert!(covers(10) && covers(12) && covers(13));
         assert!(!covers(11) && !covers(14));
-        assert!(!context.covers(Dot { incarnation: Incarnation(2), position: position(1) }));
+        assert!(!context.covers(Dot {
+            incarnation: Incarnation(2),
+            position: position(1)
+        }));
     }
 }

@@ -1,8 +1,49 @@
 //! The log: every accepted action, durable, in order, found by log and by id.
+//!
+//! The feed is the truth: rows of whole entries in order of position, and the only thing that an
+//! acknowledgement waits for. What readers need beside it (the entries of each log together, ids,
+//! records of nodes) is derived: in memory for the newest part, the *tail*, and in runs behind it.
+//!
+//! ```text
+//! append → queue → committer → feed (sled, synced) → tail → on_commit → answer
+//!                                                     ↓ full
+//!                                                checkpointer → runs → merged runs
+//! ```
+//!
+//! In order of reading: `entry` (what is stored), `record` and `row` (its bytes), `store` (all that
+//! knows sled), `queue`, `committer`, `tail`, `handover`, `checkpoint`, `index` with `run` and
+//! `merge`, `read`, `clean`, `recover`.
+//!
+//! A data directory has `feed/`, `index/` and `lock`. Without `index/` it is whole: the next opening
+//! makes it again. No run of the index is ever written over, and a checkpoint names only runs that
+//! are synced, so a crash leaves nothing to repair but files that nobody names.
 
+mod binary;
+mod bloom;
+mod checkpoint;
+mod clean;
+mod committer;
 mod entry;
 mod error;
+mod handover;
+mod identity;
+mod index;
+mod lock;
+mod manifest;
+mod marks;
+mod merge;
+mod nodes;
+mod prefix;
+mod queue;
+mod read;
+mod record;
+mod recover;
+mod row;
+mod run;
 mod settings;
+mod shared;
+mod store;
+mod tail;
 
 pub use entry::{
     Addresses, Channel, ChannelError, Cleaned, Draft, Entry, LogName, NodeRecord, Outcome, Page,
@@ -10,19 +51,22 @@ pub use entry::{
 };
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
 pub use settings::Settings;
+pub use shared::OnCommit;
 
+use crate::epochs::Epochs;
+use checkpoint::Merging;
+use committer::{Committer, Terms};
+use queue::{Append, BatchLimit, CleanRequest, Request, cost};
+use recover::Recovered;
+use shared::Shared;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use tidelog_crdt::{Incarnation, Position};
 use tidelog_protocol::{ActionId, NodeId, UserId};
+use tokio::sync::oneshot;
 use uuid::Uuid;
-
-/// One run of the process, as wire numbers know it: 64 random bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct EpochId(pub u64);
-
-/// Called with the entries of each commit, in order of position, once they are on disk.
-pub type OnCommit = Arc<dyn Fn(&[Arc<Entry>]) + Send + Sync>;
 
 /// What opening found, for one line of the server's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +87,20 @@ pub struct Opened {
     pub took_ms: u64,
 }
 
+impl Opened {
+    fn of(recovered: &Recovered, began: Instant) -> Self {
+        Self {
+            created: recovered.created,
+            store_id: recovered.shared.identity.store_id,
+            incarnation: recovered.shared.identity.incarnation,
+            head: recovered.shared.head(),
+            checkpoint: recovered.checkpoint,
+            folded: recovered.folded,
+            took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
 impl fmt::Display for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.created { "created" } else { "opened" };
@@ -54,61 +112,98 @@ impl fmt::Display for Opened {
     }
 }
 
-/// A handle of the log; clones are the same log.
-#[derive(Clone)]
-pub struct Log(Arc<()>);
+/// How full the log is, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes that wait for the committer or are being committed.
+    pub queue_bytes: usize,
+    /// Memory of the tail, both halves.
+    pub tail_bytes: usize,
+    /// Runs of entries on disk.
+    pub runs: usize,
+    /// Up to where derived data is on disk.
+    pub checkpoint: Position,
+    /// Node records that did not fit and were forgotten.
+    pub nodes_dropped: u64,
+}
 
-#[expect(clippy::unused_self, reason = "signatures come before bodies on this branch")]
-#[expect(clippy::unused_async, reason = "signatures come before bodies on this branch")]
-#[expect(clippy::needless_pass_by_value, reason = "signatures come before bodies on this branch")]
-#[expect(unused_variables, reason = "signatures come before bodies on this branch")]
+/// A handle of the log; clones are the same log. When the last one goes, what was appended is on
+/// disk, and the threads have ended; only [`Log::close`] writes a last checkpoint.
+#[derive(Clone)]
+pub struct Log(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    merging: Arc<Merging>,
+    /// The committer first: the others serve it.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
 impl Log {
     /// Opens the store, repairs what a crash left, and starts an epoch that is on disk on return.
     /// Blocks.
+    #[expect(clippy::needless_pass_by_value, reason = "they are the log's from here on")]
     pub fn open(settings: Settings, now_ms: u64) -> Result<(Self, Opened), OpenError> {
-        unimplemented!()
+        #[expect(clippy::disallowed_methods, reason = "only tells how long opening took")]
+        let began = Instant::now();
+        let recovered = recover::open(&settings, now_ms)?;
+        let opened = Opened::of(&recovered, began);
+        let handle = Handle {
+            shared: Arc::new(recovered.shared),
+            merging: Arc::default(),
+            threads: Mutex::default(),
+        };
+        if settings.read_only {
+            handle.shared.queue.close();
+        } else {
+            let spawned = handle.spawn(&settings, recovered.accepted_ms);
+            spawned.map_err(|source| OpenError::Io { file: settings.dir.clone(), source })?;
+        }
+        Ok((Self(Arc::new(handle)), opened))
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
     }
 
     /// The life of this store.
     pub fn incarnation(&self) -> Incarnation {
-        unimplemented!()
+        self.shared().identity.incarnation
     }
 
     /// The identity of this store.
     pub fn store_id(&self) -> Uuid {
-        unimplemented!()
+        self.shared().identity.store_id
     }
 
-    /// The last position that is on disk and published.
+    /// The last position that is on disk.
     pub fn head(&self) -> Position {
-        unimplemented!()
+        self.shared().head()
     }
 
-    /// The epoch of this run of the process.
-    pub fn epoch(&self) -> EpochId {
-        unimplemented!()
+    /// Which run of the process gave which positions, this run included.
+    pub fn epochs(&self) -> Epochs {
+        self.shared().epochs.clone()
     }
 
-    /// The epoch in which `position` was given; none above the head's epoch table.
-    pub fn epoch_of(&self, position: Position) -> Option<EpochId> {
-        unimplemented!()
-    }
-
-    /// Which run of the process gave which positions.
-    pub fn epochs(&self) -> crate::epochs::Epochs {
-        unimplemented!()
-    }
-
-    /// Sets who hears of commits; once, before the first append. It is called on the committer's
-    /// thread, so it must be short.
+    /// Sets who hears of commits; the first one stays. It is called on the committer's thread,
+    /// before `append` returns, so it must be short.
     pub fn on_commit(&self, heard: OnCommit) {
-        unimplemented!()
+        // Set once at start-up; a second one would be a fault of the program, and is ignored.
+        let _ = self.shared().on_commit.set(heard);
     }
 
-    /// Appends `drafts` in order, in one commit where it can; waits for room in the queue and
-    /// returns when they are on disk and published, one outcome for each.
+    /// Appends `drafts` in order and in one commit; waits for room in the queue and returns when
+    /// they are on disk and published, one outcome for each.
     pub async fn append(&self, drafts: Vec<Draft>, now_ms: u64) -> Result<Vec<Outcome>, Stopped> {
-        unimplemented!()
+        if drafts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let queue = &self.shared().queue;
+        let room = queue.room(cost(&drafts)).await?;
+        let (answer, answered) = oneshot::channel();
+        queue.push(Request::Append(Append { drafts, now_ms, answer, room }))?;
+        answered.await.map_err(|_| Stopped)
     }
 
     /// Takes the body of an action out of the log, if `owner` made it. The id stays known.
@@ -118,7 +213,11 @@ impl Log {
         id: ActionId,
         now_ms: u64,
     ) -> Result<Cleaned, Stopped> {
-        unimplemented!()
+        let queue = &self.shared().queue;
+        let room = queue.room(cost(&[])).await?;
+        let (answer, answered) = oneshot::channel();
+        queue.push(Request::Clean(CleanRequest { owner, id, now_ms, answer, room }))?;
+        answered.await.map_err(|_| Stopped)
     }
 
     /// The entries of `log` above `above`, up to and including `until`. May wait for the disk.
@@ -129,7 +228,7 @@ impl Log {
         until: Position,
         limit: PageLimit,
     ) -> Result<Page, ReadError> {
-        unimplemented!()
+        self.shared().page(log, (above, until), limit)
     }
 
     /// The same page as [`Log::read`], if memory alone has it.
@@ -140,47 +239,112 @@ impl Log {
         until: Position,
         limit: PageLimit,
     ) -> Option<Page> {
-        unimplemented!()
+        self.shared().page_in_memory(log, (above, until), limit)
     }
 
     /// The last `count` entries of `log`, ascending; `more` says that older ones exist. May wait
     /// for the disk.
     pub fn newest(&self, log: &LogName, count: usize) -> Result<Page, ReadError> {
-        unimplemented!()
+        self.shared().newest(log, count)
     }
 
     /// The entries of all logs above `above`, ascending. May wait for the disk.
     pub fn feed(&self, above: Position, limit: PageLimit) -> Result<Page, ReadError> {
-        unimplemented!()
+        self.shared().feed_page(above, limit)
     }
 
-    /// The entry at `position`. May wait for the disk.
+    /// The entry at `position`, cleaned or not. May wait for the disk.
     pub fn entry(&self, position: Position) -> Result<Option<Arc<Entry>>, ReadError> {
-        unimplemented!()
+        Ok(self.shared().entry(position)?.map(Arc::new))
     }
 
     /// Where the action named `id` is. May wait for the disk.
     pub fn find(&self, id: &ActionId) -> Result<Option<Position>, ReadError> {
-        unimplemented!()
+        self.shared().find(self.shared().hash.id(id))
     }
 
     /// What is remembered of `node`. May wait for the disk.
     pub fn node(&self, node: &NodeId) -> Result<Option<NodeRecord>, ReadError> {
-        unimplemented!()
+        self.shared().nodes.get(node, self.shared().index.store())
     }
 
     /// Remembers `record` of `node`; written to disk within about a second.
     pub fn save_node(&self, node: NodeId, record: NodeRecord) {
-        unimplemented!()
+        self.shared().nodes.save(node, record);
     }
 
-    /// Resolves when a commit could not be made durable; the process must end then.
+    /// How full the log is.
+    pub fn stats(&self) -> Stats {
+        let shared = self.shared();
+        let state = shared.state();
+        let frozen = state.frozen.as_ref().map_or(0, |frozen| frozen.bytes());
+        Stats {
+            queue_bytes: shared.queue.bytes(),
+            tail_bytes: state.active.bytes() + frozen,
+            runs: state.lists.entries.len(),
+            checkpoint: state.checkpoint,
+            nodes_dropped: shared.nodes.dropped(),
+        }
+    }
+
+    /// Resolves when something could not be made durable; the process must end then.
     pub async fn failed(&self) -> Failure {
-        unimplemented!()
+        let mut failure = self.shared().failure.subscribe();
+        // The sender lives as long as this handle.
+        match failure.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(failure)) => failure.clone(),
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
     }
 
     /// Takes nothing more, finishes what is queued, and writes a last checkpoint.
     pub async fn close(&self) -> Result<(), Failure> {
-        unimplemented!()
+        let (answer, answered) = oneshot::channel();
+        if self.shared().queue.push(Request::Close(answer)).is_ok() {
+            // Without an answer there is a failure, or the log was closed twice.
+            let _ = answered.await;
+        }
+        self.shared().failure.borrow().clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Handle {
+    fn spawn(&self, settings: &Settings, accepted_ms: u64) -> std::io::Result<()> {
+        let terms = Terms {
+            batch: BatchLimit {
+                actions: settings.commit_actions_max,
+                bytes: settings.commit_bytes_max,
+            },
+            tail_bytes: settings.tail_bytes,
+            marks_max: settings.marks_max,
+            accepted_ms,
+        };
+        let committer = Committer::new(Arc::clone(&self.shared), terms);
+        self.thread("log-commit", || committer.run())?;
+        let (shared, merging) = (Arc::clone(&self.shared), Arc::clone(&self.merging));
+        self.thread("log-checkpoint", move || checkpoint::run(&shared, &merging))?;
+        let (shared, merging) = (Arc::clone(&self.shared), Arc::clone(&self.merging));
+        self.thread("log-merge", move || checkpoint::run_merges(&shared, &merging))
+    }
+
+    fn thread(&self, name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let thread = thread::Builder::new().name(name.into()).spawn(work)?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (nth, thread) in threads.drain(..).enumerate() {
+            // A panic in it was caught and reported.
+            let _ = thread.join();
+            if nth == 0 {
+                self.merging.stop();
+                self.shared.handover.stop();
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong, and what to do about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidelog_crdt::Position;
 
@@ -50,6 +50,9 @@ pub enum OpenError {
         /// What the engine said.
         reason: String,
     },
+    /// The disk or the engine failed while the store was repaired.
+    #[error("{0}")]
+    Disk(Arc<str>),
     /// The file system refused.
     #[error("{}: {source}", .file.display())]
     Io {
@@ -58,6 +61,21 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Corrupt(corrupt) => Self::Corrupt(corrupt),
+            ReadError::Io(reason) => Self::Disk(reason),
+        }
+    }
+}
+
+impl From<Failure> for OpenError {
+    fn from(Failure(reason): Failure) -> Self {
+        Self::Disk(reason)
+    }
 }
 
 /// Bytes on disk are not what was written.
@@ -85,6 +103,19 @@ pub enum ReadError {
     Io(Arc<str>),
 }
 
+impl ReadError {
+    /// The system refused to read `file`.
+    pub(super) fn io(file: &Path, error: &std::io::Error) -> Self {
+        Self::Io(format!("{}: {error}", file.display()).into())
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self(error.to_string().into())
+    }
+}
+
 /// The log takes nothing more: it was closed, or a commit failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the log is stopped")]
@@ -94,3 +125,7 @@ pub struct Stopped;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the log cannot be written, and nothing more is acknowledged: {0}")]
 pub struct Failure(pub Arc<str>);
+
+/// Bytes that do not say what was written; where they are is known further up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damage(pub(super) &'static str);

@@ -15,13 +15,13 @@ pub struct Settings {
     pub commit_actions_max: usize,
     /// Bytes in one commit at most. Default 4 MiB.
     pub commit_bytes_max: usize,
-    /// Bytes waiting for the committer at most; `append` waits for room. Default 32 MiB.
+    /// Bytes waiting for the committer at most, counting 512 beside each action; `append` waits for
+    /// room, in turn. Default 32 MiB.
     pub queue_bytes_max: usize,
-    /// Appends waiting for the committer at most; `append` waits for room. Default 4,096.
-    pub queue_appends_max: usize,
     /// Nodes whose greatest id is remembered in memory. Default 262,144.
     pub marks_max: usize,
-    /// Node records in memory at most. Default 65,536.
+    /// Node records that wait to be written at most; one more is counted and forgotten. Default
+    /// 65,536.
     pub nodes_max: usize,
     /// Only read: nothing is created, and no epoch starts. Default false.
     pub read_only: bool,
@@ -37,7 +37,6 @@ impl Settings {
             commit_actions_max: 4096,
             commit_bytes_max: 4 << 20,
             queue_bytes_max: 32 << 20,
-            queue_appends_max: 4096,
             marks_max: 1 << 18,
             nodes_max: 1 << 16,
             read_only: false,

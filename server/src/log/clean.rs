@@ -1,0 +1,86 @@
+//! Taking bodies out: first they are hidden, which is durable with the commit of the request; then
+//! they leave the rows of the feed, before a checkpoint passes the request. The id stays known.
+
+use super::entry::{Cleaned, Entry};
+use super::error::{Damage, Failure, ReadError};
+use super::prefix::Prefix;
+use super::queue::CleanRequest;
+use super::record::{Record, put_entry, take_body};
+use super::row::{Row, RowBuilder};
+use super::shared::Shared;
+use bytes::Bytes;
+use std::collections::BTreeSet;
+use tidelog_crdt::Position;
+
+/// What to answer, and the entry whose body is still to be taken out.
+pub(super) fn judge(
+    shared: &Shared,
+    request: &CleanRequest,
+) -> Result<(Cleaned, Option<Entry>), ReadError> {
+    if request.id.node.user_str() != Some(request.owner.as_str()) {
+        return Ok((Cleaned::NotOwner, None));
+    }
+    let Some(position) = shared.find(shared.hash.id(&request.id))? else {
+        return Ok((Cleaned::Unknown, None));
+    };
+    match shared.entry(position)? {
+        Some(entry) if entry.id != request.id => Ok((Cleaned::Unknown, None)),
+        Some(entry) => Ok((Cleaned::Done, (!entry.cleaned).then_some(entry))),
+        None => Ok((Cleaned::Unknown, None)),
+    }
+}
+
+/// Hides the body of `entry` from readers.
+pub(super) fn hide(shared: &Shared, entry: Entry) {
+    let position = entry.position;
+    let in_row = !entry.cleaned;
+    let logs: Vec<Prefix> = entry.addresses.logs().map(|log| shared.hash.log(&log)).collect();
+    let mut without_body = Vec::new();
+    put_entry(&mut without_body, &take_body(entry));
+    let mut state = shared.state_mut();
+    state.active.hide(position, &logs, without_body.into());
+    if in_row {
+        state.bodies_to_take.insert(position);
+    }
+}
+
+/// Takes hidden bodies out of their rows, of `rows_max` rows at most.
+pub(super) fn rewrite(shared: &Shared, rows_max: usize) -> Result<(), Failure> {
+    for _ in 0..rows_max {
+        let Some(first) = shared.state().bodies_to_take.first().copied() else {
+            break;
+        };
+        let row = shared.feed.row_at(first)?.ok_or_else(|| shared.feed.gap(first));
+        let row = row.map_err(ReadError::from)?;
+        let targets: BTreeSet<Position> =
+            shared.state().bodies_to_take.range(first..row.next()).copied().collect();
+        let rewritten = without_bodies(&row, &targets)
+            .map_err(|damage| ReadError::from(shared.feed.damaged(first, damage)))?;
+        shared.feed.put(&rewritten)?;
+        shared.state_mut().bodies_to_take.retain(|position| !targets.contains(position));
+    }
+    Ok(())
+}
+
+fn without_bodies(row: &Row, targets: &BTreeSet<Position>) -> Result<Row, Damage> {
+    let mut builder = RowBuilder::new(row.first());
+    for (position, record) in row.records() {
+        if targets.contains(&position) {
+            builder.push(&without_body(position, &record)?);
+        } else {
+            builder.push(&record);
+        }
+    }
+    Ok(builder.finish())
+}
+
+fn without_body(position: Position, record: &Bytes) -> Result<Bytes, Damage> {
+    match Record::decode(position, record)? {
+        Record::Entry(entry) => {
+            let mut out = Vec::new();
+            put_entry(&mut out, &take_body(entry));
+            Ok(out.into())
+        }
+        Record::Clean(_) => Ok(record.clone()),
+    }
+}

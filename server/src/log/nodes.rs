@@ -1,0 +1,101 @@
+//! What is remembered of nodes: taken at once, written about once a second, because losing the last
+//! second of it costs a repeat and never an entry.
+
+use super::entry::NodeRecord;
+use super::error::{Failure, ReadError};
+use super::row::ROW_BYTES_MAX;
+use super::store::IndexStore;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tidelog_protocol::NodeId;
+
+/// Records that are not on disk yet.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    unwritten: Mutex<Unwritten>,
+    /// Held while records are written: one writer at a time.
+    writer: Mutex<()>,
+    records_max: usize,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Unwritten {
+    fresh: HashMap<NodeId, NodeRecord>,
+    /// Being written.
+    writing: Arc<HashMap<NodeId, NodeRecord>>,
+}
+
+impl Nodes {
+    /// Holds at most `records_max` records that are not on disk.
+    pub(super) fn new(records_max: usize) -> Self {
+        Self {
+            unwritten: Mutex::default(),
+            writer: Mutex::default(),
+            records_max,
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// Remembers `record`; what does not fit is counted and forgotten.
+    pub(super) fn save(&self, node: NodeId, record: NodeRecord) {
+        let mut unwritten = self.lock();
+        let room = unwritten.fresh.len() < self.records_max || unwritten.fresh.contains_key(&node);
+        if room && record.bytes.len() < ROW_BYTES_MAX {
+            unwritten.fresh.insert(node, record);
+        } else {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many records did not fit.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The record of `node`.
+    pub(super) fn get(
+        &self,
+        node: &NodeId,
+        store: &IndexStore,
+    ) -> Result<Option<NodeRecord>, ReadError> {
+        {
+            let unwritten = self.lock();
+            let fresh = unwritten.fresh.get(node).or_else(|| unwritten.writing.get(node));
+            if let Some(record) = fresh {
+                return Ok(Some(record.clone()));
+            }
+        }
+        Ok(store.node(node.as_str())?.and_then(|bytes| decode(&bytes)))
+    }
+
+    /// Writes what is not on disk.
+    pub(super) fn write(&self, store: &IndexStore) -> Result<(), Failure> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writing = {
+            let mut unwritten = self.lock();
+            unwritten.writing = Arc::new(std::mem::take(&mut unwritten.fresh));
+            Arc::clone(&unwritten.writing)
+        };
+        if !writing.is_empty() {
+            store
+                .put_nodes(writing.iter().map(|(node, record)| (node.as_str(), encode(record))))?;
+            self.lock().writing = Arc::default();
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Unwritten> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn encode(record: &NodeRecord) -> Vec<u8> {
+    [&record.seen_ms.to_le_bytes()[..], &record.bytes].concat()
+}
+
+fn decode(bytes: &[u8]) -> Option<NodeRecord> {
+    let (seen, bytes) = bytes.split_first_chunk()?;
+    Some(NodeRecord { seen_ms: u64::from_le_bytes(*seen), bytes: bytes.to_vec() })
+}

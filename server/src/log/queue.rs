@@ -1,0 +1,179 @@
+//! What waits for the committer: bounded in bytes, and whoever appends waits for room.
+
+use super::entry::{Cleaned, Draft, Outcome};
+use super::error::Stopped;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use tidelog_protocol::{ActionId, UserId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// What an action costs beside its JSON, and an append beside its actions.
+const DRAFT_BYTES: usize = 512;
+
+/// Drafts of one append.
+#[derive(Debug)]
+pub(super) struct Append {
+    pub(super) drafts: Vec<Draft>,
+    pub(super) now_ms: u64,
+    pub(super) answer: oneshot::Sender<Vec<Outcome>>,
+    /// Room in the queue, given back when the append is answered.
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+/// A body to take out.
+#[derive(Debug)]
+pub(super) struct CleanRequest {
+    pub(super) owner: UserId,
+    pub(super) id: ActionId,
+    pub(super) now_ms: u64,
+    pub(super) answer: oneshot::Sender<Cleaned>,
+    /// Room in the queue, given back when the request is answered.
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+/// What the committer is asked to do.
+#[derive(Debug)]
+pub(super) enum Request {
+    Append(Append),
+    Clean(CleanRequest),
+    /// Write everything that is derived, and end.
+    Close(oneshot::Sender<()>),
+}
+
+/// What the committer takes at once.
+#[derive(Debug)]
+pub(super) enum Batch {
+    Appends(Vec<Append>),
+    Cleans(Vec<CleanRequest>),
+    Close(oneshot::Sender<()>),
+    /// Nothing waits, and the committer has work of its own.
+    Idle,
+    /// Nothing waits, and nothing will come.
+    Closed,
+}
+
+/// How much a batch may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchLimit {
+    pub(super) actions: usize,
+    pub(super) bytes: usize,
+}
+
+/// The queue.
+#[derive(Debug)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    ready: Condvar,
+    room: Arc<Semaphore>,
+    bytes_max: u32,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    requests: VecDeque<Request>,
+    closed: bool,
+}
+
+impl Queue {
+    /// A queue with room for `bytes_max`.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        let bytes_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
+        let room = Arc::new(Semaphore::new(bytes_max as usize));
+        Self { waiting: Mutex::default(), ready: Condvar::new(), room, bytes_max }
+    }
+
+    /// Waits for room and for its turn. What is larger than the whole queue goes alone.
+    pub(super) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Stopped> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bytes_max);
+        Arc::clone(&self.room).acquire_many_owned(bytes).await.map_err(|_| Stopped)
+    }
+
+    /// Bytes that wait or are being committed.
+    pub(super) fn bytes(&self) -> usize {
+        (self.bytes_max as usize).saturating_sub(self.room.available_permits())
+    }
+
+    /// Adds a request that has its room.
+    pub(super) fn push(&self, request: Request) -> Result<(), Stopped> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(Stopped);
+        }
+        waiting.requests.push_back(request);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Takes nothing more; what waits is still given out.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.room.close();
+        self.ready.notify_one();
+    }
+
+    /// Takes nothing more, and drops what waits.
+    pub(super) fn abandon(&self) {
+        self.close();
+        self.lock().requests.clear();
+    }
+
+    /// The next batch: everything that waits and is of one kind, within the limit. Waits for one,
+    /// unless `idle` says that there is something else to do.
+    pub(super) fn take(&self, limit: BatchLimit, idle: bool) -> Batch {
+        let mut waiting = self.lock();
+        loop {
+            match waiting.requests.pop_front() {
+                Some(Request::Append(first)) => {
+                    return Batch::Appends(waiting.take_appends(first, limit));
+                }
+                Some(Request::Clean(first)) => {
+                    return Batch::Cleans(waiting.take_cleans(first, limit));
+                }
+                Some(Request::Close(answer)) => return Batch::Close(answer),
+                None if waiting.closed => return Batch::Closed,
+                None if idle => return Batch::Idle,
+                None => waiting = self.ready.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// At least the first, so that an append above the limit is a batch of its own.
+    fn take_appends(&mut self, first: Append, limit: BatchLimit) -> Vec<Append> {
+        let (mut actions, mut bytes) = (first.drafts.len(), first.room.num_permits());
+        let mut taken = vec![first];
+        while let Some(Request::Append(next)) = self.requests.front() {
+            actions += next.drafts.len();
+            bytes += next.room.num_permits();
+            if actions > limit.actions || bytes > limit.bytes {
+                break;
+            }
+            if let Some(Request::Append(next)) = self.requests.pop_front() {
+                taken.push(next);
+            }
+        }
+        taken
+    }
+
+    fn take_cleans(&mut self, first: CleanRequest, limit: BatchLimit) -> Vec<CleanRequest> {
+        let mut taken = vec![first];
+        while taken.len() < limit.actions
+            && let Some(Request::Clean(_)) = self.requests.front()
+            && let Some(Request::Clean(next)) = self.requests.pop_front()
+        {
+            taken.push(next);
+        }
+        taken
+    }
+}
+
+/// What `drafts` cost in the queue.
+pub(super) fn cost(drafts: &[Draft]) -> usize {
+    let bytes = drafts.iter().map(|draft| DRAFT_BYTES + draft.action.json().len());
+    DRAFT_BYTES + bytes.sum::<usize>()
+}

@@ -1,0 +1,242 @@
+//! Reading: pages of one log from tail and runs, pages of the feed from its rows.
+
+use super::entry::{Entry, LogName, Page, PageLimit};
+use super::error::ReadError;
+use super::manifest::Part;
+use super::merge::{Merge, Source};
+use super::prefix::{Key, Prefix};
+use super::record::Record;
+use super::run::{Item, Order, Scan};
+use super::shared::{Shared, State};
+use bytes::Bytes;
+use std::sync::Arc;
+use tidelog_crdt::Position;
+
+/// A piece of one log, both ends included, in the order in which it is walked.
+#[derive(Clone, Copy, Debug)]
+struct Walk {
+    prefix: Prefix,
+    first: Position,
+    last: Position,
+    order: Order,
+}
+
+impl Walk {
+    fn key(&self, position: u64) -> Key {
+        Key { prefix: self.prefix, major: position, minor: 0 }
+    }
+
+    /// Whether a run may have something of it; does not read the run.
+    fn meets(&self, part: &Part) -> bool {
+        let (low, high) = part.run.majors();
+        low <= self.last.get() && high >= self.first.get() && part.run.may_have(self.prefix)
+    }
+
+    /// The key before which a source whose positions are in `low..=high` has nothing.
+    fn bound(&self, (low, high): (u64, u64)) -> Key {
+        match self.order {
+            Order::Ascending => self.key(low.max(self.first.get())),
+            Order::Descending => self.key(high.min(self.last.get())),
+        }
+    }
+
+    fn scan(&self, part: &Part) -> Scan {
+        let (first, last) = (self.key(self.first.get()), self.key(self.last.get()));
+        Scan::new(Arc::clone(&part.run), first, last, self.order)
+    }
+}
+
+/// Collects entries until the limit is reached.
+struct Filling {
+    limit: PageLimit,
+    bytes: usize,
+    entries: Vec<Arc<Entry>>,
+}
+
+impl Filling {
+    fn new(limit: PageLimit) -> Self {
+        Self { limit, bytes: 0, entries: Vec::new() }
+    }
+
+    /// Takes an entry; false if it does not fit any more.
+    fn take(&mut self, entry: Entry) -> bool {
+        self.bytes += entry.action.json().len();
+        let full = self.entries.len() >= self.limit.entries || self.bytes > self.limit.bytes;
+        if full && !self.entries.is_empty() {
+            return false;
+        }
+        self.entries.push(Arc::new(entry));
+        true
+    }
+
+    /// The page, which covers everything up to `until` unless something did not fit.
+    fn finish(self, until: Position, more: bool) -> Page {
+        let last = self.entries.last().map(|entry| entry.position);
+        let through = if more { last.unwrap_or(until) } else { until };
+        Page { entries: self.entries, through, more }
+    }
+}
+
+impl Shared {
+    /// The page of `log` above `above` up to `until`.
+    pub(super) fn page(
+        &self,
+        log: &LogName,
+        (above, until): (Position, Position),
+        limit: PageLimit,
+    ) -> Result<Page, ReadError> {
+        let (walk, until) = self.walk(log, above, until);
+        let merge = merge_of(&self.state(), walk, limit.entries);
+        self.fill(log, merge, limit, until)
+    }
+
+    /// The same page, if no run may have anything of it.
+    pub(super) fn page_in_memory(
+        &self,
+        log: &LogName,
+        (above, until): (Position, Position),
+        limit: PageLimit,
+    ) -> Option<Page> {
+        let (walk, until) = self.walk(log, above, until);
+        let merge = {
+            let state = self.state();
+            if state.lists.entries.iter().any(|part| walk.meets(part)) {
+                return None;
+            }
+            merge_of(&state, walk, limit.entries)
+        };
+        self.fill(log, merge, limit, until).ok()
+    }
+
+    fn walk(&self, log: &LogName, above: Position, until: Position) -> (Walk, Position) {
+        let until = until.min(self.head());
+        let prefix = self.hash.log(log);
+        (Walk { prefix, first: above.plus(1), last: until, order: Order::Ascending }, until)
+    }
+
+    /// The last `count` entries of `log`, ascending.
+    pub(super) fn newest(&self, log: &LogName, count: usize) -> Result<Page, ReadError> {
+        let head = self.head();
+        let walk = Walk {
+            prefix: self.hash.log(log),
+            first: Position::ZERO,
+            last: head,
+            order: Order::Descending,
+        };
+        let limit = PageLimit { entries: count, bytes: usize::MAX };
+        let merge = merge_of(&self.state(), walk, count);
+        let mut page = self.fill(log, merge, limit, head)?;
+        page.entries.reverse();
+        page.through = head;
+        Ok(page)
+    }
+
+    fn fill(
+        &self,
+        log: &LogName,
+        merge: Merge,
+        limit: PageLimit,
+        until: Position,
+    ) -> Result<Page, ReadError> {
+        let mut filling = Filling::new(limit);
+        for item in merge {
+            let item = item?;
+            // Empty: it is gone. Of another name: two names have one prefix.
+            let fits = match self.item(&item)? {
+                Some(entry) if entry.addresses.includes(log) => filling.take(entry),
+                Some(_) | None => true,
+            };
+            if !fits {
+                return Ok(filling.finish(until, true));
+            }
+        }
+        Ok(filling.finish(until, false))
+    }
+
+    fn item(&self, item: &Item) -> Result<Option<Entry>, ReadError> {
+        if item.value.is_empty() {
+            return Ok(None);
+        }
+        let position = Position::new(item.key.major).unwrap_or_default();
+        // A copy, because the block would be kept for one entry of it.
+        match Record::decode(position, &Bytes::copy_from_slice(&item.value)) {
+            Ok(Record::Entry(entry)) if !entry.cleaned => Ok(Some(entry)),
+            Ok(_) => Ok(None),
+            Err(damage) => Err(self.index.damaged(position, damage).into()),
+        }
+    }
+
+    /// The page of the feed above `above`.
+    pub(super) fn feed_page(&self, above: Position, limit: PageLimit) -> Result<Page, ReadError> {
+        let head = self.head();
+        let mut filling = Filling::new(limit);
+        let mut next = above.plus(1);
+        while next <= head {
+            for (position, record) in self.records_from(next, head)? {
+                let fits = match self.visible(position, &record)? {
+                    Some(entry) => filling.take(entry),
+                    None => true,
+                };
+                if !fits {
+                    return Ok(filling.finish(head, true));
+                }
+                next = position.plus(1);
+            }
+        }
+        Ok(filling.finish(head, false))
+    }
+
+    /// Some records from `first` on, at least one if there is one up to `head`.
+    fn records_from(
+        &self,
+        first: Position,
+        head: Position,
+    ) -> Result<Vec<(Position, Bytes)>, ReadError> {
+        const AT_ONCE: u64 = 256;
+        {
+            let state = self.state();
+            if state.active.first() <= first {
+                let last = head.min(first.plus(AT_ONCE));
+                let positions = (first.get()..=last.get()).filter_map(Position::new);
+                let record = |at| Some((at, state.active.record(at)?));
+                return Ok(positions.map_while(record).collect());
+            }
+        }
+        let row = self.feed.row_at(first)?.ok_or_else(|| self.feed.gap(first))?;
+        Ok(row.records().filter(|(position, _)| (first..=head).contains(position)).collect())
+    }
+
+    /// The entry in a record, unless it is none or was cleaned.
+    fn visible(&self, position: Position, record: &Bytes) -> Result<Option<Entry>, ReadError> {
+        let record = Record::decode(position, &Bytes::copy_from_slice(record))
+            .map_err(|damage| self.feed.damaged(position, damage))?;
+        let Record::Entry(entry) = record else {
+            return Ok(None);
+        };
+        let hidden = entry.cleaned || self.state().bodies_to_take.contains(&position);
+        Ok((!hidden).then_some(entry))
+    }
+}
+
+/// All that `state` has of `walk`; of what is in memory, enough for `count` entries and one more.
+fn merge_of(state: &State, walk: Walk, count: usize) -> Merge {
+    let mut merge = Merge::new(walk.order);
+    if walk.first > walk.last {
+        return merge;
+    }
+    for part in state.lists.entries.iter().filter(|part| walk.meets(part)) {
+        merge.add(walk.bound(part.run.majors()), Source::Run(walk.scan(part)));
+    }
+    let ends = (walk.first, walk.last);
+    let enough = count.saturating_add(1);
+    let active = state.active.entries(walk.prefix, ends, walk.order, enough);
+    if let Some(frozen) = &state.frozen {
+        // What the newer tail hides does not count.
+        let hidden = active.iter().filter(|item| item.value.is_empty()).count();
+        let enough = enough.saturating_add(hidden);
+        let items = frozen.entries(walk.prefix, ends, walk.order, enough);
+        merge.add(walk.bound((0, u64::MAX)), Source::Memory(items.into_iter()));
+    }
+    merge.add(walk.bound((0, u64::MAX)), Source::Memory(active.into_iter()));
+    merge
+}

@@ -1,0 +1,229 @@
+//! One record of the feed as bytes: an entry, an entry whose body was taken out, or the request to
+//! take one out.
+//!
+//! A record says everything but its position, which its row or run knows. Entries end with the
+//! action's JSON, untouched, so a decoded action is a slice of the record.
+
+use super::binary::{Reader, put_count, put_distance, put_number, put_text};
+use super::entry::{Addresses, Channel, Entry};
+use super::error::Damage;
+use bytes::Bytes;
+use tidelog_crdt::{Context, Dot, Incarnation, Position, Ranges, Seen};
+use tidelog_protocol::{Action, ActionId, ClientId, NodeId, UserId};
+
+const ENTRY: u8 = 1;
+const CLEAN: u8 = 2;
+const CLEANED: u8 = 3;
+
+/// Set when the dot is not that of the record's own position: another server accepted it first.
+const FOREIGN_DOT: u8 = 1;
+
+const CLEANED_ACTION: &[u8] = br#"{"type":"0/clean"}"#;
+
+/// What one record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    /// An action, cleaned or not.
+    Entry(Entry),
+    /// The body of an action is to be taken out.
+    Clean(Clean),
+}
+
+/// The body of the action at `target` is to be taken out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Clean {
+    pub(super) target: Position,
+    pub(super) id: ActionId,
+    pub(super) accepted_ms: u64,
+}
+
+impl Record {
+    /// Reads the record at `position`.
+    pub(super) fn decode(position: Position, bytes: &Bytes) -> Result<Self, Damage> {
+        let kind = *bytes.first().ok_or(Damage("a record is empty"))?;
+        match kind {
+            ENTRY | CLEANED => decode_entry(position, bytes, kind == CLEANED)
+                .map(Self::Entry)
+                .ok_or(Damage("an entry cannot be read")),
+            CLEAN => {
+                decode_clean(bytes).map(Self::Clean).ok_or(Damage("a clean record cannot be read"))
+            }
+            _ => Err(Damage("a record is of an unknown kind")),
+        }
+    }
+}
+
+/// Appends `entry`; without its body if it is cleaned.
+pub(super) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
+    let foreign = entry.dot.position != entry.position;
+    out.push(if entry.cleaned { CLEANED } else { ENTRY });
+    out.push(if foreign { FOREIGN_DOT } else { 0 });
+    out.extend_from_slice(&entry.dot.incarnation.0.to_le_bytes());
+    if foreign {
+        put_number(out, entry.dot.position.get());
+    }
+    put_number(out, entry.time);
+    put_distance(out, entry.id.ms, entry.time);
+    put_distance(out, entry.accepted_ms, entry.time);
+    put_number(out, entry.id.sequence);
+    put_number(out, u64::from(entry.subprotocol));
+    put_text(out, entry.id.node.as_str());
+    put_addresses(out, entry);
+    put_context(out, &entry.context, entry.dot.incarnation);
+    if !entry.cleaned {
+        out.extend_from_slice(entry.action.json());
+    }
+}
+
+/// Appends the request to take out a body.
+pub(super) fn put_clean(out: &mut Vec<u8>, clean: &Clean) {
+    out.push(CLEAN);
+    put_number(out, clean.target.get());
+    put_number(out, clean.accepted_ms);
+    put_number(out, clean.id.ms);
+    put_number(out, clean.id.sequence);
+    put_text(out, clean.id.node.as_str());
+}
+
+/// Each list; an address that is the author's own is the empty text.
+fn put_addresses(out: &mut Vec<u8>, entry: &Entry) {
+    let (node, to) = (&entry.id.node, &entry.addresses);
+    let user = node.user_str().unwrap_or_default();
+    put_texts(out, to.users.iter().map(UserId::as_str), user);
+    put_texts(out, to.channels.iter().map(Channel::as_str), "");
+    put_texts(out, to.clients.iter().map(ClientId::as_str), node.client_str());
+    put_texts(out, to.nodes.iter().map(NodeId::as_str), node.as_str());
+}
+
+fn put_texts<'a>(out: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a str>, own: &str) {
+    put_count(out, texts.len());
+    texts.for_each(|text| put_text(out, if text == own { "" } else { text }));
+}
+
+/// Per server: 0 for the server of the dot, or 1 and the incarnation; the prefix; the own ranges.
+fn put_context(out: &mut Vec<u8>, context: &Context, own: Incarnation) {
+    put_count(out, context.iter().len());
+    for (incarnation, seen) in context.iter() {
+        if incarnation == own {
+            out.push(0);
+        } else {
+            out.push(1);
+            out.extend_from_slice(&incarnation.0.to_le_bytes());
+        }
+        put_number(out, seen.prefix.get());
+        put_count(out, seen.own.len());
+        let mut before = 0;
+        for (first, last) in seen.own.iter() {
+            put_number(out, first.get() - before);
+            put_number(out, last.get() - first.get());
+            before = last.get();
+        }
+    }
+}
+
+fn decode_entry(position: Position, bytes: &Bytes, cleaned: bool) -> Option<Entry> {
+    let mut reader = Reader::new(bytes.get(1..)?);
+    let foreign = match reader.byte()? {
+        0 => false,
+        FOREIGN_DOT => true,
+        _ => return None,
+    };
+    let incarnation = Incarnation(reader.eight()?);
+    let dot_position = if foreign { take_position(&mut reader)? } else { position };
+    let time = reader.number()?;
+    let ms = reader.distance(time)?;
+    let accepted_ms = reader.distance(time)?;
+    let sequence = reader.number()?;
+    let subprotocol = u32::try_from(reader.number()?).ok()?;
+    let node = NodeId::new(reader.text()?).ok()?;
+    let addresses = take_addresses(&mut reader, &node)?;
+    let context = take_context(&mut reader, incarnation)?;
+    let action = match cleaned {
+        true if reader.is_empty() => cleaned_action(),
+        true => return None,
+        false => Action::new(bytes.slice_ref(reader.rest())).ok()?,
+    };
+    Some(Entry {
+        position,
+        id: ActionId { node, ms, sequence },
+        time,
+        accepted_ms,
+        subprotocol,
+        addresses,
+        dot: Dot { incarnation, position: dot_position },
+        context,
+        action,
+        kept: true,
+        cleaned,
+    })
+}
+
+/// `entry` without its body.
+pub(super) fn take_body(entry: Entry) -> Entry {
+    Entry { action: cleaned_action(), cleaned: true, ..entry }
+}
+
+/// What stands for a body that was taken out.
+fn cleaned_action() -> Action {
+    Action::new(Bytes::from_static(CLEANED_ACTION)).expect("the constant above is an action")
+}
+
+fn decode_clean(bytes: &[u8]) -> Option<Clean> {
+    let mut reader = Reader::new(bytes.get(1..)?);
+    let target = take_position(&mut reader)?;
+    let accepted_ms = reader.number()?;
+    let (ms, sequence) = (reader.number()?, reader.number()?);
+    let node = NodeId::new(reader.text()?).ok()?;
+    reader.is_empty().then_some(Clean { target, id: ActionId { node, ms, sequence }, accepted_ms })
+}
+
+fn take_position(reader: &mut Reader<'_>) -> Option<Position> {
+    Position::new(reader.number()?)
+}
+
+fn take_addresses(reader: &mut Reader<'_>, author: &NodeId) -> Option<Addresses> {
+    let user = author.user_str().unwrap_or_default();
+    Some(Addresses {
+        users: take_texts(reader, user, |text| UserId::new(text).ok())?,
+        channels: take_texts(reader, "", |text| Channel::new(text).ok())?,
+        clients: take_texts(reader, author.client_str(), |text| ClientId::new(text).ok())?,
+        nodes: take_texts(reader, author.as_str(), |text| NodeId::new(text).ok())?,
+    })
+}
+
+fn take_texts<T>(
+    reader: &mut Reader<'_>,
+    own: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Option<Vec<T>> {
+    let count = reader.count()?;
+    (0..count)
+        .map(|_| reader.text().and_then(|text| parse(if text.is_empty() { own } else { text })))
+        .collect()
+}
+
+fn take_context(reader: &mut Reader<'_>, own: Incarnation) -> Option<Context> {
+    let mut context = Context::default();
+    for _ in 0..reader.count()? {
+        let incarnation = match reader.byte()? {
+            0 => own,
+            1 => Incarnation(reader.eight()?),
+            _ => return None,
+        };
+        let prefix = take_position(reader)?;
+        let own = take_ranges(reader)?;
+        context.insert(incarnation, Seen { prefix, own });
+    }
+    Some(context)
+}
+
+fn take_ranges(reader: &mut Reader<'_>) -> Option<Ranges> {
+    let mut ranges = Vec::new();
+    let mut before = 0_u64;
+    for _ in 0..reader.count()? {
+        let first = before.checked_add(reader.number()?)?;
+        before = first.checked_add(reader.number()?)?;
+        ranges.push((Position::new(first)?, Position::new(before)?));
+    }
+    Ranges::from_ranges(ranges)
+}

@@ -1,0 +1,174 @@
+//! A row of the feed: the records of one commit, or of a part of a large one, under one checksum.
+//!
+//! ```text
+//! version   1 byte
+//! count     u32
+//! ends      u32 for each record: where it ends, counted from the end of this table
+//! records
+//! checksum  u32: CRC-32 of the key and of everything above
+//! ```
+//!
+//! Numbers are little-endian. The key is the position of the first record, big-endian; the records
+//! have the positions from there on. The checksum covers the key, so that a row that turns up under
+//! another position is found out.
+
+use super::binary::Reader;
+use super::error::Damage;
+use bytes::Bytes;
+use std::ops::Range;
+use tidelog_crdt::Position;
+
+/// The version that is written.
+const VERSION: u8 = 1;
+
+/// The longest row. With segments of 16 MiB the engine keeps a leaf of 17 such rows out of the
+/// files that it never syncs (see `store`).
+pub(super) const ROW_BYTES_MAX: usize = 240 << 10;
+
+/// Version, count and checksum.
+const FRAME_BYTES: usize = 1 + 4 + 4;
+/// What a record costs beside its own bytes.
+const END_BYTES: usize = 4;
+
+/// The longest record.
+pub(super) const RECORD_BYTES_MAX: usize = ROW_BYTES_MAX - FRAME_BYTES - END_BYTES;
+
+/// Collects the records of one row.
+#[derive(Debug)]
+pub(super) struct RowBuilder {
+    first: Position,
+    ends: Vec<u32>,
+    records: Vec<u8>,
+}
+
+impl RowBuilder {
+    /// A row whose first record will be at `first`.
+    pub(super) fn new(first: Position) -> Self {
+        Self { first, ends: Vec::new(), records: Vec::new() }
+    }
+
+    /// Whether a record of `length` bytes still fits.
+    pub(super) fn fits(&self, length: usize) -> bool {
+        let ends = (self.ends.len() + 1) * END_BYTES;
+        FRAME_BYTES + ends + self.records.len() + length <= ROW_BYTES_MAX
+    }
+
+    /// Adds a record that [`RowBuilder::fits`].
+    pub(super) fn push(&mut self, record: &[u8]) {
+        self.records.extend_from_slice(record);
+        let end = u32::try_from(self.records.len()).expect("a row is at most 240 KiB");
+        self.ends.push(end);
+    }
+
+    /// The position that the next record will have.
+    pub(super) fn next(&self) -> Position {
+        self.first.plus(self.ends.len() as u64)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The row.
+    pub(super) fn finish(self) -> Row {
+        let table = self.ends.len() * END_BYTES;
+        let mut out = Vec::with_capacity(FRAME_BYTES + table + self.records.len());
+        out.push(VERSION);
+        let count = u32::try_from(self.ends.len()).expect("a row is at most 240 KiB");
+        out.extend_from_slice(&count.to_le_bytes());
+        for end in &self.ends {
+            out.extend_from_slice(&end.to_le_bytes());
+        }
+        out.extend_from_slice(&self.records);
+        out.extend_from_slice(&checksum(self.first, &out).to_le_bytes());
+        Row { first: self.first, ends: self.ends, start: 5 + table, value: out.into() }
+    }
+}
+
+/// A whole row.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    first: Position,
+    ends: Vec<u32>,
+    /// Where the first record starts.
+    start: usize,
+    value: Bytes,
+}
+
+impl Row {
+    /// Checks and takes the row whose first record is at `first`.
+    pub(super) fn decode(first: Position, value: Bytes) -> Result<Self, Damage> {
+        let (body, sum) = value.split_last_chunk::<4>().ok_or(Damage("a row is cut off"))?;
+        match body.first() {
+            Some(&VERSION) => {}
+            Some(_) => return Err(Damage("a row is of an unknown version")),
+            None => return Err(Damage("a row is cut off")),
+        }
+        if checksum(first, body) != u32::from_le_bytes(*sum) {
+            return Err(Damage("the checksum of a row does not match"));
+        }
+        let (ends, start) = table(body).ok_or(Damage("the table of a row does not fit"))?;
+        Ok(Self { first, ends, start, value })
+    }
+
+    /// The position of the first record.
+    pub(super) fn first(&self) -> Position {
+        self.first
+    }
+
+    /// The position after the last record.
+    pub(super) fn next(&self) -> Position {
+        self.first.plus(self.ends.len() as u64)
+    }
+
+    /// What is stored under the key.
+    pub(super) fn value(&self) -> &Bytes {
+        &self.value
+    }
+
+    /// Where in the value each record is, in order of position.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        let mut from = self.start;
+        self.ends.iter().map(move |end| {
+            let to = self.start + *end as usize;
+            std::mem::replace(&mut from, to)..to
+        })
+    }
+
+    /// The record at `position`; it shares the row's memory.
+    pub(super) fn record(&self, position: Position) -> Option<Bytes> {
+        let nth = usize::try_from(position.get().checked_sub(self.first.get())?).ok()?;
+        let from = match nth.checked_sub(1) {
+            Some(before) => *self.ends.get(before)? as usize,
+            None => 0,
+        };
+        let to = *self.ends.get(nth)? as usize;
+        Some(self.value.slice(self.start + from..self.start + to))
+    }
+
+    /// The records with their positions; they share the row's memory.
+    pub(super) fn records(&self) -> impl Iterator<Item = (Position, Bytes)> + '_ {
+        let positions = (0..).map(|nth| self.first.plus(nth));
+        positions.zip(self.ranges().map(|range| self.value.slice(range)))
+    }
+}
+
+/// Where each record ends, and where the first one starts.
+fn table(body: &[u8]) -> Option<(Vec<u32>, usize)> {
+    let mut reader = Reader::new(body.get(1..)?);
+    let count = usize::try_from(reader.four()?).ok()?;
+    let table = reader.bytes(count.checked_mul(END_BYTES)?)?;
+    let ends: Vec<u32> = table
+        .chunks_exact(END_BYTES)
+        .filter_map(|end| end.try_into().ok().map(u32::from_le_bytes))
+        .collect();
+    let whole = usize::try_from(*ends.last()?).ok()? == reader.rest().len();
+    (whole && ends.is_sorted()).then_some((ends, 5 + table.len()))
+}
+
+fn checksum(first: Position, body: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&first.get().to_be_bytes());
+    sum.update(body);
+    sum.finalize()
+}

@@ -1,0 +1,196 @@
+//! What the threads of the log and its handles share.
+
+use super::entry::Entry;
+use super::error::{Failure, ReadError};
+use super::handover::Handover;
+use super::identity::Identity;
+use super::index::{Current, Index};
+use super::lock::Lock;
+use super::manifest::Lists;
+use super::nodes::Nodes;
+use super::prefix::{Hash, Key, Prefix};
+use super::queue::Queue;
+use super::record::{Record, take_body};
+use super::run::{Order, Scan};
+use super::store::Feed;
+use super::tail::{Staged, Tail};
+use crate::epochs::Epochs;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tidelog_crdt::Position;
+use tokio::sync::watch;
+
+/// Called with the entries of each commit, in order of position, once they are on disk.
+pub type OnCommit = Arc<dyn Fn(&[Arc<Entry>]) + Send + Sync>;
+
+pub(super) struct Shared {
+    pub(super) feed: Feed,
+    pub(super) index: Index,
+    pub(super) nodes: Nodes,
+    pub(super) identity: Identity,
+    pub(super) epochs: Epochs,
+    pub(super) hash: Hash,
+    pub(super) queue: Queue,
+    pub(super) handover: Handover,
+    pub(super) on_commit: OnceLock<OnCommit>,
+    pub(super) failure: watch::Sender<Option<Failure>>,
+    state: RwLock<State>,
+    head: AtomicU64,
+    /// Dropped last: the store is closed before another process may have it.
+    _lock: Lock,
+}
+
+/// What readers look at; locked for moments only, never while a disk is waited for.
+pub(super) struct State {
+    /// The newest rows, which the committer adds to.
+    pub(super) active: Tail,
+    /// The rows before them, while they are written as runs.
+    pub(super) frozen: Option<Arc<Tail>>,
+    /// Everything up to the checkpoint.
+    pub(super) lists: Arc<Lists>,
+    pub(super) checkpoint: Position,
+    /// Entries that are hidden and whose body still is in a row of the feed.
+    pub(super) bodies_to_take: BTreeSet<Position>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        feed: Feed,
+        index: Index,
+        identity: Identity,
+        (queue, nodes): (Queue, Nodes),
+        lock: Lock,
+    ) -> Self {
+        let Current { lists, checkpoint, .. } = index.current();
+        let state = State {
+            active: Tail::new(checkpoint.plus(1)),
+            frozen: None,
+            lists,
+            checkpoint,
+            bodies_to_take: BTreeSet::new(),
+        };
+        Self {
+            feed,
+            index,
+            nodes,
+            epochs: Epochs::default(),
+            hash: Hash::new(&identity.secret),
+            identity,
+            queue,
+            handover: Handover::default(),
+            on_commit: OnceLock::new(),
+            failure: watch::Sender::new(None),
+            state: RwLock::new(state),
+            head: AtomicU64::new(checkpoint.get()),
+            _lock: lock,
+        }
+    }
+
+    /// The last position that is on disk.
+    pub(super) fn head(&self) -> Position {
+        Position::new(self.head.load(Ordering::Acquire)).unwrap_or_default()
+    }
+
+    pub(super) fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets readers see rows that are on disk.
+    pub(super) fn publish(&self, staged: Staged) {
+        let mut state = self.state_mut();
+        state.active.extend(staged);
+        self.head.store(state.active.last().get(), Ordering::Release);
+    }
+
+    /// Lets readers see that a checkpoint was made, or that runs were merged.
+    pub(super) fn publish_index(&self, current: &Current) {
+        let mut state = self.state_mut();
+        if state.frozen.as_ref().is_some_and(|frozen| frozen.last() <= current.checkpoint) {
+            state.frozen = None;
+        }
+        state.lists = Arc::clone(&current.lists);
+        state.checkpoint = current.checkpoint;
+    }
+
+    /// Nothing is acknowledged after this, and the process is to end.
+    pub(super) fn fail(&self, failure: Failure) {
+        tracing::error!(%failure, "the log stops");
+        self.failure.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(failure);
+            is_first
+        });
+        self.queue.abandon();
+        self.handover.stop();
+    }
+
+    /// Where the action is whose id has this key, if it is on disk.
+    pub(super) fn find(&self, id: Key) -> Result<Option<Position>, ReadError> {
+        let lists = {
+            let state = self.state();
+            let frozen = state.frozen.as_ref();
+            let found = state.active.find(id).or_else(|| frozen.and_then(|frozen| frozen.find(id)));
+            if found.is_some() {
+                return Ok(found);
+            }
+            Arc::clone(&state.lists)
+        };
+        for part in lists.ids.iter().rev() {
+            if let Some(value) = part.run.find(id)? {
+                return Ok(position(&value));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The greatest id that `node` has on disk.
+    pub(super) fn greatest(&self, node: Prefix) -> Result<Option<Key>, ReadError> {
+        let (mut greatest, lists) = {
+            let state = self.state();
+            let frozen = state.frozen.as_ref().and_then(|frozen| frozen.greatest(node));
+            (state.active.greatest(node).max(frozen), Arc::clone(&state.lists))
+        };
+        let (first, last) = (Key::first_of(node), Key::last_of(node));
+        for part in lists.ids.iter().filter(|part| part.run.may_have(node)) {
+            let mut scan = Scan::new(Arc::clone(&part.run), first, last, Order::Descending);
+            greatest = greatest.max(scan.next().transpose()?.map(|item| item.key));
+        }
+        Ok(greatest)
+    }
+
+    /// The entry at `position`, cleaned or not, if it is on disk.
+    pub(super) fn entry(&self, position: Position) -> Result<Option<Entry>, ReadError> {
+        if position > self.head() {
+            return Ok(None);
+        }
+        // The row in the feed, even while a frozen tail has a copy: what was cleaned since is not
+        // hidden in that one.
+        let (active, body_to_take) = {
+            let state = self.state();
+            (state.active.record(position), state.bodies_to_take.contains(&position))
+        };
+        let record = match active {
+            Some(record) => Some(record),
+            None => self.feed.row_at(position)?.and_then(|row| row.record(position)),
+        };
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        match Record::decode(position, &record) {
+            Ok(Record::Entry(entry)) if body_to_take => Ok(Some(take_body(entry))),
+            Ok(Record::Entry(entry)) => Ok(Some(entry)),
+            Ok(Record::Clean(_)) => Ok(None),
+            Err(damage) => Err(self.feed.damaged(position, damage).into()),
+        }
+    }
+}
+
+/// The value of an id in a run.
+pub(super) fn position(value: &[u8]) -> Option<Position> {
+    Position::new(u64::from_be_bytes(value.try_into().ok()?))
+}
