@@ -87,9 +87,7 @@ impl Ranges {
 impl FromIterator<Position> for Ranges {
     fn from_iter<T: IntoIterator<Item = Position>>(positions: T) -> Self {
         let mut ranges = Self::default();
-        positions
-            .into_iter()
-            .for_each(|position| ranges.insert(position));
+        positions.into_iter().for_each(|position| ranges.insert(position));
         ranges
     }
 }
@@ -128,9 +126,7 @@ impl Context {
 
     /// What was seen, by server.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Incarnation, &Seen)> + '_ {
-        self.0
-            .iter()
-            .map(|(incarnation, seen)| (*incarnation, seen))
+        self.0.iter().map(|(incarnation, seen)| (*incarnation, seen))
     }
 }
 
@@ -165,20 +161,10 @@ mod tests {
     #[test]
     fn ranges_are_taken_only_when_they_ascend_with_gaps() {
         let from = |ranges: &[(u64, u64)]| {
-            Ranges::from_ranges(
-                ranges
-                    .iter()
-                    .map(|(a, b)| (position(*a), position(*b)))
-                    .collect(),
-            )
+            Ranges::from_ranges(ranges.iter().map(|(a, b)| (position(*a), position(*b))).collect())
         };
         assert_eq!(from(&[(1, 2), (4, 4)]).map(|ranges| ranges.len()), Some(2));
-        for bad in [
-            &[(2, 1)][..],
-            &[(4, 5), (1, 2)],
-            &[(1, 3), (3, 4)],
-            &[(1, 2), (3, 4)],
-        ] {
+        for bad in [&[(2, 1)][..], &[(4, 5), (1, 2)], &[(1, 3), (3, 4)], &[(1, 2), (3, 4)]] {
             assert_eq!(from(bad), None, "{bad:?}");
         }
     }
@@ -187,24 +173,10 @@ mod tests {
     fn a_context_covers_its_prefix_and_the_authors_own_dots_but_not_the_gap() {
         let here = Incarnation(1);
         let own = [12, 13].into_iter().map(position).collect();
-        let context = Context::of(
-            here,
-            Seen {
-                prefix: position(10),
-                own,
-            },
-        );
-        let covers = |n| {
-            context.covers(Dot {
-                incarnation: here,
-                position: position(n),
-            })
-        };
+        let context = Context::of(here, Seen { prefix: position(10), own });
+        let covers = |n| context.covers(Dot { incarnation: here, position: position(n) });
         assert!(covers(10) && covers(12) && covers(13));
         assert!(!covers(11) && !covers(14));
-        assert!(!context.covers(Dot {
-            incarnation: Incarnation(2),
-            position: position(1)
-        }));
+        assert!(!context.covers(Dot { incarnation: Incarnation(2), position: position(1) }));
     }
 }

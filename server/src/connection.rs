@@ -124,7 +124,7 @@ async fn run(
 ) -> End {
     let inbox = Inbox::behind();
     let expires_ms = identity.expires_ms;
-    let mut subject = Subject::new(&identity, sign_in.node.clone());
+    let mut subject = Subject::new(&identity, sign_in.node.clone(), sign_in.subprotocol);
     if let Some(headers) = &sign_in.headers {
         subject.set_headers(headers.json().clone());
     }
@@ -133,7 +133,8 @@ async fn run(
     let now = clock::now_ms();
     let accept = Accept {
         node: app.node.clone(),
-        subprotocol: app.subprotocol,
+        // Without a version of its own the application is of the version that its client is of.
+        subprotocol: if app.subprotocol == 0 { sign_in.subprotocol } else { app.subprotocol },
         headers: app.headers.clone(),
         now,
     };

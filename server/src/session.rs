@@ -283,8 +283,12 @@ impl Session {
     fn go_on(&mut self, at: Moment) {
         self.submit();
         self.settle(at);
-        self.read_on();
+        // Loads and history take turns at the one read that is under way at a time.
+        if self.delivery.history_is_next() {
+            self.read_on();
+        }
         self.send_loads(at);
+        self.read_on();
     }
 
     fn number(&self) -> u64 {

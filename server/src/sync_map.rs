@@ -12,6 +12,7 @@ mod fold;
 pub use fold::{Fold, Loaded};
 
 use crate::log::Entry;
+use crate::rules::SyncMapOp;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -20,38 +21,6 @@ use tidelog_protocol::{Action, ActionId, Meta};
 
 /// Above every sequence number that a client gives.
 const RENDERED_SEQUENCE: u64 = 1 << 40;
-
-/// What an action does to an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// The item comes to be.
-    Create,
-    /// Some of its fields change.
-    Change,
-    /// The item goes.
-    Delete,
-}
-
-impl Operation {
-    /// What `kind` does to the items of the map called `name`.
-    pub fn of(kind: &str, name: &str) -> Option<Self> {
-        match kind.strip_prefix(name)?.strip_prefix('/')? {
-            "create" => Some(Self::Create),
-            "change" => Some(Self::Change),
-            "delete" => Some(Self::Delete),
-            _ => None,
-        }
-    }
-
-    /// The last part of the type that subscribers see.
-    fn past(self) -> &'static str {
-        match self {
-            Self::Create => "created",
-            Self::Change => "changed",
-            Self::Delete => "deleted",
-        }
-    }
-}
 
 /// The body of a SyncMap action.
 #[derive(Debug, Deserialize)]
@@ -65,9 +34,9 @@ pub struct Body<'a> {
 
 /// `entry` as a subscriber of the map called `name` sees it; none when it is no action of that map.
 pub fn render(entry: &Entry, name: &str) -> Option<(Action, Meta)> {
-    let operation = Operation::of(entry.action.kind(), name)?;
+    let operation = SyncMapOp::of(entry.action.kind(), name)?;
     let mut body: BTreeMap<String, &RawValue> = entry.action.body().ok()?;
-    let kind = format!("{name}/{}", operation.past());
+    let kind = format!("{name}/{}", operation.rendered());
     let kind_json = serde_json::value::to_raw_value(&kind).ok()?;
     body.insert("type".to_owned(), &kind_json);
     let json = serde_json::to_vec(&body).ok()?;

@@ -130,11 +130,15 @@ impl<'a> Driver<'a> {
             }
             Event::Socket(Incoming::Malformed) => return Err(End::Malformed),
             Event::Socket(Incoming::Closed) | Event::Replaced => return Err(End::Silent),
-            Event::Mail => {
-                let Parcel { entries, overflowed } = self.inbox.take();
-                self.session.on_mail(entries, overflowed, at);
+            Event::Mail => self.take_mail(at),
+            Event::Judged(Ok(verdicts)) => {
+                // The client's own entries are in the inbox by now, so that the answers can carry
+                // a number that covers them.
+                if self.session.wants_mail() {
+                    self.take_mail(at);
+                }
+                self.session.on_verdicts(verdicts, at);
             }
-            Event::Judged(Ok(verdicts)) => self.session.on_verdicts(verdicts, at),
             // The log takes nothing more: what is unanswered comes again, here or elsewhere.
             Event::Judged(Err(Stopped)) => return Err(End::Silent),
             Event::Read(Ok(Reading::Page(page))) => self.session.on_page(&page, at),
@@ -149,6 +153,11 @@ impl<'a> Driver<'a> {
             Event::Stopping => self.draining = true,
         }
         self.watch_large_frame(socket, now)
+    }
+
+    fn take_mail(&mut self, at: Moment) {
+        let Parcel { entries, overflowed } = self.inbox.take();
+        self.session.on_mail(entries, overflowed, at);
     }
 
     /// Memory is reserved for a large frame while it comes in, so it may not take for ever.

@@ -9,7 +9,7 @@ use super::subscriptions::{self, Key, State, Subscription};
 use super::{Effect, Moment, NodeState, ReadOrder, Session};
 use crate::hub::{Delivery as Mail, Resumed};
 use crate::log::{Channel, Entry, LogName, Page};
-use crate::rules::Filter;
+use crate::rules::{Filter, SyncMapOp};
 use crate::sync_map;
 use std::collections::VecDeque;
 use tidelog_crdt::{Context, Incarnation, Position, Ranges, Seen};
@@ -29,8 +29,12 @@ pub(super) struct Delivery {
     /// The client's own actions up to here are sent to it too: it starts with nothing.
     echo_through: Position,
     phase: Phase,
+    /// Answers wait for the first page of history: if it brings nothing, they can carry a number
+    /// that covers the client's own actions, and a page that comes back is not sent them again.
+    holds_answers: bool,
     /// What the one read under way is for.
     reading: Option<Reading>,
+    history_is_next: bool,
     acked: Position,
     /// When the frames that were acknowledged had been sent, and the cursor that they carried.
     seen: VecDeque<(u64, Position)>,
@@ -72,7 +76,9 @@ impl Delivery {
             cursor,
             echo_through: if from.is_some() { Position::ZERO } else { head },
             phase: Phase::Waiting(now + HISTORY_AFTER_MS),
+            holds_answers: false,
             reading: None,
+            history_is_next: true,
             acked: cursor,
             seen: VecDeque::new(),
             resumed_from: cursor,
@@ -106,7 +112,13 @@ impl Delivery {
     }
 
     pub(super) fn done_reading(&mut self) -> Option<Reading> {
+        self.history_is_next = self.reading != Some(Reading::History);
         self.reading.take()
+    }
+
+    /// Whether history has the next turn at reading.
+    pub(super) fn history_is_next(&self) -> bool {
+        self.history_is_next || self.holds_answers
     }
 
     pub(super) fn history_at(&self) -> Option<u64> {
@@ -121,6 +133,15 @@ impl Delivery {
         if matches!(self.phase, Phase::Waiting(_)) {
             self.phase = Phase::Behind;
         }
+    }
+
+    /// There are answers to send. Whether they have to wait.
+    pub(super) fn hold_answers(&mut self) -> bool {
+        if matches!(self.phase, Phase::Waiting(_)) {
+            self.phase = Phase::Behind;
+            self.holds_answers = true;
+        }
+        self.holds_answers
     }
 
     pub(super) fn start_history_at(&mut self, now: u64) {
@@ -207,6 +228,9 @@ impl Session {
         for entry in page.entries.iter().filter(|entry| entry.position > cursor) {
             self.show(entry, false, at, &mut sent);
         }
+        if std::mem::take(&mut self.delivery.holds_answers) && !sent.is_empty() {
+            self.settle(at);
+        }
         self.delivery.cursor = self.delivery.cursor.max(page.through);
         self.send_frame(&sent, at.now);
         if !page.more && self.delivery.phase == Phase::Behind {
@@ -261,7 +285,7 @@ impl Session {
         at: Moment,
         sent: &mut Vec<Sent>,
     ) {
-        if sync_map::Operation::of(entry.action.kind(), name) == Some(sync_map::Operation::Create)
+        if SyncMapOp::of(entry.action.kind(), name) == Some(SyncMapOp::Create)
             && let Ok(body) = entry.action.body::<sync_map::Body<'_>>()
             && let Some(key) = self.imply(name, &body.id, (by, entry.position), at, sent)
             && let Some(subscription) = self.subscriptions.get_mut(&key)

@@ -146,6 +146,9 @@ impl Session {
 
     /// Answers, then acknowledges what is answered, in the order of the frames.
     pub(super) fn settle(&mut self, at: Moment) {
+        if !self.intake.answers.is_empty() && self.delivery.hold_answers() {
+            return;
+        }
         let answers = std::mem::take(&mut self.intake.answers);
         self.send_under_current_number(&answers, at.now);
         while let Some(number) = self.intake.pop_done(at.now) {

@@ -21,30 +21,38 @@ enum Step {
 impl Session {
     /// Sends, reads or finishes loads, as far as the window lets it.
     pub(super) fn send_loads(&mut self, at: Moment) {
-        while self.window_open() {
-            match self.next_step() {
-                Some(Step::Send(key)) => self.send_chunk(&key, at),
-                Some(Step::Finish(key)) => self.finish(&key, at),
-                Some(Step::Read(key, order)) => {
+        let mut finished = Vec::new();
+        while let Some(step) = self.next_step() {
+            match step {
+                Step::Send(key) => self.send_chunk(&key, at),
+                Step::Finish(key) => {
+                    self.finish(&key, at);
+                    finished.push(key);
+                }
+                Step::Read(key, order) => {
                     self.delivery.start_reading(Reading::Load(key));
                     self.effects.push(Effect::Read(order));
                 }
-                None => return,
             }
+        }
+        if !finished.is_empty() {
+            self.settle(at);
+            self.subscriptions.all_sent(&finished, self.frames.sent);
         }
     }
 
-    fn next_step(&self) -> Option<Step> {
-        let (key, load, subscription) =
-            self.subscriptions.next_load(!self.delivery.is_reading())?;
+    /// One load at a time is read and sent; the next has its turn when it is over.
+    fn next_step(&mut self) -> Option<Step> {
+        let (window_open, may_read) = (self.window_open(), !self.delivery.is_reading());
+        let (key, load, subscription) = self.subscriptions.next_load()?;
         if !load.queue.is_empty() {
-            return Some(Step::Send(key));
+            return window_open.then_some(Step::Send(key));
         }
         if load.read {
             return Some(Step::Finish(key));
         }
         let order = order_of(&key, load, subscription);
-        Some(Step::Read(key, order))
+        may_read.then_some(Step::Read(key, order))
     }
 
     fn send_chunk(&mut self, key: &Key, at: Moment) {
@@ -69,8 +77,6 @@ impl Session {
             self.intake.loaded(waiting.frame);
             self.answer_subscribed(&key.channel, waiting, at);
         }
-        self.settle(at);
-        self.subscriptions.all_sent(key, self.frames.sent);
     }
 
     /// A page of a channel's entries, or the head alone.

@@ -38,7 +38,8 @@ impl Session {
     }
 
     fn asked(&self, pair: &Pair) -> Result<Asked, UndoReason> {
-        let body: builtin::Subscribe<'_> = pair.action.body().map_err(|_| UndoReason::Error)?;
+        let body: builtin::Subscribe<'_> =
+            pair.action.body().map_err(|_| UndoReason::WrongChannel)?;
         let channel = Channel::new(&body.channel).map_err(|_| UndoReason::WrongChannel)?;
         let filter = Filter::of(&pair.action).map_err(|_| UndoReason::Error)?.unwrap_or_default();
         let access = self.shared.rules.subscribe(
@@ -163,7 +164,9 @@ impl Session {
             Some(given) => return self.repeat(pair, given),
             None => {}
         }
-        let Some(key) = key_of(pair) else { return self.reject(pair, UndoReason::Error, at) };
+        let Some(key) = key_of(pair) else {
+            return self.reject(pair, UndoReason::WrongChannel, at);
+        };
         self.unsubscribe(&key, at);
         let answer = self.unplaced_answer(at);
         let given = Given { undone: None, answer };

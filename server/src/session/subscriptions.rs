@@ -101,6 +101,8 @@ pub struct Waiting {
 pub struct Subscriptions {
     by_channel: HashMap<Channel, HashMap<String, Subscription>>,
     count: usize,
+    /// Those whose load is not over, in the order in which they came; some may be gone.
+    loading: VecDeque<Key>,
 }
 
 impl Subscriptions {
@@ -134,6 +136,9 @@ impl Subscriptions {
 
     /// Adds one. Returns whether it is the first of its channel.
     pub fn insert(&mut self, key: Key, subscription: Subscription) -> bool {
+        if !subscription.is_live() {
+            self.loading.push_back(key.clone());
+        }
         let all = self.by_channel.entry(key.channel).or_default();
         let first = all.is_empty();
         if all.insert(key.filter, subscription).is_none() {
@@ -165,14 +170,17 @@ impl Subscriptions {
         live.map(|(channel, _)| LogName::Channel(channel.clone()))
     }
 
-    /// One that is loading and can go on: it has something to send, or may read.
-    pub fn next_load(&self, may_read: bool) -> Option<(Key, &Load, &Subscription)> {
-        self.iter().find_map(|subscription| match &subscription.state {
-            State::Loading(load) if !load.queue.is_empty() || load.read || may_read => {
-                Some((subscription.key.clone(), load, subscription))
+    /// The load whose turn it is.
+    pub fn next_load(&mut self) -> Option<(Key, &Load, &Subscription)> {
+        while let Some(key) = self.loading.front().cloned() {
+            if self.load_mut(&key).is_some() {
+                let subscription = self.get(&key)?;
+                let State::Loading(load) = &subscription.state else { return None };
+                return Some((key, load, subscription));
             }
-            State::Loading(_) | State::Live => None,
-        })
+            self.loading.pop_front();
+        }
+        None
     }
 
     /// The least position that all subscriptions of `channel` have been sent: what the answer to
@@ -185,11 +193,12 @@ impl Subscriptions {
         self.by_channel.get(channel)?.values().map(through).min()
     }
 
-    /// The load of `key` was sent, with the frame counted `sent` as its last.
-    pub fn all_sent(&mut self, key: &Key, sent: u64) {
+    /// The loads of `finished` were sent, with the frame counted `sent` as their last.
+    pub fn all_sent(&mut self, finished: &[Key], sent: u64) {
         for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
-            let belongs = subscription.key == *key || subscription.implied_by.as_ref() == Some(key);
-            if belongs && subscription.is_live() {
+            let by = subscription.implied_by.as_ref();
+            let loading_list = by.is_some_and(|by| !finished.contains(by));
+            if subscription.is_live() && !(subscription.sent_at.is_none() && loading_list) {
                 subscription.sent_at.get_or_insert(sent);
             }
         }

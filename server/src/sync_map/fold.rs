@@ -1,7 +1,8 @@
 //! What the actions of a SyncMap channel add up to: per item and field, the last write.
 
-use super::{Body, Operation, rendered_meta};
+use super::{Body, rendered_meta};
 use crate::log::Entry;
+use crate::rules::{Fields, SyncMapOp};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -50,28 +51,24 @@ impl Fold {
 
     /// Takes one entry in; what is no action of this map has no effect.
     pub fn add(&mut self, entry: &Arc<Entry>) {
-        let Some(operation) = Operation::of(entry.action.kind(), &self.name) else { return };
+        let Some(operation) = SyncMapOp::of(entry.action.kind(), &self.name) else { return };
         let Ok(body) = entry.action.body::<Body<'_>>() else { return };
         let stamp = Meta { id: entry.id.clone(), time: entry.time, subprotocol: None }.stamp();
         let item = self.items.entry(body.id).or_default();
         match operation {
-            Operation::Delete => item.delete(stamp, entry),
-            Operation::Create => {
+            SyncMapOp::Delete => item.delete(stamp, entry),
+            SyncMapOp::Create => {
                 item.created = item.created.take().max(Some(stamp.clone()));
                 item.write(&body.fields, &stamp, entry);
             }
-            Operation::Change => item.write(&body.fields, &stamp, entry),
+            SyncMapOp::Change => item.write(&body.fields, &stamp, entry),
         }
     }
 
     /// What a new subscriber must be sent: for each item that is there and `matches`, a `changed`
     /// for each action that still holds a field of it; with `tombstones` also a `deleted` for each
     /// item that is gone, because the subscriber may still show it.
-    pub fn load(
-        &self,
-        matches: impl Fn(&BTreeMap<&str, &RawValue>) -> bool,
-        tombstones: bool,
-    ) -> Vec<Loaded> {
+    pub fn load(&self, matches: impl Fn(&Fields<'_>) -> bool, tombstones: bool) -> Vec<Loaded> {
         let items = self.items.iter().flat_map(|(id, item)| match item.deletion() {
             Some(entry) if tombstones => vec![self.deleted(id, entry)],
             None if matches(&item.values()) => self.changed(id, item),
@@ -140,10 +137,10 @@ impl Item {
         (self.created.as_ref() <= Some(stamp)).then_some(entry)
     }
 
-    fn values(&self) -> BTreeMap<&str, &RawValue> {
+    fn values(&self) -> Fields<'_> {
         let fields = self.fields.iter().filter_map(|(name, register)| {
             let value = serde_json::from_slice(&register.value()?.json).ok()?;
-            Some((name.as_str(), value))
+            Some((name.as_str().into(), value))
         });
         fields.collect()
     }
