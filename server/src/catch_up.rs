@@ -38,7 +38,7 @@ pub fn fold(
     name: &str,
     filter: &Filter,
     tombstones: bool,
-) -> Result<(Vec<Loaded>, Position), ReadError> {
+) -> Result<(Loaded, Position), ReadError> {
     let (until, logs) = (log.head(), LogName::Channel(channel.clone()));
     let mut fold = Fold::new(name);
     let mut above = Position::ZERO;

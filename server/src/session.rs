@@ -18,7 +18,7 @@ mod tests;
 
 pub use answers::AnswerId;
 pub use effect::{Effect, ReadOrder};
-pub use node_state::{NodeState, Remembered};
+pub use node_state::{Gone, NodeState, Remembered};
 
 use crate::epochs::Epochs;
 use crate::hub::{Delivery as Mail, Resumed};
@@ -224,7 +224,7 @@ impl Session {
     }
 
     /// What a SyncMap channel adds up to, as far as `through`.
-    pub fn on_loaded(&mut self, loaded: Vec<Loaded>, through: Position, at: Moment) {
+    pub fn on_loaded(&mut self, loaded: Loaded, through: Position, at: Moment) {
         self.take_loaded(loaded, through, at);
         self.go_on(at);
     }

@@ -9,7 +9,7 @@
 
 mod fold;
 
-pub use fold::{Fold, Loaded};
+pub use fold::{Fold, Loaded, Shown};
 
 use crate::log::Entry;
 use crate::rules::SyncMapOp;

@@ -24,7 +24,7 @@ type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// What was asked of the log.
 enum Reading {
     Page(Page),
-    Loaded(Vec<Loaded>, Position),
+    Loaded(Loaded, Position),
 }
 
 /// A session, and what it waits for.

@@ -6,7 +6,7 @@
 
 use super::answers::{self, AnswerId, Sent};
 use super::subscriptions::{self, Key, State, Subscription};
-use super::{Effect, Moment, NodeState, ReadOrder, Session};
+use super::{Effect, Gone, Moment, NodeState, ReadOrder, Session};
 use crate::hub::{Delivery as Mail, Resumed};
 use crate::log::{Channel, Entry, LogName, Page};
 use crate::rules::{Filter, SyncMapOp};
@@ -267,6 +267,9 @@ impl Session {
             sent.push(subscriptions::as_it_is(entry));
             return;
         }
+        if self.subscriptions.is_gone(entry) {
+            return;
+        }
         let Some(subscription) = self.subscriptions.wanting(entry).next() else { return };
         let shown = subscription.render(entry);
         if let Some(name) = subscription.list_name() {
@@ -274,6 +277,14 @@ impl Session {
             self.imply_created(entry, &name, &by, at, sent);
         }
         sent.push(shown);
+        self.take_note(entry);
+    }
+
+    /// Lists take note of items that go.
+    pub(super) fn take_note(&mut self, entry: &Entry) {
+        if let Some(ended) = self.subscriptions.note(entry) {
+            self.drop_subscription(&ended);
+        }
     }
 
     /// An item that comes to be within a list brings its own subscription along.
@@ -319,10 +330,11 @@ impl Session {
             through,
             sent_at: None,
             implied_by: Some(by.clone()),
+            gone: Gone::default(),
         };
         let id = AnswerId::unplaced(self.shared.incarnation, self.delivery.cursor, at.now);
         sent.extend(answers::subscribed(channel.as_str(), id));
-        if self.subscriptions.insert(key.clone(), subscription) {
+        if self.subscriptions.insert(subscription) {
             self.effects.push(Effect::Follow(LogName::Channel(channel)));
         }
         Some(key)

@@ -4,6 +4,7 @@
 
 use crate::log::Channel;
 use serde::{Deserialize, Serialize};
+use std::collections::{HashSet, VecDeque};
 use tidelog_crdt::{Position, Ranges};
 
 /// A node's subscriptions and how far it has acknowledged.
@@ -35,9 +36,53 @@ pub struct Remembered {
     pub acked: bool,
     /// The channel and filter of the subscription that brought this one along.
     pub implied_by: Option<(String, String)>,
+    /// Of a list: items that are gone. Not stored.
+    #[serde(skip)]
+    pub gone: Gone,
     /// It was live when the last connection ended, so `sent` counts for it. Not stored.
     #[serde(skip)]
     pub live: bool,
+}
+
+/// Items that are gone, the last ones of many.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gone {
+    items: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+/// Items of one list that are known to be gone.
+const GONE_MAX: usize = 10_000;
+
+impl Gone {
+    /// An item goes.
+    pub fn insert(&mut self, item: String) {
+        if self.items.insert(item.clone()) {
+            self.order.push_back(item);
+        }
+        if self.order.len() > GONE_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.items.remove(&oldest);
+        }
+    }
+
+    /// An item comes to be again.
+    pub fn remove(&mut self, item: &str) {
+        if self.items.remove(item) {
+            self.order.retain(|known| known != item);
+        }
+    }
+
+    /// Whether the item is gone.
+    pub fn contains(&self, item: &str) -> bool {
+        self.items.contains(item)
+    }
+
+    /// Whether no item is known to be gone.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
 }
 
 impl NodeState {

@@ -6,7 +6,7 @@
 
 use super::answers::{self, AnswerId};
 use super::subscriptions::{Key, Load, LoadKind, State, Subscription, Waiting};
-use super::{Effect, Moment, Session};
+use super::{Effect, Gone, Moment, Session};
 use crate::ingest::Given;
 use crate::log::{Channel, LogName};
 use crate::rules::{Access, Filter, Load as LoadRule, UndoReason};
@@ -82,40 +82,34 @@ impl Session {
             Some(State::Live) | None => {}
         }
         let resumed = self.resumed_from(&asked);
-        let from = resumed.unwrap_or_default();
-        let kind = if resumed.is_some() { LoadKind::Entries } else { full_load(&asked) };
+        let resumes = resumed.is_some();
+        let kind = if resumes { LoadKind::Entries } else { full_load(&asked) };
+        let (from, gone) = resumed.unwrap_or_default();
         self.intake.loading(waiting.frame);
-        let load = Load::new(kind, resumed.is_some(), Some(waiting));
-        self.begin(&asked.key, asked.filter, asked.access, from, load);
+        let load = Load::new(kind, resumes, Some(waiting));
+        let subscription = Subscription::new(&asked.key, asked.filter, asked.access, load);
+        self.begin(Subscription { from, through: from, gone, ..subscription });
+        self.resume_implied(&asked.key, from);
     }
 
-    fn begin(&mut self, key: &Key, filter: Filter, access: Access, from: Position, load: Load) {
-        let channel = key.channel.clone();
-        let subscription = Subscription {
-            key: key.clone(),
-            filter,
-            access,
-            state: State::Loading(load),
-            from,
-            through: from,
-            sent_at: None,
-            implied_by: None,
-        };
-        if self.subscriptions.insert(key.clone(), subscription) {
+    fn begin(&mut self, subscription: Subscription) {
+        let channel = subscription.key.channel.clone();
+        if self.subscriptions.insert(subscription) {
             self.effects.push(Effect::Follow(LogName::Channel(channel)));
         }
-        self.resume_implied(key, from);
     }
 
-    /// From where the subscription goes on; none for a full load.
-    fn resumed_from(&mut self, asked: &Asked) -> Option<Position> {
+    /// From where the subscription goes on, and what of a list is gone; none for a full load.
+    fn resumed_from(&mut self, asked: &Asked) -> Option<(Position, Gone)> {
         self.changed = true;
         let known = self.dormant.take(&asked.key.channel, &asked.key.filter);
         match (known, asked.since) {
-            (Some(known), _) if known.acked => Some(known.through),
+            (Some(known), _) if known.acked => Some((known.through, known.gone)),
             // The answer to it was not acknowledged, but it was received, or it could not be named.
-            (Some(known), Some(since)) if since >= known.through => Some(known.through),
-            (_, since) => since,
+            (Some(known), Some(since)) if since >= known.through => {
+                Some((known.through, known.gone))
+            }
+            (_, since) => since.map(|since| (since, Gone::default())),
         }
     }
 
@@ -137,10 +131,13 @@ impl Session {
             }
             let Some(access) = self.access_to_item(by.channel.as_str(), item) else { continue };
             let load = Load::new(LoadKind::Entries, true, None);
-            self.begin(&key, Filter::default(), access, known.through, load);
-            if let Some(subscription) = self.subscriptions.get_mut(&key) {
-                subscription.implied_by = Some(by.clone());
-            }
+            let subscription = Subscription::new(&key, Filter::default(), access, load);
+            self.begin(Subscription {
+                from: known.through,
+                through: known.through,
+                implied_by: Some(by.clone()),
+                ..subscription
+            });
         }
     }
 
@@ -175,18 +172,23 @@ impl Session {
     }
 
     fn unsubscribe(&mut self, key: &Key, at: Moment) {
-        self.changed = true;
         self.dormant.take(&key.channel, &key.filter);
-        let Some((ended, last)) = self.subscriptions.remove(key) else { return };
-        if last {
-            self.effects.push(Effect::Unfollow(LogName::Channel(key.channel.clone())));
-        }
+        let Some(ended) = self.drop_subscription(key) else { return };
         if let State::Loading(load) = ended.state {
             for waiting in load.waiting {
                 self.intake.loaded(waiting.frame);
                 self.answer_subscribed(&key.channel, waiting, at);
             }
         }
+    }
+
+    pub(super) fn drop_subscription(&mut self, key: &Key) -> Option<Subscription> {
+        self.changed = true;
+        let (ended, last) = self.subscriptions.remove(key)?;
+        if last {
+            self.effects.push(Effect::Unfollow(LogName::Channel(key.channel.clone())));
+        }
+        Some(ended)
     }
 
     /// The answer to a subscription: its id says from where the client may go on.

@@ -1,9 +1,9 @@
 //! What a session is subscribed to, and how far each subscription has come.
 
-use super::Remembered;
 use super::answers::Sent;
+use super::{Gone, Remembered};
 use crate::log::{Channel, Entry, LogName};
-use crate::rules::{Access, Filter};
+use crate::rules::{Access, Filter, SyncMapOp};
 use crate::sync_map;
 use std::collections::{HashMap, VecDeque};
 use tidelog_crdt::Position;
@@ -38,6 +38,9 @@ pub struct Subscription {
     pub sent_at: Option<u64>,
     /// The subscription that brought this one along.
     pub implied_by: Option<Key>,
+    /// Of a list: items that are gone. A page would show one again, with one field, if it heard of
+    /// a change in it.
+    pub gone: Gone,
 }
 
 /// Whether a subscription's load is over.
@@ -57,8 +60,8 @@ pub struct Load {
     /// The node resumes: what it authored, or what reached it by another subscription on this
     /// connection, is left out.
     pub resumes: bool,
-    /// Read and not yet sent.
-    pub queue: VecDeque<Sent>,
+    /// Read and not yet sent, frame by frame.
+    pub queue: VecDeque<Vec<Sent>>,
     /// Everything was read.
     pub read: bool,
     /// Who waits for the end of it.
@@ -135,7 +138,8 @@ impl Subscriptions {
     }
 
     /// Adds one. Returns whether it is the first of its channel.
-    pub fn insert(&mut self, key: Key, subscription: Subscription) -> bool {
+    pub fn insert(&mut self, subscription: Subscription) -> bool {
+        let key = subscription.key.clone();
         if !subscription.is_live() {
             self.loading.push_back(key.clone());
         }
@@ -220,6 +224,38 @@ impl Subscriptions {
         })
     }
 
+    /// Whether `entry` changes an item that a list knows to be gone.
+    pub fn is_gone(&self, entry: &Entry) -> bool {
+        let mut lists = self.of_entry(entry).filter(|list| !list.gone.is_empty());
+        lists.any(|list| {
+            list.operation(entry).is_some_and(|(operation, item)| {
+                operation == SyncMapOp::Change && list.gone.contains(&item)
+            })
+        })
+    }
+
+    /// Lists take note of an item that goes, or comes to be again. An item that goes takes along
+    /// the subscription that its list had brought; its name is returned.
+    pub fn note(&mut self, entry: &Entry) -> Option<Key> {
+        let mut ended = None;
+        for channel in &entry.addresses.channels {
+            let lists = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
+            for list in lists.filter(|list| list.is_list()) {
+                match list.operation(entry) {
+                    Some((SyncMapOp::Delete, item)) => {
+                        let name = format!("{}/{item}", list.key.channel);
+                        ended = Channel::new(&name).ok();
+                        list.gone.insert(item);
+                    }
+                    Some((SyncMapOp::Create, item)) => list.gone.remove(&item),
+                    Some((SyncMapOp::Change, _)) | None => {}
+                }
+            }
+        }
+        let key = Key { channel: ended?, filter: String::new() };
+        self.get(&key).is_some_and(|item| item.implied_by.is_some()).then_some(key)
+    }
+
     /// What to remember of them, given what was acknowledged.
     pub fn remembered(&self, acked: Position, acked_frames: u64) -> Vec<Remembered> {
         let live = self.iter().filter(|subscription| subscription.is_live());
@@ -228,6 +264,21 @@ impl Subscriptions {
 }
 
 impl Subscription {
+    /// A subscription whose load begins.
+    pub fn new(key: &Key, filter: Filter, access: Access, load: Load) -> Self {
+        Self {
+            key: key.clone(),
+            filter,
+            access,
+            state: State::Loading(load),
+            from: Position::ZERO,
+            through: Position::ZERO,
+            sent_at: None,
+            implied_by: None,
+            gone: Gone::default(),
+        }
+    }
+
     /// Whether its load is over.
     pub fn is_live(&self) -> bool {
         matches!(self.state, State::Live)
@@ -242,6 +293,7 @@ impl Subscription {
             through: if loaded { self.through.max(acked) } else { self.through },
             acked: loaded,
             implied_by: by.map(|by| (by.channel.as_str().to_owned(), by.filter.clone())),
+            gone: self.gone.clone(),
             live: true,
         }
     }
@@ -251,6 +303,16 @@ impl Subscription {
     pub fn list_name(&self) -> Option<String> {
         let map = self.access.sync_map.as_ref().filter(|map| map.item.is_none())?;
         Some(map.name.to_string())
+    }
+
+    fn is_list(&self) -> bool {
+        self.access.sync_map.as_ref().is_some_and(|map| map.item.is_none())
+    }
+
+    /// What `entry` does to which item of the map that this is a channel of.
+    fn operation(&self, entry: &Entry) -> Option<(SyncMapOp, String)> {
+        let operation = SyncMapOp::of(entry.action.kind(), self.map_name()?)?;
+        Some((operation, entry.action.body::<sync_map::Body<'_>>().ok()?.id))
     }
 
     fn map_name(&self) -> Option<&str> {

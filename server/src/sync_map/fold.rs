@@ -16,8 +16,18 @@ pub struct Fold {
     items: BTreeMap<String, Item>,
 }
 
-/// One action of a load.
+/// What a new subscriber must be sent.
+#[derive(Debug, Default)]
 pub struct Loaded {
+    /// Actions in rounds: each has at most one action of an item.
+    pub rounds: Vec<Vec<Shown>>,
+    /// The items that are gone.
+    pub gone: Vec<String>,
+}
+
+/// One action of a load.
+#[derive(Debug)]
+pub struct Shown {
     /// The item it is about.
     pub item: String,
     /// It tells that the item is gone.
@@ -68,19 +78,33 @@ impl Fold {
     /// What a new subscriber must be sent: for each item that is there and `matches`, a `changed`
     /// for each action that still holds a field of it; with `tombstones` also a `deleted` for each
     /// item that is gone, because the subscriber may still show it.
-    pub fn load(&self, matches: impl Fn(&Fields<'_>) -> bool, tombstones: bool) -> Vec<Loaded> {
-        let items = self.items.iter().flat_map(|(id, item)| match item.deletion() {
-            Some(entry) if tombstones => vec![self.deleted(id, entry)],
-            None if matches(&item.values()) => self.changed(id, item),
-            Some(_) | None => Vec::new(),
-        });
-        items.collect()
+    pub fn load(&self, matches: impl Fn(&Fields<'_>) -> bool, tombstones: bool) -> Loaded {
+        let mut loaded = Loaded::default();
+        for (id, item) in &self.items {
+            let shown = match item.deletion() {
+                Some(entry) => {
+                    loaded.gone.push(id.clone());
+                    if tombstones { vec![self.deleted(id, entry)] } else { Vec::new() }
+                }
+                None if matches(&item.values()) => self.changed(id, item),
+                None => Vec::new(),
+            };
+            for (round, shown) in shown.into_iter().enumerate() {
+                if loaded.rounds.len() <= round {
+                    loaded.rounds.push(Vec::new());
+                }
+                if let Some(round) = loaded.rounds.get_mut(round) {
+                    round.push(shown);
+                }
+            }
+        }
+        loaded
     }
 
-    fn deleted(&self, id: &str, entry: &Entry) -> Loaded {
+    fn deleted(&self, id: &str, entry: &Entry) -> Shown {
         let kind = format!("{}/deleted", self.name);
         let json = serde_json::json!({ "id": id, "type": kind }).to_string();
-        Loaded {
+        Shown {
             item: id.to_owned(),
             gone: true,
             action: Action::from_parts(Bytes::from(json), &kind),
@@ -88,7 +112,7 @@ impl Fold {
         }
     }
 
-    fn changed(&self, id: &str, item: &Item) -> Vec<Loaded> {
+    fn changed(&self, id: &str, item: &Item) -> Vec<Shown> {
         let mut writes: BTreeMap<Position, (&Arc<Entry>, BTreeMap<&str, &RawValue>)> =
             BTreeMap::new();
         for (name, register) in &item.fields {
@@ -102,7 +126,7 @@ impl Fold {
             let json =
                 serde_json::to_vec(&Changed { fields, id, r#type: &kind }).unwrap_or_default();
             let action = Action::from_parts(Bytes::from(json), &kind);
-            Loaded { item: id.to_owned(), gone: false, action, meta: rendered_meta(entry) }
+            Shown { item: id.to_owned(), gone: false, action, meta: rendered_meta(entry) }
         });
         rendered.collect()
     }
