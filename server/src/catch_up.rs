@@ -47,7 +47,7 @@ pub fn fold(
         page.entries.iter().for_each(|entry| fold.add(entry));
         above = page.through;
         if !page.more {
-            return Ok((fold.load(|fields| filter.matches_item(fields), tombstones), above));
+            return Ok((fold.load(filter, tombstones), above));
         }
     }
 }

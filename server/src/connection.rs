@@ -29,6 +29,10 @@ pub struct Origin {
     pub address: IpAddr,
     /// The `Cookie` header of the upgrade request.
     pub cookies: Option<String>,
+    /// Its `Origin` header: the page that it is from, when a browser sends it.
+    pub page: Option<String>,
+    /// Its `Host` header.
+    pub host: Option<String>,
 }
 
 /// How a connection ends.
@@ -87,6 +91,7 @@ async fn shake_hands(
         match event {
             Ok(HandshakeEvent::Wait) => {}
             Ok(HandshakeEvent::SignIn(sign_in)) => {
+                wait_in_line(app, origin, handshake.deadline()).await?;
                 return match sign_in_now(app, &sign_in, origin) {
                     Ok(identity) => Ok((sign_in, handshake, identity)),
                     Err(error) => Err(refuse(socket, handshake, error)),
@@ -102,11 +107,30 @@ fn refuse(socket: &mut Socket, handshake: ServerHandshake, error: WireError) -> 
     End::Error(error)
 }
 
+/// Holds an attempt from an address where too many have failed, and ends it without a word when
+/// its turn does not come in time: a client that is told `wrong-credentials` does not come again.
+async fn wait_in_line(app: &App, origin: &Origin, deadline_ms: u64) -> Result<(), End> {
+    let now = clock::now_ms();
+    let wait = app.auth.delay(origin.address, now);
+    if wait.is_zero() {
+        return Ok(());
+    }
+    let patience = Duration::from_millis(deadline_ms.saturating_sub(now));
+    tokio::select! {
+        () = app.stopping() => Err(End::Silent),
+        () = tokio::time::sleep(wait.min(patience)) => {
+            if wait <= patience { Ok(()) } else { Err(End::Silent) }
+        }
+    }
+}
+
 fn sign_in_now(app: &App, sign_in: &SignIn, origin: &Origin) -> Result<Identity, WireError> {
     let attempt = Attempt {
         claim: Claim::Node(&sign_in.node),
         token: sign_in.token.as_deref(),
         cookies: origin.cookies.as_deref(),
+        origin: origin.page.as_deref(),
+        host: origin.host.as_deref(),
         address: origin.address,
     };
     let result = app.auth.sign_in(&attempt, clock::now_ms());

@@ -20,11 +20,11 @@ pub use subject::Subject;
 pub use sync_map::{SyncMapChannel, SyncMapOp};
 
 use crate::config::{Config, ConfigError};
+use crate::log::Channel;
 use address::Addresses;
 use expression::{Expression, Failure};
 use pattern::{ChannelPattern, Glob};
 use scope::Scope;
-use std::sync::Arc;
 use sync_map::SyncMap;
 use template::Template;
 use tidelog_protocol::{Action, ClientId, Meta, NodeId, UserId};
@@ -35,7 +35,7 @@ pub struct Placement {
     /// Users whose logs it enters, its author's among them.
     pub users: Vec<UserId>,
     /// Channels whose logs it enters.
-    pub channels: Vec<Arc<str>>,
+    pub channels: Vec<Channel>,
     /// Clients that get it live.
     pub clients: Vec<ClientId>,
     /// Nodes that get it live.
@@ -110,6 +110,7 @@ pub struct Rules {
 /// A compiled `[[action]]`.
 #[derive(Debug)]
 struct ActionRule {
+    line: usize,
     kind: Glob,
     allow: Allow,
     channels: Vec<Template>,
@@ -196,7 +197,7 @@ impl Rules {
         subscribe: &Action,
         meta: &Meta,
     ) -> Result<Access, UndoReason> {
-        if !address::is_channel(channel) {
+        if address::channel(channel).is_none() {
             return Err(UndoReason::WrongChannel);
         }
         let map = self.sync_maps.iter().find_map(|map| Some((map, map.channel(channel)?)));
@@ -224,8 +225,19 @@ impl Rules {
     }
 
     /// The `[[sync_map]]` that an action type belongs to, and what it does there.
-    pub fn sync_map(&self, kind: &str) -> Option<(&Arc<str>, SyncMapOp)> {
+    pub fn sync_map(&self, kind: &str) -> Option<(&str, SyncMapOp)> {
         self.sync_maps.iter().find_map(|map| Some((map.name(), map.op(kind)?)))
+    }
+
+    /// Where an `[[action]]` takes actions of a `[[sync_map]]` first: its line, and the map.
+    pub fn shadowed_maps(&self) -> impl Iterator<Item = (usize, &str)> {
+        let takes = |rule: &ActionRule, map: &SyncMap| {
+            map.kinds().iter().any(|kind| rule.kind.matches(kind))
+        };
+        self.actions.iter().flat_map(move |rule| {
+            let maps = self.sync_maps.iter().filter(move |map| takes(rule, map));
+            maps.map(|map| (rule.line, map.name()))
+        })
     }
 
     /// No rules at all.

@@ -87,7 +87,8 @@ fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
     let (hub, metrics) = (Hub::default(), Metrics::default());
     let publishing = hub.clone();
     log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
-    let ingest = Ingest::new(log.clone(), rules.clone(), metrics.clone(), 128 << 10);
+    let ingest =
+        Ingest::new(log.clone(), rules.clone(), metrics.clone(), config.limits.action_bytes);
     let session = session::Shared {
         incarnation: log.incarnation(),
         epochs: log.epochs(),
@@ -136,7 +137,7 @@ fn session_limits(config: &Config) -> session::Limits {
 fn peer_settings(config: &Config) -> peer::Settings {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     peer::Settings {
-        limits: Arc::default(),
+        limits: Arc::new(config.limits.protocol()),
         timers: peer::Timers {
             handshake_ms: ms(config.limits.handshake),
             idle_ms: ms(config.limits.ping),
@@ -193,7 +194,7 @@ async fn serve_http(stream: TcpStream, address: SocketAddr, app: App, router: Ro
                 request.extensions_mut().insert(http::Peer(address.ip()));
                 return router.oneshot(request).await;
             }
-            let origin = Origin { address: address.ip(), cookies: cookies(&request) };
+            let origin = origin(&request, address);
             let (answer, on_upgrade) = ws::upgrade(&mut request);
             *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
                 on_upgrade.map(|on_upgrade| (on_upgrade, origin));
@@ -226,9 +227,14 @@ async fn serve_http(stream: TcpStream, address: SocketAddr, app: App, router: Ro
     }
 }
 
-fn cookies(request: &Request<Incoming>) -> Option<String> {
-    let header = request.headers().get(header::COOKIE)?;
-    header.to_str().ok().map(str::to_owned)
+fn origin(request: &Request<Incoming>, address: SocketAddr) -> Origin {
+    let text = |name| request.headers().get(name)?.to_str().ok().map(str::to_owned);
+    Origin {
+        address: address.ip(),
+        cookies: text(header::COOKIE),
+        page: text(header::ORIGIN),
+        host: text(header::HOST),
+    }
 }
 
 /// Waits for the connections to end, and no longer than `patience`.

@@ -208,9 +208,18 @@ impl Session {
         self.go_on(at);
     }
 
-    /// Entries of the logs that the session follows.
+    /// Whether the session lives from its inbox.
+    pub fn is_live(&self) -> bool {
+        self.delivery.is_live()
+    }
+
+    /// Entries of the logs that the session follows; while it is behind, what no log has.
     pub fn on_mail(&mut self, mail: Vec<Mail>, overflowed: bool, at: Moment) {
-        self.deliver_mail(mail, at);
+        if self.delivery.is_live() {
+            self.deliver_mail(mail, at);
+        } else {
+            self.delivery.keep_waiting(mail);
+        }
         if overflowed {
             self.delivery.fall_behind();
         }
@@ -231,14 +240,19 @@ impl Session {
 
     /// Whether the inbox has everything from here on.
     pub fn on_resumed(&mut self, resumed: &Resumed, at: Moment) {
-        self.delivery.on_resumed(resumed);
+        if self.delivery.on_resumed(resumed) {
+            let waiting = self.delivery.take_waiting(None);
+            self.deliver_mail(waiting, at);
+        }
         self.go_on(at);
     }
 
     /// When [`Session::on_tick`] wants to be called next.
     pub fn deadline(&self) -> u64 {
         let remember = self.changed.then_some(self.remembered_at + REMEMBER_EVERY_MS);
-        [self.forget_at, remember, self.delivery.history_at(), self.intake.early_at()]
+        // While a frame waits for its answer, that answer starts history.
+        let history = self.delivery.history_at().filter(|_| self.intake.len() == 0);
+        [self.forget_at, remember, history, self.intake.early_at()]
             .into_iter()
             .flatten()
             .fold(self.conn.deadline(), u64::min)
@@ -259,7 +273,9 @@ impl Session {
             self.dormant.subscriptions.clear();
             self.changed = true;
         }
-        self.delivery.start_history_at(at.now);
+        if self.intake.len() == 0 {
+            self.delivery.start_history_at(at.now);
+        }
         self.go_on(at);
         if self.changed && at.now >= self.remembered_at + REMEMBER_EVERY_MS {
             self.remember(at.now);

@@ -108,7 +108,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn next_event(&mut self, socket: &mut Socket, sleep: Pin<&mut Sleep>) -> Event {
-        let read = !self.draining && self.session.wants_frames() && socket.drains();
+        let read = !self.draining && self.session.wants_frames();
         tokio::select! {
             biased;
             () = self.app.stopping(), if !self.draining => Event::Stopping,
@@ -141,7 +141,13 @@ impl<'a> Driver<'a> {
             }
             // The log takes nothing more: what is unanswered comes again, here or elsewhere.
             Event::Judged(Err(Stopped)) => return Err(End::Silent),
-            Event::Read(Ok(Reading::Page(page))) => self.session.on_page(&page, at),
+            Event::Read(Ok(Reading::Page(page))) => {
+                // What no log has takes its place among the entries of the page.
+                if !self.session.is_live() {
+                    self.take_mail(at);
+                }
+                self.session.on_page(&page, at);
+            }
             Event::Read(Ok(Reading::Loaded(loaded, through))) => {
                 self.session.on_loaded(loaded, through, at);
             }

@@ -4,29 +4,26 @@
 use super::entry::{Cleaned, Entry};
 use super::error::{Damage, Failure, ReadError};
 use super::prefix::Prefix;
-use super::queue::CleanRequest;
 use super::record::{Record, put_entry, take_body};
 use super::row::{Row, RowBuilder};
 use super::shared::Shared;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use tidelog_crdt::Position;
+use tidelog_protocol::{ActionId, UserId};
 
-/// What to answer, and the entry whose body is still to be taken out.
-pub(super) fn judge(
-    shared: &Shared,
-    request: &CleanRequest,
-) -> Result<(Cleaned, Option<Entry>), ReadError> {
-    if request.id.node.user_str() != Some(request.owner.as_str()) {
-        return Ok((Cleaned::NotOwner, None));
+/// What to answer to who asks to clean `id`, and the entry whose body is still to be taken out.
+pub(super) fn judge<'a>(
+    owner: &UserId,
+    id: &ActionId,
+    known: Option<&'a Entry>,
+) -> (Cleaned, Option<&'a Entry>) {
+    if id.node.user_str() != Some(owner.as_str()) {
+        return (Cleaned::NotOwner, None);
     }
-    let Some(position) = shared.find(shared.hash.id(&request.id))? else {
-        return Ok((Cleaned::Unknown, None));
-    };
-    match shared.entry(position)? {
-        Some(entry) if entry.id != request.id => Ok((Cleaned::Unknown, None)),
-        Some(entry) => Ok((Cleaned::Done, (!entry.cleaned).then_some(entry))),
-        None => Ok((Cleaned::Unknown, None)),
+    match known {
+        Some(entry) => (Cleaned::Done, Some(entry).filter(|entry| !entry.cleaned)),
+        None => (Cleaned::Unknown, None),
     }
 }
 

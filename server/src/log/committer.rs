@@ -1,10 +1,12 @@
 //! The committer: the one thread that writes the feed.
 //!
-//! It takes everything that waits, drops duplicates, gives positions, writes rows, makes them
-//! durable, publishes, and answers. While one sync runs the next batch gathers, so no timer is
-//! needed. After a failed write or sync nothing is known about what is on disk: it stops for good.
+//! It takes everything that waits, drops duplicates, gives positions, writes rows, and, when they
+//! are durable, publishes and answers. While one sync runs the next batch gathers and is put
+//! together, so no timer is needed. After a failed write or sync nothing is known about what is on
+//! disk: it stops for good.
 
 mod commit;
+mod syncer;
 
 use super::clean;
 use super::entry::{Draft, Entry, Outcome};
@@ -12,13 +14,13 @@ use super::error::Failure;
 use super::marks::{Mark, Marks};
 use super::prefix::Key;
 use super::queue::{Append, Batch, BatchLimit, CleanRequest};
-use super::record::Clean;
 use super::shared::Shared;
 use super::tail::Tail;
-use commit::Commit;
-use std::collections::HashSet;
+use commit::{Answer, Commit, Sealed};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
+use syncer::Syncer;
 use tidelog_crdt::{Dot, Position};
 use tidelog_protocol::ActionId;
 use tokio::sync::oneshot;
@@ -45,77 +47,122 @@ pub(super) struct Committer {
     marks: Marks,
     /// The greatest so far, so that commit times never fall.
     accepted_ms: u64,
+    /// The position that the next record gets.
+    next: Position,
+    /// The commit that is being synced.
+    in_flight: Option<Sealed>,
 }
 
 impl Committer {
     pub(super) fn new(shared: Arc<Shared>, terms: Terms) -> Self {
+        let next = shared.head().plus(1);
         let marks = Marks::new(terms.marks_max);
-        Self { shared, terms, marks, accepted_ms: terms.accepted_ms }
+        Self { shared, terms, marks, accepted_ms: terms.accepted_ms, next, in_flight: None }
     }
 
     /// Serves the queue until it is closed.
     pub(super) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        match catch_unwind(AssertUnwindSafe(|| self.serve())) {
+        let serve = || {
+            thread::scope(|scope| {
+                let syncer = Syncer::start(scope, &shared)?;
+                self.serve(&syncer)
+            })
+        };
+        match catch_unwind(AssertUnwindSafe(serve)) {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => shared.fail(failure),
             Err(_) => shared.fail(Failure("the committer panicked".into())),
         }
     }
 
-    fn serve(&mut self) -> Result<(), Failure> {
+    fn serve(&mut self, syncer: &Syncer) -> Result<(), Failure> {
         loop {
-            let idle = !self.shared.state().bodies_to_take.is_empty();
-            match self.shared.queue.take(self.terms.batch, idle) {
-                Batch::Appends(appends) => self.appends(appends)?,
-                Batch::Cleans(requests) => self.cleans(requests)?,
-                Batch::Idle => self.shared.feed.sync()?,
-                Batch::Close(answer) => return self.close(answer),
-                Batch::Closed => return Ok(()),
-            }
-            clean::rewrite(&self.shared, REWRITES_PER_COMMIT)?;
-            while self.shared.state().bodies_to_take.len() > BODIES_TO_TAKE_MAX {
-                clean::rewrite(&self.shared, REWRITES_PER_COMMIT)?;
-            }
-            if self.shared.state().active.bytes() >= self.terms.tail_bytes {
-                self.freeze()?;
+            let work = self.in_flight.is_some() || !self.shared.state().bodies_to_take.is_empty();
+            let next = match self.shared.queue.take(self.terms.batch, work) {
+                Batch::Appends(appends) => Some(self.stage(appends)?),
+                Batch::Cleans(requests) => Some(self.stage_cleans(requests)?),
+                Batch::Idle => None,
+                Batch::Close(answer) => {
+                    self.land(syncer)?;
+                    return self.close(answer);
+                }
+                Batch::Closed => return self.land(syncer),
+            };
+            self.land(syncer)?;
+            self.tidy()?;
+            if let Some(commit) = next {
+                self.launch(commit, syncer)?;
             }
         }
     }
 
-    fn appends(&mut self, appends: Vec<Append>) -> Result<(), Failure> {
-        let mut commit = Commit::new(self.shared.head().plus(1));
-        let mut answers = Vec::with_capacity(appends.len());
+    /// Puts a commit together.
+    fn stage(&mut self, appends: Vec<Append>) -> Result<Sealed, Failure> {
+        let mut commit = Commit::new(self.next);
         for Append { drafts, now_ms, answer, room } in appends {
             self.accepted_ms = self.accepted_ms.max(now_ms);
-            let outcomes: Result<Vec<_>, _> =
+            let outcomes: Result<_, _> =
                 drafts.into_iter().map(|draft| self.place(draft, &mut commit)).collect();
-            answers.push((outcomes?, answer, room));
+            commit.answer(Answer::Append(outcomes?, answer, room));
         }
-        self.write(commit)?;
-        self.marks.settle();
-        for (outcomes, answer, room) in answers {
-            // Whoever asked may have gone; what was appended stays.
-            let _ = answer.send(outcomes);
-            drop(room);
+        self.next = commit.next();
+        Ok(commit.seal())
+    }
+
+    fn stage_cleans(&mut self, requests: Vec<CleanRequest>) -> Result<Sealed, Failure> {
+        let mut commit = Commit::new(self.next);
+        for CleanRequest { owner, id, now_ms, answer, room } in requests {
+            self.accepted_ms = self.accepted_ms.max(now_ms);
+            let entry = self.known(self.shared.hash.id(&id), &id, &commit)?;
+            let (cleaned, target) = clean::judge(&owner, &id, entry.as_deref());
+            if let Some(target) = target {
+                commit.clean(target.clone(), self.accepted_ms);
+            }
+            commit.answer(Answer::Clean(cleaned, answer, room));
+        }
+        self.next = commit.next();
+        Ok(commit.seal())
+    }
+
+    /// Writes the rows of a commit and lets the sync begin.
+    fn launch(&mut self, commit: Sealed, syncer: &Syncer) -> Result<(), Failure> {
+        if commit.staged.rows.is_empty() {
+            self.publish(commit);
+            return Ok(());
+        }
+        commit.staged.rows.iter().try_for_each(|row| self.shared.feed.put(row))?;
+        syncer.begin()?;
+        self.in_flight = Some(commit);
+        Ok(())
+    }
+
+    /// Waits for the commit that is being synced, and makes it visible.
+    fn land(&mut self, syncer: &Syncer) -> Result<(), Failure> {
+        if self.in_flight.is_some() {
+            syncer.end()?;
+        }
+        if let Some(commit) = self.in_flight.take() {
+            self.publish(commit);
+            self.marks.settle();
         }
         Ok(())
     }
 
-    /// Makes `commit` durable, then visible, then heard.
-    fn write(&self, commit: Commit) -> Result<(), Failure> {
-        let (staged, entries) = commit.finish();
-        if !staged.rows.is_empty() {
-            staged.rows.iter().try_for_each(|row| self.shared.feed.put(row))?;
-            self.shared.feed.sync()?;
-            self.shared.publish(staged);
+    /// Makes a durable commit visible, then heard, then answered.
+    fn publish(&self, commit: Sealed) {
+        if !commit.staged.rows.is_empty() {
+            self.shared.publish(commit.staged);
+        }
+        for target in commit.targets {
+            clean::hide(&self.shared, target);
         }
         if let Some(on_commit) = self.shared.on_commit.get()
-            && !entries.is_empty()
+            && !commit.entries.is_empty()
         {
-            on_commit(&entries);
+            on_commit(&commit.entries);
         }
-        Ok(())
+        commit.answers.into_iter().for_each(Answer::send);
     }
 
     /// Decides what becomes of one draft, and adds it to `commit` if it is new.
@@ -170,45 +217,36 @@ impl Committer {
         Ok(mark)
     }
 
-    /// The entry that has this id already, here or in `commit`.
+    /// The entry that has this id already: in `commit`, in the one before it, or on disk.
     fn known(
         &self,
         key: Key,
         id: &ActionId,
         commit: &Commit,
     ) -> Result<Option<Arc<Entry>>, Failure> {
-        if let Some(entry) = commit.fresh(&key) {
+        let in_flight = self.in_flight.as_ref().and_then(|sealed| sealed.fresh.get(&key));
+        if let Some(entry) = commit.fresh(&key).or(in_flight) {
             return Ok(Some(Arc::clone(entry)));
         }
-        let Some(position) = self.shared.find(key)? else {
-            return Ok(None);
-        };
+        let Some(position) = self.shared.find(key)? else { return Ok(None) };
         let entry = self.shared.entry(position)?;
         Ok(entry.filter(|entry| entry.id == *id).map(Arc::new))
     }
 
-    fn cleans(&mut self, requests: Vec<CleanRequest>) -> Result<(), Failure> {
-        let mut commit = Commit::new(self.shared.head().plus(1));
-        let mut answers = Vec::with_capacity(requests.len());
-        let (mut targets, mut seen) = (Vec::new(), HashSet::new());
-        for request in requests {
-            self.accepted_ms = self.accepted_ms.max(request.now_ms);
-            let (cleaned, target) = clean::judge(&self.shared, &request)?;
-            if let Some(target) = target.filter(|target| seen.insert(target.position)) {
-                let accepted_ms = self.accepted_ms;
-                commit.clean(&Clean { target: target.position, id: request.id, accepted_ms });
-                targets.push(target);
+    /// What is done between commits: taking bodies out, and handing over a full tail.
+    fn tidy(&self) -> Result<(), Failure> {
+        let bodies = || self.shared.state().bodies_to_take.len();
+        if bodies() > 0 {
+            clean::rewrite(&self.shared, REWRITES_PER_COMMIT)?;
+            while bodies() > BODIES_TO_TAKE_MAX {
+                clean::rewrite(&self.shared, REWRITES_PER_COMMIT)?;
             }
-            answers.push((cleaned, request.answer, request.room));
+            if bodies() == 0 {
+                self.shared.feed.sync()?;
+            }
         }
-        self.write(commit)?;
-        for target in targets {
-            clean::hide(&self.shared, target);
-        }
-        for (cleaned, answer, room) in answers {
-            // Whoever asked may have gone; what was cleaned stays cleaned.
-            let _ = answer.send(cleaned);
-            drop(room);
+        if self.shared.state().active.bytes() >= self.terms.tail_bytes {
+            self.freeze()?;
         }
         Ok(())
     }

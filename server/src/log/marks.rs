@@ -23,8 +23,9 @@ impl Mark {
 /// Greatest ids by node; the longest unused ones are forgotten.
 ///
 /// Two generations instead of a list in order of use: when the young one is full it becomes the old
-/// one, and what is used moves to the young one again. That happens between commits only, because
-/// a mark that was set by a commit is not on disk, to be looked up again, before the commit is.
+/// one, and what is used moves to the young one again. That happens when a commit is on disk, so a
+/// mark outlives the commit that set it until the one after it is on disk, too, and what is
+/// forgotten can be looked up.
 #[derive(Debug)]
 pub(super) struct Marks {
     young: HashMap<Prefix, Mark>,

@@ -121,3 +121,49 @@ impl Iterator for Merge {
         self.step().transpose()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::prefix::Prefix;
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn key(major: u64) -> Key {
+        Key { prefix: Prefix(1, 1), major, minor: 0 }
+    }
+
+    proptest! {
+        #[test]
+        fn each_key_comes_once_in_order_from_its_newest_source(
+            sources in proptest::collection::vec(
+                (proptest::collection::btree_set(0..30_u64, 0..20), 0..5_u64),
+                0..6,
+            ),
+            descending: bool,
+        ) {
+            let order = if descending { Order::Descending } else { Order::Ascending };
+            let (mut merge, mut model) = (Merge::new(order), BTreeMap::new());
+            for (nth, (majors, slack)) in sources.iter().enumerate() {
+                let value = bytes::Bytes::from(vec![u8::try_from(nth).unwrap()]);
+                let item = |major: &u64| Item { key: key(*major), value: value.clone() };
+                let mut items: Vec<_> = majors.iter().map(item).collect();
+                model.extend(items.iter().map(|item| (item.key, item.value.clone())));
+                let bound = if descending {
+                    items.reverse();
+                    majors.last().map_or(*slack, |last| last + slack)
+                } else {
+                    majors.first().map_or(*slack, |first| first.saturating_sub(*slack))
+                };
+                merge.add(key(bound), Source::Memory(items.into_iter()));
+            }
+            let merged: Vec<_> =
+                merge.map(Result::unwrap).map(|item| (item.key, item.value)).collect();
+            let mut expected: Vec<_> = model.into_iter().collect();
+            if descending {
+                expected.reverse();
+            }
+            prop_assert_eq!(merged, expected);
+        }
+    }
+}

@@ -227,3 +227,168 @@ fn take_ranges(reader: &mut Reader<'_>) -> Option<Ranges> {
     }
     Ranges::from_ranges(ranges)
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn at(number: u64) -> Position {
+        Position::new(number).unwrap()
+    }
+
+    fn encode(entry: &Entry) -> Bytes {
+        let mut out = Vec::new();
+        put_entry(&mut out, entry);
+        out.into()
+    }
+
+    /// The entry of the golden vectors.
+    pub(in super::super) fn sample() -> Entry {
+        let own: Ranges = [at(12), at(13), at(20)].into_iter().collect();
+        let mut context = Context::of(Incarnation(7), Seen { prefix: at(10), own });
+        context.insert(Incarnation(9), Seen { prefix: at(3), own: Ranges::default() });
+        let node = NodeId::new("10:c:t").unwrap();
+        Entry {
+            position: at(300),
+            id: ActionId { node: node.clone(), ms: 1_000_000, sequence: 2 },
+            time: 1_000_003,
+            accepted_ms: 1_000_100,
+            subprotocol: 5,
+            addresses: Addresses {
+                users: vec![UserId::new("10").unwrap(), UserId::new("11").unwrap()],
+                channels: vec![Channel::new("tasks/1").unwrap()],
+                clients: vec![node.client()],
+                nodes: vec![node],
+            },
+            dot: Dot { incarnation: Incarnation(7), position: at(300) },
+            context,
+            action: Action::new(Bytes::from_static(br#"{"type":"a"}"#)).unwrap(),
+            kept: true,
+            cleaned: false,
+        }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Everything of the sample between its kind and its body.
+    const REST: &str = concat!(
+        "00",                     // flags
+        "0700000000000000",       // incarnation of the dot
+        "c3843d",                 // time: 1,000,003
+        "05",                     // ms of the id: 3 before it
+        "c201",                   // accepted: 97 after it
+        "0205",                   // sequence, subprotocol
+        "0631303a633a74",         // node: 10:c:t
+        "0200023131",             // two users: the author, 11
+        "01077461736b732f31",     // one channel: tasks/1
+        "01000100",               // one client, one node: the author's
+        "02",                     // two servers in the context:
+        "000a020c010700",         // that of the dot: up to 10, 12 to 13, 20
+        "0109000000000000000300", // another one: up to 3
+    );
+
+    #[test]
+    fn an_entry_has_the_bytes_it_always_had() {
+        let body = hex(br#"{"type":"a"}"#);
+        assert_eq!(hex(&encode(&sample())), format!("01{REST}{body}"));
+        assert_eq!(hex(&encode(&take_body(sample()))), format!("03{REST}"));
+    }
+
+    #[test]
+    fn a_request_to_clean_has_the_bytes_it_always_had() {
+        let clean = Clean { target: at(300), id: sample().id, accepted_ms: 1_000_100 };
+        let mut out = Vec::new();
+        put_clean(&mut out, &clean);
+        assert_eq!(hex(&out), "02ac02a4853dc0843d020631303a633a74");
+        let bytes = Bytes::from(out);
+        assert_eq!(Record::decode(at(301), &bytes), Ok(Record::Clean(clean)));
+    }
+
+    #[test]
+    fn what_is_cut_off_or_of_another_kind_is_refused() {
+        let whole = encode(&take_body(sample()));
+        for end in 0..whole.len() {
+            assert!(Record::decode(at(300), &whole.slice(..end)).is_err(), "{end} bytes");
+        }
+        let mut longer = whole.to_vec();
+        longer.push(0);
+        assert!(Record::decode(at(300), &longer.clone().into()).is_err());
+        longer[0] = 4;
+        assert!(Record::decode(at(300), &longer.into()).is_err());
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        "[a-z0-9]{1,8}"
+    }
+
+    fn addresses() -> impl Strategy<Value = Addresses> {
+        let users = vec(name().prop_map(|text| UserId::new(&text).unwrap()), 0..4);
+        let channels = vec(name().prop_map(|text| Channel::new(&text).unwrap()), 0..4);
+        let clients = vec(name().prop_map(|text| ClientId::new(&text).unwrap()), 0..4);
+        let nodes = vec(name().prop_map(|text| NodeId::new(&text).unwrap()), 0..4);
+        (users, channels, clients, nodes).prop_map(|(users, channels, clients, nodes)| Addresses {
+            users,
+            channels,
+            clients,
+            nodes,
+        })
+    }
+
+    fn context() -> impl Strategy<Value = Context> {
+        let seen = (0..1_000_u64, vec(0..1_000_u64, 0..20)).prop_map(|(prefix, own)| Seen {
+            prefix: at(prefix),
+            own: own.into_iter().map(at).collect(),
+        });
+        vec((any::<u64>(), seen), 0..3).prop_map(|servers| {
+            let mut context = Context::default();
+            servers.into_iter().for_each(|(id, seen)| context.insert(Incarnation(id), seen));
+            context
+        })
+    }
+
+    prop_compose! {
+        fn entry()(
+            (position, dot, incarnation) in (1..900_u64, 1..900_u64, any::<u64>()),
+            (time, accepted_ms) in (any::<u64>(), any::<u64>()),
+            (ms, sequence, subprotocol) in (any::<u64>(), any::<u64>(), any::<u32>()),
+            node in "[a-z]{1,3}(:[a-z]{1,3}){0,2}",
+            addresses in addresses(),
+            context in context(),
+            (text, cleaned) in ("[a-z\"\\\\é]{0,20}", any::<bool>()),
+        ) -> Entry {
+            let json = serde_json::json!({ "type": "a", "text": text }).to_string();
+            let entry = Entry {
+                position: at(position),
+                id: ActionId { node: NodeId::new(&node).unwrap(), ms, sequence },
+                time,
+                accepted_ms,
+                subprotocol,
+                addresses,
+                dot: Dot { incarnation: Incarnation(incarnation), position: at(dot) },
+                context,
+                action: Action::new(json.into()).unwrap(),
+                kept: true,
+                cleaned: false,
+            };
+            if cleaned { take_body(entry) } else { entry }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_entry_is_read_back(entry in entry()) {
+            let bytes = encode(&entry);
+            prop_assert_eq!(Record::decode(entry.position, &bytes), Ok(Record::Entry(entry)));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..60), kind in 0..5_u8) {
+            let bytes = [&[kind], &bytes[..]].concat();
+            let _ = Record::decode(at(1), &bytes.into());
+        }
+    }
+}

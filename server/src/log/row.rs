@@ -172,3 +172,75 @@ fn checksum(first: Position, body: &[u8]) -> u32 {
     sum.update(body);
     sum.finalize()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(number: u64) -> Position {
+        Position::new(number).unwrap()
+    }
+
+    fn row(first: u64, records: &[Vec<u8>]) -> Row {
+        let mut builder = RowBuilder::new(at(first));
+        records.iter().for_each(|record| builder.push(record));
+        builder.finish()
+    }
+
+    #[test]
+    fn a_row_has_the_bytes_it_always_had() {
+        let row = row(300, &[b"one".to_vec(), b"three".to_vec()]);
+        let hex: String = row.value().iter().map(|byte| format!("{byte:02x}")).collect();
+        let golden = concat!(
+            "01",               // version
+            "02000000",         // two records
+            "0300000008000000", // which end at 3 and 8
+            "6f6e657468726565", // one, three
+            "810b168d",         // checksum
+        );
+        assert_eq!(hex, golden);
+    }
+
+    #[test]
+    fn a_row_is_read_only_whole_unchanged_and_under_its_own_key() {
+        let value = row(300, &[b"one".to_vec(), b"three".to_vec()]).value().to_vec();
+        assert!(Row::decode(at(301), value.clone().into()).is_err(), "under another key");
+        for end in 0..value.len() {
+            assert!(Row::decode(at(300), value[..end].to_vec().into()).is_err(), "{end} bytes");
+        }
+        for bit in 0..value.len() * 8 {
+            let mut flipped = value.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Row::decode(at(300), flipped.into()).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn the_longest_record_fills_a_row() {
+        let mut builder = RowBuilder::new(at(1));
+        assert!(builder.fits(RECORD_BYTES_MAX) && !builder.fits(RECORD_BYTES_MAX + 1));
+        builder.push(&vec![7; RECORD_BYTES_MAX]);
+        assert!(!builder.fits(0));
+        assert_eq!(builder.finish().value().len(), ROW_BYTES_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn the_records_of_a_row_have_its_positions(
+            records in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 1..9),
+        ) {
+            let row = row(300, &records);
+            let read = Row::decode(at(300), row.value().clone()).unwrap();
+            prop_assert_eq!((read.first(), read.next()), (at(300), row.next()));
+            let each: Vec<_> = read.records().collect();
+            for (nth, record) in (300..).zip(&records) {
+                prop_assert_eq!(read.record(at(nth)), Some(record.clone().into()));
+            }
+            prop_assert_eq!(each.len(), records.len());
+            prop_assert!(each.iter().all(|(at, record)| read.record(*at).as_ref() == Some(record)));
+            prop_assert_eq!(read.record(at(299)), None);
+            prop_assert_eq!(read.record(row.next()), None);
+        }
+    }
+}

@@ -25,7 +25,6 @@ use super::binary::Reader;
 use super::bloom::Bloom;
 use super::error::{Corrupt, Damage, ReadError};
 use super::prefix::{Key, Prefix};
-use block::Block;
 use bytes::Bytes;
 use chunk::{Chunk, Span};
 use std::fs::File;
@@ -149,9 +148,12 @@ impl Run {
         Chunk::decode(&self.bytes(span)?).map_err(|damage| self.damaged(damage))
     }
 
-    /// Reads a block.
-    fn block(&self, span: Span) -> Result<Block, ReadError> {
-        Block::decode(self.bytes(span)?).map_err(|damage| self.damaged(damage))
+    /// Reads blocks that follow each other.
+    fn blocks(&self, spans: &[Span]) -> Result<Vec<Bytes>, ReadError> {
+        let whole = Span::over(spans)
+            .ok_or_else(|| self.damaged(Damage("blocks do not follow each other")))?;
+        let mut rest = self.bytes(whole)?;
+        Ok(spans.iter().map(|span| rest.split_to(span.length as usize)).collect())
     }
 
     fn bytes(&self, span: Span) -> Result<Bytes, ReadError> {
@@ -202,4 +204,117 @@ fn put_key(out: &mut Vec<u8>, key: Key) {
 fn take_key(reader: &mut Reader<'_>) -> Option<Key> {
     let prefix = Prefix(reader.eight()?, reader.eight()?);
     Some(Key { prefix, major: reader.eight()?, minor: reader.eight()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::prefix::Hash;
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn key(hash: &Hash, user: u64, major: u64, minor: u64) -> Key {
+        Key { prefix: hash.user(&user.to_string()), major, minor }
+    }
+
+    fn write(path: &Path, items: &BTreeMap<Key, Vec<u8>>) -> u64 {
+        let mut writer = RunWriter::create(path).unwrap();
+        items.iter().for_each(|(key, value)| writer.push(*key, value).unwrap());
+        writer.finish().unwrap()
+    }
+
+    fn collect(scan: Scan) -> Vec<(Key, Vec<u8>)> {
+        scan.map(Result::unwrap).map(|item| (item.key, item.value.to_vec())).collect()
+    }
+
+    /// Enough for several chunks.
+    fn many(hash: &Hash) -> BTreeMap<Key, Vec<u8>> {
+        let item = |n: u64| (key(hash, n % 50, n / 50 * 3, n % 7), vec![n.to_le_bytes()[0]; 2_000]);
+        (0..2_000).map(item).collect()
+    }
+
+    #[test]
+    fn a_run_finds_each_of_its_keys_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, hash) = (dir.path().join("run"), Hash::new(&[1; 16]));
+        let items = many(&hash);
+        assert_eq!(write(&path, &items), items.len() as u64);
+        let run = Arc::new(Run::open(&path).unwrap());
+        assert!(run.chunks() > 2, "{} chunks", run.chunks());
+        for (key, value) in &items {
+            assert_eq!(run.find(*key).unwrap().as_deref(), Some(&value[..]));
+            assert_eq!(run.find(Key { major: key.major + 1, ..*key }).unwrap(), None);
+        }
+        assert_eq!(run.find(key(&hash, 99, 0, 0)).unwrap(), None);
+        let majors = items.keys().map(|key| key.major);
+        assert_eq!(run.majors(), (majors.clone().min().unwrap(), majors.max().unwrap()));
+    }
+
+    #[test]
+    fn a_run_of_nothing_is_read_as_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        assert_eq!(write(&path, &BTreeMap::new()), 0);
+        let run = Arc::new(Run::open(&path).unwrap());
+        assert_eq!(run.find(Key::default()).unwrap(), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn a_scan_gives_what_is_between_its_ends_in_its_order(
+            items in proptest::collection::btree_map(
+                (0..6_u64, 0..40_u64, 0..3_u64),
+                proptest::collection::vec(any::<u8>(), 0..3_000),
+                0..200,
+            ),
+            ends in proptest::collection::vec((0..6_u64, 0..40_u64, 0..40_u64), 1..10),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let (path, hash) = (dir.path().join("run"), Hash::new(&[1; 16]));
+            let items: BTreeMap<Key, Vec<u8>> =
+                items.into_iter().map(|((a, b, c), value)| (key(&hash, a, b, c), value)).collect();
+            write(&path, &items);
+            let run = Arc::new(Run::open(&path).unwrap());
+            for (user, low, high) in ends {
+                let (first, last) = (key(&hash, user, low, 0), key(&hash, user, high, 1));
+                let mut expected: Vec<_> = items
+                    .iter()
+                    .filter(|(key, _)| first <= **key && **key <= last)
+                    .map(|(key, value)| (*key, value.clone()))
+                    .collect();
+                let scan = |order| collect(Scan::new(Arc::clone(&run), first, last, order));
+                prop_assert_eq!(&scan(Order::Ascending), &expected);
+                expected.reverse();
+                prop_assert_eq!(&scan(Order::Descending), &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn no_flipped_bit_goes_unnoticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, hash) = (dir.path().join("run"), Hash::new(&[1; 16]));
+        let items: BTreeMap<_, _> = many(&hash).into_iter().take(40).collect();
+        write(&path, &items);
+        let whole = std::fs::read(&path).unwrap();
+        let read = |path: &Path| -> Result<Vec<(Key, Vec<u8>)>, ReadError> {
+            let run = Arc::new(Run::open(path)?);
+            let last = Key::last_of(Prefix(u64::MAX, u64::MAX));
+            Scan::new(run, Key::default(), last, Order::Ascending)
+                .map(|item| item.map(|item| (item.key, item.value.to_vec())))
+                .collect()
+        };
+        assert_eq!(read(&path).unwrap().len(), items.len());
+        for nth in (0..whole.len()).step_by(61).chain(whole.len() - 400..whole.len()) {
+            let mut flipped = whole.clone();
+            flipped[nth] ^= 16;
+            std::fs::write(&path, &flipped).unwrap();
+            let error = read(&path).expect_err("a flipped bit");
+            assert!(error.to_string().contains("delete the directory `index`"), "{error}");
+            std::fs::write(&path, &whole[..nth]).unwrap();
+            assert!(read(&path).is_err(), "cut off at {nth}");
+        }
+    }
 }

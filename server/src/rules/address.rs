@@ -1,15 +1,16 @@
 //! Collecting the addresses that a rule's templates give: each once, each valid, not too many.
 
 use super::Placement;
-use std::sync::Arc;
+use crate::log::Channel;
 use tidelog_protocol::{ClientId, NodeId, UserId};
 
 /// The longest name of a channel.
 pub(super) const CHANNEL_BYTES_MAX: usize = 256;
 
-/// Whether a text can be the name of a channel.
-pub(super) fn is_channel(name: &str) -> bool {
-    (1..=CHANNEL_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+/// The channel of a name, if the name can be one.
+pub(super) fn channel(name: &str) -> Option<Channel> {
+    let fits = name.len() <= CHANNEL_BYTES_MAX && !name.chars().any(char::is_control);
+    Channel::new(name).ok().filter(|_| fits)
 }
 
 /// A placement in the making. What cannot be an address spoils it: the action is undone rather
@@ -37,9 +38,8 @@ impl Addresses {
     }
 
     pub(super) fn channel(&mut self, channel: &str) {
-        let known = self.placement.channels.iter().any(|known| **known == *channel);
-        let valid = is_channel(channel).then(|| Arc::from(channel));
-        if let Some(channel) = self.admit(known, valid) {
+        let known = self.placement.channels.iter().any(|known| known.as_str() == channel);
+        if let Some(channel) = self.admit(known, self::channel(channel)) {
             self.placement.channels.push(channel);
         }
     }

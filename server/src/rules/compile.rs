@@ -71,6 +71,7 @@ impl Compiler<'_> {
             |text| ClientId::new(text).map(drop).map_err(|it| it.to_string());
         let node: AddressCheck = |text| NodeId::new(text).map(drop).map_err(|it| it.to_string());
         Ok(ActionRule {
+            line: self.source.line(rule.kind.span().start),
             kind: Glob::new(kind),
             allow: self.allow(rule.allow.as_ref(), &Names::default())?,
             channels: self.templates(&rule.channels, channel_name)?,
@@ -116,14 +117,15 @@ impl Compiler<'_> {
         let allow = self.allow(rule.allow.as_ref(), &Names::default())?;
         let names = Names { params: Some(vec!["id"]) };
         let subscribe = self.allow(rule.subscribe.as_ref(), &names)?;
-        Ok(SyncMap::new(rule.name.get_ref(), allow, subscribe))
+        let channel = address::channel(rule.name.get_ref());
+        let channel = channel.ok_or_else(|| self.error(&rule.name, not_a_channel()))?;
+        Ok(SyncMap::new(channel, allow, subscribe))
     }
 
     /// The types and channels of a map are its own.
     fn sync_map_names(&self, settings: &RuleSettings) -> Result<(), ConfigError> {
         for (index, rule) in settings.sync_maps.iter().enumerate() {
             let name = rule.name.get_ref().as_str();
-            channel_name(name).map_err(|it| self.error(&rule.name, it))?;
             if RESERVED.contains(&name) || RESERVED.iter().any(|it| within(name, it)) {
                 return Err(self.error(&rule.name, format!("the name {name:?} is taken")));
             }
@@ -178,11 +180,12 @@ impl Compiler<'_> {
 }
 
 fn channel_name(text: &str) -> Result<(), String> {
-    if address::is_channel(text) {
-        return Ok(());
-    }
+    address::channel(text).map(drop).ok_or_else(not_a_channel)
+}
+
+fn not_a_channel() -> String {
     let bytes_max = address::CHANNEL_BYTES_MAX;
-    Err(format!("the name of a channel has 1 to {bytes_max} bytes and no control characters"))
+    format!("the name of a channel has 1 to {bytes_max} bytes and no control characters")
 }
 
 /// Whether `name` is below `folder`: `a/b` below `a`.

@@ -48,6 +48,11 @@ impl Filter {
         serde_json::to_string(&self.fields).unwrap_or_default()
     }
 
+    /// Whether the filter wants a value of the field called `name`.
+    pub fn names(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
     /// Whether an item that has these fields is wanted.
     pub fn matches_item(&self, fields: &Fields<'_>) -> bool {
         self.all(fields)

@@ -1,9 +1,9 @@
 //! The `SyncMap` convention of `@logux/client`: `NAME/create`, `NAME/change` and `NAME/delete` of
 //! items with an `id`, in the channels `NAME` and `NAME/ID`.
 
-use super::address::is_channel;
 use super::scope::Scope;
-use super::{Allow, Placement, UndoReason};
+use super::{Allow, Placement, UndoReason, address};
+use crate::log::Channel;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
@@ -15,6 +15,7 @@ use tidelog_protocol::Action;
 #[derive(Debug)]
 pub(super) struct SyncMap {
     name: Arc<str>,
+    channel: Channel,
     allow: Allow,
     pub(super) subscribe: Allow,
 }
@@ -91,12 +92,17 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 impl SyncMap {
-    pub(super) fn new(name: &str, allow: Allow, subscribe: Allow) -> Self {
-        Self { name: name.into(), allow, subscribe }
+    pub(super) fn new(channel: Channel, allow: Allow, subscribe: Allow) -> Self {
+        Self { name: channel.as_str().into(), channel, allow, subscribe }
     }
 
-    pub(super) fn name(&self) -> &Arc<str> {
+    pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The action types that are its own.
+    pub(super) fn kinds(&self) -> [String; 3] {
+        ["create", "change", "delete"].map(|op| format!("{}/{op}", self.name))
     }
 
     pub(super) fn op(&self, kind: &str) -> Option<SyncMapOp> {
@@ -120,13 +126,14 @@ impl SyncMap {
     ) -> Result<Placement, UndoReason> {
         let item: Item<'_> = action.body().map_err(|_| UndoReason::Error)?;
         let deletes = self.op(action.kind()) == Some(SyncMapOp::Delete);
-        let channel = format!("{}/{}", self.name, item.id);
-        if item.id.is_empty() || !is_channel(&channel) || (item.fields.is_none() && !deletes) {
+        if item.id.is_empty() || (item.fields.is_none() && !deletes) {
             return Err(UndoReason::Error);
         }
+        let channel = address::channel(&format!("{}/{}", self.name, item.id));
+        let channel = channel.ok_or(UndoReason::Error)?;
         self.allow.check(scope)?;
         Ok(Placement {
-            channels: vec![Arc::clone(&self.name), channel.into()],
+            channels: vec![self.channel.clone(), channel],
             kept: true,
             sync_map: true,
             ..Placement::default()

@@ -19,6 +19,8 @@ use tidelog_crdt::{Context, Incarnation, Position, Ranges, Seen};
 const HISTORY_AFTER_MS: u64 = 50;
 /// Own positions in a context; of a client that acknowledges nothing the oldest are left out.
 const OWN_RANGES_MAX: usize = 64;
+/// Live-only entries that wait while the session is behind; older ones are dropped first.
+const WAITING_MAX: usize = 64;
 /// Acknowledgements remembered for telling what an author had seen when it acted.
 const ACKS_MAX: usize = 32;
 
@@ -28,6 +30,10 @@ pub(super) struct Delivery {
     cursor: Position,
     /// The client's own actions up to here are sent to it too: it starts with nothing.
     echo_through: Position,
+    /// Of those, the ones that it has sent again.
+    held: Ranges,
+    /// Live-only entries, while the session is behind.
+    waiting: VecDeque<Mail>,
     phase: Phase,
     /// Answers wait for the first page of history: if it brings nothing, they can carry a number
     /// that covers the client's own actions, and a page that comes back is not sent them again.
@@ -75,6 +81,8 @@ impl Delivery {
         Self {
             cursor,
             echo_through: if from.is_some() { Position::ZERO } else { head },
+            held: Ranges::default(),
+            waiting: VecDeque::new(),
             phase: Phase::Waiting(now + HISTORY_AFTER_MS),
             holds_answers: false,
             reading: None,
@@ -156,13 +164,29 @@ impl Delivery {
         }
     }
 
-    pub(super) fn on_resumed(&mut self, resumed: &Resumed) {
+    /// Returns whether the session lives from its inbox now.
+    pub(super) fn on_resumed(&mut self, resumed: &Resumed) -> bool {
         if self.phase == Phase::Resuming {
             self.phase = match resumed {
                 Resumed::CaughtUp => Phase::Live,
                 Resumed::ReadOn => Phase::Behind,
             };
         }
+        self.is_live()
+    }
+
+    /// What no log has waits for its place among the entries that do.
+    pub(super) fn keep_waiting(&mut self, mail: Vec<Mail>) {
+        self.waiting.extend(mail);
+        let surplus = self.waiting.len().saturating_sub(WAITING_MAX);
+        self.waiting.drain(..surplus);
+    }
+
+    /// What waits and comes before the entry at `position`; all of it without one.
+    pub(super) fn take_waiting(&mut self, position: Option<Position>) -> Vec<Mail> {
+        let comes_before = |mail: &&Mail| position.is_none_or(|next| mail.entry.position < next);
+        let count = self.waiting.iter().take_while(comes_before).count();
+        self.waiting.drain(..count).collect()
     }
 
     /// The client has acknowledged a frame that was sent when the cursor was at `through`.
@@ -176,6 +200,23 @@ impl Delivery {
             self.seen.pop_front();
         }
         self.seen.push_back((sent_ms, through));
+    }
+
+    /// Whether an action of the client's own is sent to it.
+    fn echoes(&self, position: Position) -> bool {
+        position <= self.echo_through && !self.held.contains(position)
+    }
+
+    /// The page has sent the action at `position` on this connection, so it has it.
+    pub(super) fn on_held(&mut self, position: Position) {
+        if position <= self.echo_through {
+            self.held.insert(position);
+        }
+    }
+
+    /// Whether history has not started.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Waiting(_))
     }
 
     /// An action of the client's own is at `position`.
@@ -226,10 +267,15 @@ impl Session {
         let mut sent = Vec::with_capacity(page.entries.len());
         let cursor = self.delivery.cursor;
         for entry in page.entries.iter().filter(|entry| entry.position > cursor) {
+            for waiting in self.delivery.take_waiting(Some(entry.position)) {
+                self.show_mail(&waiting, at, &mut sent);
+            }
             self.show(entry, false, at, &mut sent);
         }
+        // The client's own answer comes first, and `synced` last: a page that has had neither sends
+        // the action again, and so is known to have it.
         if std::mem::take(&mut self.delivery.holds_answers) && !sent.is_empty() {
-            self.settle(at);
+            self.send_answers(at);
         }
         self.delivery.cursor = self.delivery.cursor.max(page.through);
         self.send_frame(&sent, at.now);
@@ -242,14 +288,18 @@ impl Session {
     /// Entries from the inbox, in order of position; only live-only ones may be older.
     pub(super) fn deliver_mail(&mut self, mail: Vec<Mail>, at: Moment) {
         let mut sent = Vec::new();
-        for Mail { entry, live } in mail {
-            let new = entry.position > self.delivery.cursor || !entry.kept;
-            if new || (live && !self.in_my_logs(&entry)) {
-                self.show(&entry, live, at, &mut sent);
-            }
-            self.delivery.cursor = self.delivery.cursor.max(entry.position);
+        for mail in mail {
+            self.show_mail(&mail, at, &mut sent);
+            self.delivery.cursor = self.delivery.cursor.max(mail.entry.position);
         }
         self.send_frame(&sent, at.now);
+    }
+
+    fn show_mail(&mut self, Mail { entry, live }: &Mail, at: Moment, sent: &mut Vec<Sent>) {
+        let new = entry.position > self.delivery.cursor || !entry.kept;
+        if new || (*live && !self.in_my_logs(entry)) {
+            self.show(entry, *live, at, sent);
+        }
     }
 
     /// Adds to `sent` what the client is to see of `entry`.
@@ -260,7 +310,8 @@ impl Session {
         }
         let named = entry.addresses.clients.contains(self.subject.client())
             || entry.addresses.nodes.contains(self.subject.node());
-        if own && entry.position > self.delivery.echo_through && !(live && named) {
+        let echoed = entry.kept && self.delivery.echoes(entry.position);
+        if own && !echoed && !(live && named) {
             return;
         }
         if (live && named) || self.in_own_log(entry) {
@@ -327,6 +378,7 @@ impl Session {
             access: self.access_to_item(name, item)?,
             state: State::Live,
             from: through,
+            resumed: false,
             through,
             sent_at: None,
             implied_by: Some(by.clone()),

@@ -135,6 +135,7 @@ impl Session {
             }
             if let Some(position) = verdict.position {
                 self.delivery.on_own(position);
+                self.delivery.on_held(position);
             }
             // On the connection that answered it, a duplicate is acknowledged and no more.
             if !(verdict.repeated && self.intake.answered.contains(&verdict.id)) {
@@ -146,11 +147,10 @@ impl Session {
 
     /// Answers, then acknowledges what is answered, in the order of the frames.
     pub(super) fn settle(&mut self, at: Moment) {
-        if !self.intake.answers.is_empty() && self.delivery.hold_answers() {
+        if self.waits_for_history() {
             return;
         }
-        let answers = std::mem::take(&mut self.intake.answers);
-        self.send_under_current_number(&answers, at.now);
+        self.send_answers(at);
         while let Some(number) = self.intake.pop_done(at.now) {
             let frame = self.conn.synced(number, at.now);
             self.effects.push(Effect::Send(frame));
@@ -158,6 +158,21 @@ impl Session {
             // Stock clients name their subscriptions when all that they made offline is acknowledged.
             self.forget_at = self.forget_at.map(|_| at.now + FORGET_AFTER_MS);
         }
+    }
+
+    pub(super) fn send_answers(&mut self, at: Moment) {
+        let answers = std::mem::take(&mut self.intake.answers);
+        self.send_under_current_number(&answers, at.now);
+    }
+
+    /// Before its first answers a session reads the first page of history, once the first frame is
+    /// judged: what that frame brought again is then known to be on the page.
+    fn waits_for_history(&mut self) -> bool {
+        if self.intake.answers.is_empty() {
+            return false;
+        }
+        let judged = self.intake.frames.front().is_none_or(|frame| frame.unjudged == 0);
+        if judged { self.delivery.hold_answers() } else { self.delivery.is_waiting() }
     }
 
     /// Whether the action comes from this client and says nothing of where it goes.

@@ -110,13 +110,15 @@ impl Session {
     pub(super) fn take_loaded(&mut self, loaded: Loaded, through: Position, at: Moment) {
         let Some(Reading::Load(key)) = self.delivery.done_reading() else { return };
         let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
+        // An item that takes several actions is not brought along: the page then asks for it, and
+        // its store hears of all of them.
         let list = subscription.list_name();
         loaded.gone.into_iter().for_each(|item| subscription.gone.insert(item));
         let mut frames = Vec::new();
         for round in loaded.rounds {
             let mut sent = Vec::with_capacity(round.len());
             for shown in round {
-                if let Some(name) = list.as_ref().filter(|_| !shown.gone) {
+                if let Some(name) = list.as_ref().filter(|_| shown.whole) {
                     self.imply(name, &shown.item, (&key, through), at, &mut sent);
                 }
                 sent.push((shown.action, shown.meta));

@@ -88,7 +88,7 @@ impl Session {
         self.intake.loading(waiting.frame);
         let load = Load::new(kind, resumes, Some(waiting));
         let subscription = Subscription::new(&asked.key, asked.filter, asked.access, load);
-        self.begin(Subscription { from, through: from, gone, ..subscription });
+        self.begin(Subscription { from, resumed: resumes, through: from, gone, ..subscription });
         self.resume_implied(&asked.key, from);
     }
 
@@ -134,6 +134,7 @@ impl Session {
             let subscription = Subscription::new(&key, Filter::default(), access, load);
             self.begin(Subscription {
                 from: known.through,
+                resumed: true,
                 through: known.through,
                 implied_by: Some(by.clone()),
                 ..subscription

@@ -31,6 +31,8 @@ pub struct Subscription {
     pub state: State,
     /// Where it began on this connection: what is above was, or will be, sent.
     pub from: Position,
+    /// It went on where an earlier connection of the node had come.
+    pub resumed: bool,
     /// Entries up to here need not be sent: they were loaded, or came before.
     pub through: Position,
     /// The count of sent frames at which everything up to `through` was sent; the subscription is
@@ -258,8 +260,9 @@ impl Subscriptions {
 
     /// What to remember of them, given what was acknowledged.
     pub fn remembered(&self, acked: Position, acked_frames: u64) -> Vec<Remembered> {
-        let live = self.iter().filter(|subscription| subscription.is_live());
-        live.map(|subscription| subscription.remembered(acked, acked_frames)).collect()
+        let known =
+            self.iter().filter(|subscription| subscription.is_live() || subscription.resumed);
+        known.map(|subscription| subscription.remembered(acked, acked_frames)).collect()
     }
 }
 
@@ -272,6 +275,7 @@ impl Subscription {
             access,
             state: State::Loading(load),
             from: Position::ZERO,
+            resumed: false,
             through: Position::ZERO,
             sent_at: None,
             implied_by: None,
@@ -287,14 +291,20 @@ impl Subscription {
     fn remembered(&self, acked: Position, acked_frames: u64) -> Remembered {
         let loaded = self.sent_at.is_some_and(|sent| sent <= acked_frames);
         let by = self.implied_by.as_ref();
+        // What was resumed and not acknowledged resumes from where it did.
+        let resumed = !loaded && self.resumed;
         Remembered {
             channel: self.key.channel.clone(),
             filter: self.key.filter.clone(),
-            through: if loaded { self.through.max(acked) } else { self.through },
-            acked: loaded,
+            through: match (loaded, resumed) {
+                (true, _) => self.through.max(acked),
+                (false, true) => self.from,
+                (false, false) => self.through,
+            },
+            acked: loaded || resumed,
             implied_by: by.map(|by| (by.channel.as_str().to_owned(), by.filter.clone())),
             gone: self.gone.clone(),
-            live: true,
+            live: loaded || !resumed,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::config::{Config, Source};
 use crate::epochs::Epoch;
 use crate::hub::Delivery as Mail;
 use crate::ingest::{Judgement, Submission};
-use crate::log::{Addresses, Channel, Entry};
+use crate::log::{Addresses, Entry};
 use bytes::Bytes;
 use std::path::Path;
 use tidelog_crdt::Dot;
@@ -112,7 +112,7 @@ impl World {
         };
         let subject = Subject::new(&identity, meta.id.node.clone(), 0);
         let placement = self.shared.rules.place(&subject, &action, &meta).unwrap();
-        let channels = placement.channels.iter().map(|c| Channel::new(c).unwrap()).collect();
+        let channels = placement.channels;
         let entry = Arc::new(Entry {
             position,
             id: meta.id,
@@ -265,7 +265,7 @@ impl World {
                 let log = LogName::Channel(channel);
                 let mine = self.entries.iter().filter(|entry| entry.addresses.includes(&log));
                 mine.for_each(|entry| fold.add(entry));
-                let loaded = fold.load(|fields| filter.matches_item(fields), tombstones);
+                let loaded = fold.load(&filter, tombstones);
                 page.session.on_loaded(loaded, self.head(), self.at());
             }
             Effect::Resume(through) => {
@@ -412,7 +412,21 @@ fn the_first_frame_is_answered_before_history() {
     let mut page = world.connect("10:a:t", 0, NodeState::default());
     world.send(&mut page, r#"{"type":"note"}"#);
     assert_eq!(page.kinds(), [builtin::PROCESSED, "note"]);
-    assert_eq!(page.frames, ["sync", "synced", "sync"]);
+    assert_eq!(page.frames, ["sync", "sync", "synced"]);
+}
+
+#[test]
+fn a_page_that_lost_its_first_answer_sends_the_action_again_and_does_not_get_it() {
+    // The answer was cut off, so the page came back with 0 and got its own action from history.
+    let mut world = World::new();
+    world.add("10:b:t", r#"{"type":"note"}"#);
+    let mut page = world.connect("10:a:t", 0, NodeState::default());
+    let id = world.send(&mut page, r#"{"type":"note"}"#);
+    page.number = 0;
+    let mut page = world.reconnect(page);
+    world.send_as(&mut page, r#"{"type":"note"}"#, &id);
+    assert_eq!(page.kinds(), [builtin::PROCESSED, "note"]);
+    assert_eq!(page.got[1].id.node.as_str(), "10:b:t");
 }
 
 #[test]

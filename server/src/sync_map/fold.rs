@@ -2,10 +2,11 @@
 
 use super::{Body, rendered_meta};
 use crate::log::Entry;
-use crate::rules::{Fields, SyncMapOp};
+use crate::rules::{Fields, Filter, SyncMapOp};
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use tidelog_crdt::{LwwRegister, Position, Stamp};
 use tidelog_protocol::{Action, Meta};
@@ -32,6 +33,8 @@ pub struct Shown {
     pub item: String,
     /// It tells that the item is gone.
     pub gone: bool,
+    /// It tells all of the item.
+    pub whole: bool,
     /// The action as the subscriber sees it.
     pub action: Action,
     /// Its meta.
@@ -41,8 +44,8 @@ pub struct Shown {
 #[derive(Default)]
 struct Item {
     fields: BTreeMap<String, LwwRegister<Field>>,
-    /// The last creation and the last deletion decide whether the item is there.
-    created: Option<Stamp>,
+    /// The first creation after the last deletion brings the item back, without what it was before.
+    created: BTreeSet<Stamp>,
     deleted: Option<(Stamp, Arc<Entry>)>,
 }
 
@@ -68,17 +71,17 @@ impl Fold {
         match operation {
             SyncMapOp::Delete => item.delete(stamp, entry),
             SyncMapOp::Create => {
-                item.created = item.created.take().max(Some(stamp.clone()));
+                item.created.insert(stamp.clone());
                 item.write(&body.fields, &stamp, entry);
             }
             SyncMapOp::Change => item.write(&body.fields, &stamp, entry),
         }
     }
 
-    /// What a new subscriber must be sent: for each item that is there and `matches`, a `changed`
+    /// What a new subscriber must be sent: for each item that is there and that `filter` wants, a `changed`
     /// for each action that still holds a field of it; with `tombstones` also a `deleted` for each
     /// item that is gone, because the subscriber may still show it.
-    pub fn load(&self, matches: impl Fn(&Fields<'_>) -> bool, tombstones: bool) -> Loaded {
+    pub fn load(&self, filter: &Filter, tombstones: bool) -> Loaded {
         let mut loaded = Loaded::default();
         for (id, item) in &self.items {
             let shown = match item.deletion() {
@@ -86,7 +89,7 @@ impl Fold {
                     loaded.gone.push(id.clone());
                     if tombstones { vec![self.deleted(id, entry)] } else { Vec::new() }
                 }
-                None if matches(&item.values()) => self.changed(id, item),
+                None if filter.matches_item(&item.values()) => self.changed(id, item, filter),
                 None => Vec::new(),
             };
             for (round, shown) in shown.into_iter().enumerate() {
@@ -107,26 +110,31 @@ impl Fold {
         Shown {
             item: id.to_owned(),
             gone: true,
+            whole: false,
             action: Action::from_parts(Bytes::from(json), &kind),
             meta: rendered_meta(entry),
         }
     }
 
-    fn changed(&self, id: &str, item: &Item) -> Vec<Shown> {
+    fn changed(&self, id: &str, item: &Item, filter: &Filter) -> Vec<Shown> {
         let mut writes: BTreeMap<Position, (&Arc<Entry>, BTreeMap<&str, &RawValue>)> =
             BTreeMap::new();
-        for (name, register) in &item.fields {
-            let Some(field) = register.value() else { continue };
+        for (name, field) in item.writes() {
             let Ok(value) = serde_json::from_slice(&field.json) else { continue };
             let write = writes.entry(field.entry.position);
             write.or_insert_with(|| (&field.entry, BTreeMap::new())).1.insert(name, value);
         }
         let kind = format!("{}/changed", self.name);
-        let rendered = writes.into_values().map(|(entry, fields)| {
+        let whole = writes.len() == 1;
+        let mut writes: Vec<_> = writes.into_values().collect();
+        // A list takes an item up when it hears of a field that its filter names.
+        writes.sort_by_key(|(_, fields)| !fields.keys().any(|name| filter.names(name)));
+        let rendered = writes.into_iter().map(|(entry, fields)| {
             let json =
                 serde_json::to_vec(&Changed { fields, id, r#type: &kind }).unwrap_or_default();
             let action = Action::from_parts(Bytes::from(json), &kind);
-            Shown { item: id.to_owned(), gone: false, action, meta: rendered_meta(entry) }
+            let meta = rendered_meta(entry);
+            Shown { item: id.to_owned(), gone: false, whole, action, meta }
         });
         rendered.collect()
     }
@@ -157,14 +165,28 @@ impl Item {
     /// The deletion that holds: a later creation revives the item, a later change does not,
     /// because a client that shows it again would show an item of one field.
     fn deletion(&self) -> Option<&Arc<Entry>> {
-        let (stamp, entry) = self.deleted.as_ref()?;
-        (self.created.as_ref() <= Some(stamp)).then_some(entry)
+        let (_, entry) = self.deleted.as_ref()?;
+        self.revival().is_none().then_some(entry)
+    }
+
+    /// The first creation after the last deletion.
+    fn revival(&self) -> Option<&Stamp> {
+        let (deleted, _) = self.deleted.as_ref()?;
+        self.created.range::<Stamp, _>((Bound::Excluded(deleted), Bound::Unbounded)).next()
+    }
+
+    /// The fields that hold, each with the write that made it.
+    fn writes(&self) -> impl Iterator<Item = (&str, &Field)> {
+        let revival = self.revival();
+        self.fields.iter().filter_map(move |(name, register)| {
+            let alive = register.stamp() >= revival;
+            alive.then_some((name.as_str(), register.value()?))
+        })
     }
 
     fn values(&self) -> Fields<'_> {
-        let fields = self.fields.iter().filter_map(|(name, register)| {
-            let value = serde_json::from_slice(&register.value()?.json).ok()?;
-            Some((name.as_str().into(), value))
+        let fields = self.writes().filter_map(|(name, field)| {
+            Some((name.into(), serde_json::from_slice(&field.json).ok()?))
         });
         fields.collect()
     }

@@ -1,6 +1,6 @@
-//! One commit while it is put together: records in rows, and what is to be known of them.
+//! One commit on its way: records in rows, what is to be known of them, and who waits.
 
-use super::super::entry::Entry;
+use super::super::entry::{Cleaned, Entry, Outcome};
 use super::super::prefix::{Hash, Key};
 use super::super::record::{Clean, put_clean, put_entry};
 use super::super::row::{RECORD_BYTES_MAX, RowBuilder};
@@ -8,17 +8,49 @@ use super::super::tail::Staged;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tidelog_crdt::Position;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// What one sync will make durable.
+/// What one sync makes durable.
 #[derive(Debug)]
 pub(super) struct Commit {
     builder: RowBuilder,
     staged: Staged,
-    /// What is published, in order.
     entries: Vec<Arc<Entry>>,
-    /// What this commit itself brings, so that a duplicate inside it is found.
     fresh: HashMap<Key, Arc<Entry>>,
+    targets: Vec<Entry>,
+    answers: Vec<Answer>,
     record: Vec<u8>,
+}
+
+/// A commit whose rows are complete.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) staged: Staged,
+    /// What is published, in order.
+    pub(super) entries: Vec<Arc<Entry>>,
+    /// What this commit brings, so that a duplicate is found before it is on disk.
+    pub(super) fresh: HashMap<Key, Arc<Entry>>,
+    /// Whose bodies are to be taken out.
+    pub(super) targets: Vec<Entry>,
+    pub(super) answers: Vec<Answer>,
+}
+
+/// What to say to whom when the commit is on disk.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Append(Vec<Outcome>, oneshot::Sender<Vec<Outcome>>, OwnedSemaphorePermit),
+    Clean(Cleaned, oneshot::Sender<Cleaned>, OwnedSemaphorePermit),
+}
+
+impl Answer {
+    /// Says it, and gives the room in the queue back.
+    pub(super) fn send(self) {
+        // Whoever asked may have gone; what was done stays done.
+        match self {
+            Self::Append(outcomes, answer, _room) => drop(answer.send(outcomes)),
+            Self::Clean(cleaned, answer, _room) => drop(answer.send(cleaned)),
+        }
+    }
 }
 
 impl Commit {
@@ -29,6 +61,8 @@ impl Commit {
             staged: Staged::default(),
             entries: Vec::new(),
             fresh: HashMap::new(),
+            targets: Vec::new(),
+            answers: Vec::new(),
             record: Vec::new(),
         }
     }
@@ -67,32 +101,41 @@ impl Commit {
         self.entries.push(entry);
     }
 
-    /// Adds the request to take out a body.
-    pub(super) fn clean(&mut self, clean: &Clean) {
+    /// Adds the request to take out the body of `target`.
+    pub(super) fn clean(&mut self, target: Entry, accepted_ms: u64) {
+        if self.targets.iter().any(|other| other.position == target.position) {
+            return;
+        }
+        let clean = Clean { target: target.position, id: target.id.clone(), accepted_ms };
         self.record.clear();
-        put_clean(&mut self.record, clean);
+        put_clean(&mut self.record, &clean);
         self.push_record();
+        self.targets.push(target);
+    }
+
+    /// Adds what is to be said when the commit is on disk.
+    pub(super) fn answer(&mut self, answer: Answer) {
+        self.answers.push(answer);
     }
 
     fn push_record(&mut self) {
         if !self.builder.fits(self.record.len()) {
-            let next = self.builder.next();
-            self.end_row(next);
+            self.end_row();
         }
         self.builder.push(&self.record);
     }
 
-    fn end_row(&mut self, next: Position) {
-        let full = std::mem::replace(&mut self.builder, RowBuilder::new(next));
-        self.staged.rows.push(full.finish());
+    fn end_row(&mut self) {
+        let next = RowBuilder::new(self.builder.next());
+        self.staged.rows.push(std::mem::replace(&mut self.builder, next).finish());
     }
 
-    /// What is to be stored, and what is to be published.
-    pub(super) fn finish(mut self) -> (Staged, Vec<Arc<Entry>>) {
+    /// Ends the last row.
+    pub(super) fn seal(mut self) -> Sealed {
         if !self.builder.is_empty() {
-            let next = self.builder.next();
-            self.end_row(next);
+            self.end_row();
         }
-        (self.staged, self.entries)
+        let Self { staged, entries, fresh, targets, answers, .. } = self;
+        Sealed { staged, entries, fresh, targets, answers }
     }
 }

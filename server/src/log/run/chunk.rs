@@ -17,6 +17,16 @@ impl Span {
     pub(super) fn end(self) -> Option<u64> {
         self.at.checked_add(u64::from(self.length))
     }
+
+    /// Spans that follow each other as one.
+    pub(super) fn over(spans: &[Self]) -> Option<Self> {
+        let mut whole = *spans.first()?;
+        for span in spans.get(1..)? {
+            (whole.end()? == span.at).then_some(())?;
+            whole.length = whole.length.checked_add(span.length)?;
+        }
+        Some(whole)
+    }
 }
 
 /// Blocks in a chunk.

@@ -1,0 +1,48 @@
+//! Waiting for the disk on a thread of its own, so that the next commit is put together meanwhile.
+
+use super::super::error::Failure;
+use super::super::shared::Shared;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Builder, Scope};
+
+/// Syncs the feed when it is asked to, one sync at a time.
+#[derive(Debug)]
+pub(super) struct Syncer {
+    asks: SyncSender<()>,
+    results: Receiver<Result<(), Failure>>,
+}
+
+impl Syncer {
+    /// Starts the thread; it ends when the syncer is dropped.
+    pub(super) fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        shared: &'scope Shared,
+    ) -> Result<Self, Failure> {
+        let (asks, asked) = sync_channel(1);
+        let (result, results) = sync_channel(1);
+        let work = move || {
+            for () in asked {
+                if result.send(shared.feed.sync()).is_err() {
+                    break;
+                }
+            }
+        };
+        let spawned = Builder::new().name("log-sync".into()).spawn_scoped(scope, work);
+        spawned.map_err(|error| Failure(error.to_string().into()))?;
+        Ok(Self { asks, results })
+    }
+
+    /// Starts a sync of everything that was put.
+    pub(super) fn begin(&self) -> Result<(), Failure> {
+        self.asks.send(()).map_err(|_| gone())
+    }
+
+    /// Waits for the sync that was begun.
+    pub(super) fn end(&self) -> Result<(), Failure> {
+        self.results.recv().map_err(|_| gone())?
+    }
+}
+
+fn gone() -> Failure {
+    Failure("the thread that syncs ended".into())
+}
