@@ -35,14 +35,28 @@ pub struct Shown {
     pub gone: bool,
     /// It tells all of the item.
     pub whole: bool,
+    /// The position of the entry that it renders.
+    pub position: Position,
     /// The action as the subscriber sees it.
     pub action: Action,
     /// Its meta.
     pub meta: Meta,
 }
 
+/// One item as it is.
+#[derive(Debug)]
+pub struct Standing {
+    /// The position of the last entry that touched it, whether or not it changed anything.
+    pub touched: Position,
+    /// It was deleted.
+    pub gone: bool,
+    /// What tells a subscriber of it.
+    pub shown: Vec<Shown>,
+}
+
 #[derive(Default)]
 struct Item {
+    touched: Position,
     fields: BTreeMap<String, LwwRegister<Field>>,
     /// The first creation after the last deletion brings the item back, without what it was before.
     created: BTreeSet<Stamp>,
@@ -68,6 +82,7 @@ impl Fold {
         let Ok(body) = entry.action.body::<Body<'_>>() else { return };
         let stamp = Meta { id: entry.id.clone(), time: entry.time, subprotocol: None }.stamp();
         let item = self.items.entry(body.id).or_default();
+        item.touched = item.touched.max(entry.position);
         match operation {
             SyncMapOp::Delete => item.delete(stamp, entry),
             SyncMapOp::Create => {
@@ -104,6 +119,22 @@ impl Fold {
         loaded
     }
 
+    /// All items, those that are gone among them, by the last entry that touched them.
+    pub fn standing(&self) -> Vec<Standing> {
+        let all = Filter::default();
+        let items = self.items.iter().map(|(id, item)| {
+            let deletion = item.deletion().map(|entry| vec![self.deleted(id, entry)]);
+            Standing {
+                touched: item.touched,
+                gone: deletion.is_some(),
+                shown: deletion.unwrap_or_else(|| self.changed(id, item, &all)),
+            }
+        });
+        let mut items: Vec<_> = items.collect();
+        items.sort_unstable_by_key(|item| item.touched);
+        items
+    }
+
     fn deleted(&self, id: &str, entry: &Entry) -> Shown {
         let kind = format!("{}/deleted", self.name);
         let json = serde_json::json!({ "id": id, "type": kind }).to_string();
@@ -111,6 +142,7 @@ impl Fold {
             item: id.to_owned(),
             gone: true,
             whole: false,
+            position: entry.position,
             action: Action::from_parts(Bytes::from(json), &kind),
             meta: rendered_meta(entry),
         }
@@ -133,8 +165,14 @@ impl Fold {
             let json =
                 serde_json::to_vec(&Changed { fields, id, r#type: &kind }).unwrap_or_default();
             let action = Action::from_parts(Bytes::from(json), &kind);
-            let meta = rendered_meta(entry);
-            Shown { item: id.to_owned(), gone: false, whole, action, meta }
+            Shown {
+                item: id.to_owned(),
+                gone: false,
+                whole,
+                position: entry.position,
+                action,
+                meta: rendered_meta(entry),
+            }
         });
         rendered.collect()
     }
