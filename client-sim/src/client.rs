@@ -63,6 +63,8 @@ pub enum Event {
     Sync(Sync),
     /// The oldest unacknowledged sync is acknowledged.
     Synced(SentSync),
+    /// A number came without actions: the device has everything up to it.
+    Number(u64),
     /// Nothing that matters here.
     Other,
 }
@@ -190,11 +192,12 @@ impl Client {
                 Ok(Event::Sync(sync))
             }
             Received::Synced(sent) => Ok(Event::Synced(sent)),
-            Received::Ping(_) => {
+            Received::Ping(number) => {
                 let frame = self.connection.pong(self.number, now);
                 self.wire.send_frame(frame);
-                Ok(Event::Other)
+                Ok(Event::Number(number))
             }
+            Received::Pong(number) => Ok(Event::Number(number)),
             Received::Error(error) if error.closes() => Err(ClientError::Told(error)),
             _ => Ok(Event::Other),
         }

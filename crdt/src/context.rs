@@ -23,28 +23,17 @@ impl Ranges {
 
     /// Adds one position; joins ranges that touch.
     pub fn insert(&mut self, position: Position) {
-        let at = self.0.partition_point(|(_, last)| last.plus(1) < position);
-        match self.0.get_mut(at) {
-            Some((first, last)) if *first <= position.plus(1) => {
-                *first = position.min(*first);
-                *last = position.max(*last);
-            }
-            _ => self.0.insert(at, (position, position)),
-        }
-        self.join_with_next(at);
+        self.insert_range(position, position);
     }
 
-    fn join_with_next(&mut self, at: usize) {
-        let Some(&(next_first, next_last)) = self.0.get(at + 1) else {
-            return;
-        };
-        let Some((_, last)) = self.0.get_mut(at) else {
-            return;
-        };
-        if next_first <= last.plus(1) {
-            *last = next_last.max(*last);
-            self.0.remove(at + 1);
-        }
+    /// Adds the positions from `first` to `last`; joins ranges that touch.
+    pub fn insert_range(&mut self, first: Position, last: Position) {
+        let from = self.0.partition_point(|(_, end)| end.plus(1) < first);
+        let until = self.0.partition_point(|(start, _)| *start <= last.plus(1)).max(from);
+        let touched = self.0.get(from..until).unwrap_or_default();
+        let first = touched.first().map_or(first, |(start, _)| first.min(*start));
+        let last = touched.last().map_or(last, |(_, end)| last.max(*end));
+        self.0.splice(from..until, [(first, last)]);
     }
 
     /// Whether `position` is in the set.
@@ -124,6 +113,15 @@ impl Context {
         self.0.insert(incarnation, seen);
     }
 
+    /// The author has also seen these dots of one server, which are its own.
+    pub fn add_own(&mut self, incarnation: Incarnation, own: &Ranges) {
+        let seen = self.0.entry(incarnation).or_default();
+        let prefix = seen.prefix;
+        own.iter().filter(|(_, last)| *last > prefix).for_each(|(first, last)| {
+            seen.own.insert_range(first.max(prefix.plus(1)), last);
+        });
+    }
+
     /// What was seen, by server.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Incarnation, &Seen)> + '_ {
         self.0.iter().map(|(incarnation, seen)| (*incarnation, seen))
@@ -144,13 +142,16 @@ mod tests {
         #[test]
         fn ranges_hold_exactly_what_was_inserted(
             numbers in proptest::collection::vec(1_u64..60, 0..60),
+            stretch in (1_u64..60, 0_u64..10),
             prefix in 0_u64..60,
         ) {
             let mut ranges: Ranges = numbers.iter().map(|n| position(*n)).collect();
             let mut model: BTreeSet<u64> = numbers.into_iter().collect();
+            ranges.insert_range(position(stretch.0), position(stretch.0 + stretch.1));
+            model.extend(stretch.0..=stretch.0 + stretch.1);
             ranges.forget_through(position(prefix));
             model.retain(|n| *n > prefix);
-            for n in 0..62 {
+            for n in 0..72 {
                 prop_assert_eq!(ranges.contains(position(n)), model.contains(&n));
             }
             let ends: Vec<_> = ranges.iter().collect();

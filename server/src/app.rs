@@ -36,7 +36,7 @@ pub struct Parts {
     /// What sessions share.
     pub session: session::Shared,
     /// What requests share.
-    pub http: http::Shared,
+    pub(crate) http: http::Shared,
     /// What peers are told at their making.
     pub peer: Arc<peer::Settings>,
     /// The server's node id.
@@ -45,6 +45,8 @@ pub struct Parts {
     pub subprotocol: u32,
     /// What clients are told before `connected`.
     pub headers: Option<Headers>,
+    /// Connected clients of one user.
+    pub sessions_per_user: usize,
     /// How much of a log is read at once for a session.
     pub page: PageLimit,
     /// Memory for large frames.

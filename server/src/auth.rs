@@ -27,7 +27,7 @@ mod signing;
 pub(crate) use signing::{SigningError, SigningKey};
 
 use crate::config::{Config, ConfigError, Cors};
-use jwt::{Issuer, Token};
+use jwt::{Issuer, Reason, Token};
 use limiter::Limiter;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -159,23 +159,37 @@ impl Authenticator {
 
     /// Who the token proves: the first issuer whose settings and keys agree decides.
     fn verify(&self, claim: Claim<'_>, token: &Token<'_>, now_ms: u64) -> Option<Identity> {
-        if matches!(claim, Claim::Node(node) if node.user_str().is_none()) {
-            return None;
-        }
         self.issuers.iter().find_map(|issuer| {
-            let user = issuer.user(token)?;
-            let expires_ms = issuer.fits(token, now_ms).ok()?;
-            if claim.user().is_some_and(|named| named != user) || user == "server" {
-                return None;
-            }
-            let user = UserId::new(&user).ok()?;
-            issuer.signed(token).then(|| Identity {
-                anonymous: self.anonymous.contains(&user),
-                user,
-                claims: token.claims(),
-                expires_ms,
-            })
+            let identity = self.verify_by(issuer, claim, token, now_ms);
+            let refused = |reason: &Reason| {
+                tracing::debug!(issuer_line = issuer.line, reason, "a token does not sign in");
+            };
+            identity.inspect_err(refused).ok()
         })
+    }
+
+    fn verify_by(
+        &self,
+        issuer: &Issuer,
+        claim: Claim<'_>,
+        token: &Token<'_>,
+        now_ms: u64,
+    ) -> Result<Identity, Reason> {
+        if matches!(claim, Claim::Node(node) if node.user_str().is_none()) {
+            return Err("the node id has no user");
+        }
+        let user = issuer.user(token).ok_or("it names no user")?;
+        let expires_ms = issuer.fits(token, now_ms)?;
+        if claim.user().is_some_and(|named| named != user) {
+            return Err("it is of another user");
+        }
+        let user = UserId::new(&user).ok().filter(|user| user.as_str() != "server");
+        let user = user.ok_or("its user cannot be")?;
+        if !issuer.signed(token) {
+            return Err("no key of the issuer signed it");
+        }
+        let anonymous = self.anonymous.contains(&user);
+        Ok(Identity { user, claims: token.claims(), expires_ms, anonymous })
     }
 }
 

@@ -14,8 +14,8 @@ use driver::Driver;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tidelog_protocol::WireError;
 use tidelog_protocol::peer::{Accept, Accepted, HandshakeEvent, ServerHandshake, SignIn, Tick};
+use tidelog_protocol::{UserId, WireError};
 
 /// How long a peer may take to accept a goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -152,7 +152,7 @@ async fn run(
     if let Some(headers) = &sign_in.headers {
         subject.set_headers(headers.json().clone());
     }
-    enter(app, &sign_in, &inbox).await;
+    enter(app, &identity.user, &sign_in, &inbox).await;
     let node = remembered(app, &sign_in).await;
     let now = clock::now_ms();
     let accept = Accept {
@@ -175,15 +175,16 @@ async fn run(
     let mut driver = Driver::new(app, session, inbox.clone());
     let end = driver.run(socket, queued, expires_ms).await;
     let (state, followed) = driver.end();
-    app.hub.leave(&sign_in.node, &inbox, followed.iter());
+    app.hub.leave((&identity.user, &sign_in.node), &inbox, followed.iter());
     app.leave_node(&sign_in.node, state, clock::now_ms());
     inbox.leave();
     end
 }
 
 /// Takes the client's place in the hub, once its earlier connection has left it.
-async fn enter(app: &App, sign_in: &SignIn, inbox: &Arc<Inbox>) {
-    if let Some(earlier) = app.hub.enter(&sign_in.node, inbox) {
+async fn enter(app: &App, user: &UserId, sign_in: &SignIn, inbox: &Arc<Inbox>) {
+    let earlier = app.hub.enter((user, &sign_in.node), inbox, app.sessions_per_user);
+    if let Some(earlier) = earlier {
         let left = tokio::time::timeout(LEAVE, earlier.left()).await;
         if left.is_err() {
             tracing::warn!(node = %sign_in.node, "the client's earlier connection has not left yet");

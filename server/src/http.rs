@@ -1,8 +1,8 @@
 //! HTTP: for devices without a WebSocket, and for whoever runs the server.
 //!
 //! One line per route. In order of reading: `caller` (who asks), `pull` and `stream` (what is new),
-//! `push` and `sync` (what comes in), with `cursor` and `standpoint` (where a reader stands) below
-//! them. The same rules, the same way in and the same logs as for WebSockets; nothing is remembered
+//! `push` and `sync` (what comes in), with `cursor`, `standpoint` and `look` (where a reader stands,
+//! and what it sees) below them. The same rules, the same way in and the same logs as for WebSockets; nothing is remembered
 //! of a reader but what its cursor says.
 
 mod body;
@@ -12,6 +12,8 @@ mod cursor;
 mod etag;
 mod following;
 mod format;
+mod lives;
+mod look;
 mod mint;
 mod problem;
 mod pull;
@@ -19,6 +21,7 @@ mod push;
 mod query;
 mod reader;
 mod snapshots;
+mod source;
 mod standpoint;
 mod status;
 mod stream;
@@ -33,6 +36,7 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
 use cursor::Cursors;
+use lives::Lives;
 use mint::Mint;
 use snapshots::Snapshots;
 use std::net::IpAddr;
@@ -41,11 +45,11 @@ use tower_http::compression::CompressionLayer;
 
 /// The address that a request comes from.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// What can be set.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Bytes of a body; above it, the answer is 413.
     body_bytes: usize,
     /// How long a body, or a place in the line of sign-ins, is waited for; then the answer is 408
@@ -63,16 +67,17 @@ pub struct Settings {
 }
 
 /// What all requests share.
-pub struct Shared {
+pub(crate) struct Shared {
     settings: Settings,
     cursors: Cursors,
     snapshots: Snapshots,
+    lives: Lives,
     mint: Mint,
 }
 
 impl Settings {
     /// The settings among those of the server.
-    pub fn of(config: &Config) -> Self {
+    pub(crate) fn of(config: &Config) -> Self {
         let limits = &config.limits;
         Self {
             body_bytes: limits.body_bytes,
@@ -88,15 +93,15 @@ impl Settings {
 
 impl Shared {
     /// What requests to the server of `log` share.
-    pub fn new(settings: Settings, log: &Log) -> Self {
+    pub(crate) fn new(settings: Settings, log: &Log) -> Self {
         let cursors = Cursors::new(log.store_id(), log.epochs());
         let mint = Mint::new(cursors.run());
-        Self { settings, cursors, snapshots: Snapshots::default(), mint }
+        Self { settings, cursors, snapshots: Snapshots::default(), lives: Lives::default(), mint }
     }
 }
 
 /// The routes.
-pub fn router(app: App) -> Router {
+pub(crate) fn router(app: App) -> Router {
     let cors = cors::layer(&app.http.settings.cors);
     let router = Router::new()
         .route("/v1/log", get(pull::pull).post(push::push))

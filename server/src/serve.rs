@@ -18,6 +18,7 @@ use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::header;
+use hyper::upgrade::Upgraded;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -66,12 +67,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let admin = crate::admin::serve(&config.server.data, app.clone())?;
     say_hello(&config, address);
     let outcome = tokio::select! {
-        () = accept(&listener, &app, &mut connections) => Ok(()),
+        () = accept(&listener, &app, &mut connections, config.limits.connections) => Ok(()),
         signal = signalled() => { tracing::info!(signal, "stopping"); Ok(()) }
         failure = app.log.failed() => Err(anyhow::Error::new(failure).context("the log failed")),
     };
     drop(listener);
-    drop(stop.send(true));
+    // Without a receiver there is nobody left to stop.
+    stop.send(true).ok();
     let failed = outcome.is_err();
     drain(&mut connections, config.limits.drain).await;
     admin.stop().await;
@@ -112,6 +114,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         peer: Arc::new(peer_settings(config)),
         subprotocol: config.server.subprotocol,
         headers: if config.dev { Some(development()?) } else { None },
+        sessions_per_user: config.limits.sessions_per_user,
         page: PageLimit { entries: CHUNK_ACTIONS, bytes: CHUNK_BYTES },
         budget: Budget::new(config.limits.frame_budget_bytes),
         recent: Recent::default(),
@@ -167,14 +170,18 @@ fn say_hello(config: &Config, address: SocketAddr) {
     }
 }
 
-async fn accept(listener: &TcpListener, app: &App, connections: &mut JoinSet<()>) {
+async fn accept(listener: &TcpListener, app: &App, connections: &mut JoinSet<()>, most: usize) {
     let router = http::router(app.clone());
     loop {
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
+            Ok((stream, address)) if connections.len() >= most => {
+                tracing::warn!(%address, most, "too many connections: one is closed");
+                drop(stream);
+            }
             Ok((stream, address)) => {
                 let (app, router) = (app.clone(), router.clone());
-                connections.spawn(serve_http(stream, address, app, router));
+                connections.spawn(serve_connection(stream, address, app, router));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection; is the limit of open files too low?");
@@ -184,8 +191,24 @@ async fn accept(listener: &TcpListener, app: &App, connections: &mut JoinSet<()>
     }
 }
 
-/// Serves one TCP connection: requests, until one of them turns it into a WebSocket.
-async fn serve_http(stream: TcpStream, address: SocketAddr, app: App, router: Router) {
+/// Serves one TCP connection. The memory of what serves requests is gone once it is a WebSocket,
+/// which may be idle for days.
+async fn serve_connection(stream: TcpStream, address: SocketAddr, app: App, router: Router) {
+    let upgraded = Box::pin(serve_requests(stream, address, &app, router)).await;
+    if let Some((upgraded, origin)) = upgraded {
+        let message_max = app.peer.limits.frame_bytes_before_sign_in;
+        let socket = Socket::new(upgraded, app.budget.clone(), message_max).await;
+        Box::pin(connection::serve(app, socket, origin)).await;
+    }
+}
+
+/// Serves requests, until one of them turns the connection into a WebSocket.
+async fn serve_requests(
+    stream: TcpStream,
+    address: SocketAddr,
+    app: &App,
+    router: Router,
+) -> Option<(Upgraded, Origin)> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
@@ -222,14 +245,9 @@ async fn serve_http(stream: TcpStream, address: SocketAddr, app: App, router: Ro
     if let Err(error) = served {
         tracing::debug!(%error, %address, "an HTTP connection broke");
     }
-    let upgraded = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-    if let Some((on_upgrade, origin)) = upgraded
-        && let Ok(io) = on_upgrade.await
-    {
-        let frame_max = app.peer.limits.frame_bytes_before_sign_in;
-        let socket = Socket::new(io, app.budget.clone(), frame_max).await;
-        connection::serve(app, socket, origin).await;
-    }
+    let asked = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    let (on_upgrade, origin) = asked?;
+    Some((on_upgrade.await.ok()?, origin))
 }
 
 fn origin(request: &Request<Incoming>, address: SocketAddr) -> Origin {

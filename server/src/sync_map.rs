@@ -8,8 +8,10 @@
 //! the id of the author's own action.
 
 mod fold;
+mod life;
 
-pub use fold::{Fold, Loaded, Standing};
+pub use fold::{Fold, Loaded, Shown, Standing};
+pub use life::Life;
 
 use crate::log::Entry;
 use crate::rules::SyncMapOp;

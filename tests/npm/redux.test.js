@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 
 import { within } from './harness/deadline.js'
-import { reaches } from './harness/pages.js'
+import { oneClock, reaches } from './harness/pages.js'
 import { RULES } from './harness/rules.js'
 import { Scene, sharedServer } from './harness/scene.js'
 
@@ -27,7 +27,7 @@ async function storeOf(client) {
 }
 
 async function openStore(scene, at, options) {
-  const client = scene.idlePage(at, options)
+  const client = scene.idlePage(at, { clock: oneClock, ...options })
   const store = await storeOf(client)
   client.start()
   await reaches(client, 'synchronized')
@@ -84,15 +84,7 @@ test('a store takes back what the server undoes', async t => {
 
 test('a store takes back what is undone while its clock runs an hour ahead', async t => {
   const scene = new Scene(t)
-  const client = scene.idlePage(tidelog, { userId: scene.user() })
-  client.node.now = () => Date.now() + 3_600_000
-  client.log.generateId = function () {
-    this.lastTime = Math.max(Date.now() + 3_600_000, this.lastTime + 1)
-    return `${this.lastTime} ${this.nodeId} 0`
-  }
-  const store = await storeOf(client)
-  client.start()
-  await reaches(client, 'synchronized')
+  const store = await openStore(scene, tidelog, { userId: scene.user(), clock: () => Date.now() + 3_600_000 })
   const verdict = store.dispatch.sync({ type: 'secret/add', n: 1000 })
   await assert.rejects(verdict, /denied/)
   await reachesState(store, i => i.sum === 0, 'the former sum')

@@ -5,7 +5,7 @@ import { MemoryStore } from '@logux/core'
 import test from 'node:test'
 
 import { has, Maps, shows } from './harness/maps.js'
-import { reaches } from './harness/pages.js'
+import { oneClock, reaches } from './harness/pages.js'
 import { Scene, sharedServer } from './harness/scene.js'
 
 const NAMES = Array.from({ length: 10 }, (_, i) => `notes${i}`)
@@ -20,9 +20,9 @@ const OFFLINE = { offline: true }
 async function setting(t) {
   const scene = new Scene(t)
   const name = names.next().value
-  const ann = new Maps(scene, await scene.page(tidelog, { userId: scene.user() }), name)
+  const ann = new Maps(scene, await scene.page(tidelog, { userId: scene.user(), clock: oneClock }), name)
   const proxy = await scene.proxy(tidelog)
-  const bob = { userId: scene.user(), clientId: 'browser', store: new MemoryStore() }
+  const bob = { userId: scene.user(), clientId: 'browser', store: new MemoryStore(), clock: oneClock }
   const load = () => new Maps(scene, scene.idlePage(proxy, bob), name, OFFLINE)
   return { scene, name, ann, proxy, load }
 }

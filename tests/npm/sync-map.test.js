@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 
 import { has, Maps, shown, shows } from './harness/maps.js'
-import { reaches, send } from './harness/pages.js'
+import { oneClock, reaches, send } from './harness/pages.js'
 import { DOWN } from './harness/proxy.js'
 import { Scene, sharedServer } from './harness/scene.js'
 
@@ -21,7 +21,9 @@ const names = NAMES.values()
 async function pair(t, { at = [tidelog, tidelog], options } = {}) {
   const scene = new Scene(t)
   const name = names.next().value
-  const open = async where => new Maps(scene, await scene.page(where, { userId: scene.user() }), name, options)
+  const open = async where => {
+    return new Maps(scene, await scene.page(where, { userId: scene.user(), clock: oneClock }), name, options)
+  }
   return { scene, name, ann: await open(at[0]), bob: await open(at[1]) }
 }
 
@@ -141,9 +143,8 @@ test('changes at the very same time have one winner everywhere', async t => {
   const items = [ann.item('t1'), bob.item('t1')]
   for (const item of items) await has(item, { id: 't1', text: 'start' })
   for (let round = 0; round < 10; round++) {
-    const time = Date.now() + 1000 + round
+    const time = oneClock() + 1000
     const at = ({ page }, text) => {
-      page.node.timeFix = 0
       const action = { type: `${name}/change`, id: 't1', fields: { text } }
       return send(page, action, { id: `${time} ${page.nodeId} 0`, time })
     }
@@ -254,7 +255,7 @@ test('an older change that arrives later does not win', async t => {
   const items = [ann.item('t1'), bob.item('t1')]
   for (const item of items) await has(item, { id: 't1', text: 'start', note: 'start' })
   const at = ({ page }, time, fields) => send(page, { type: `${name}/change`, id: 't1', fields }, { time })
-  const now = Date.now()
+  const now = oneClock()
   await at(bob, now + 2000, { text: 'newer' })
   await at(ann, now + 1000, { text: 'older', note: 'older' })
   for (const item of items) await has(item, { id: 't1', text: 'newer', note: 'older' })
@@ -264,22 +265,18 @@ test('clocks that are five minutes apart do not decide who wins', async t => {
   const scene = new Scene(t)
   const name = names.next().value
   const maps = []
+  // Time goes on a second between changes: a clock is only mended to within a round trip.
+  let elapsed = 0
   for (const skew of [300_000, -300_000]) {
-    const page = scene.idlePage(tidelog, { userId: scene.user() })
-    page.node.now = () => Date.now() + skew
-    page.log.generateId = function () {
-      this.lastTime = Math.max(Date.now() + skew, this.lastTime + 1)
-      return `${this.lastTime} ${this.nodeId} 0`
-    }
-    page.start()
-    await reaches(page, 'synchronized')
-    maps.push(new Maps(scene, page, name))
+    const clock = () => Date.now() + skew + elapsed
+    maps.push(new Maps(scene, await scene.page(tidelog, { userId: scene.user(), clock }), name))
   }
   const [fast, slow] = maps
   await create(fast, 't1', { text: 'start' })
   const items = maps.map(i => i.item('t1'))
   for (const item of items) await has(item, { id: 't1', text: 'start' })
   for (const [author, text] of [[fast, 'fast'], [slow, 'slow after fast'], [fast, 'fast after slow'], [slow, 'slow at last']]) {
+    elapsed += 1000
     await change(author, 't1', { text })
     for (const item of items) await has(item, { id: 't1', text })
   }

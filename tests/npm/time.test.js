@@ -3,33 +3,18 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
-import { reaches, send } from './harness/pages.js'
+import { send } from './harness/pages.js'
 import { Scene, sharedServer } from './harness/scene.js'
 
 const tidelog = await sharedServer()
 
 const HOUR = 3_600_000
 
-/** A page whose clock is off by `skew`: for its node and for the ids that it makes. */
-function skewedPage(scene, at, { skew, ...options }) {
-  const page = scene.idlePage(at, options)
-  page.node.now = () => Date.now() + skew
-  page.log.generateId = function () {
-    const now = Date.now() + skew
-    this.sequence = now <= this.lastTime ? this.sequence + 1 : 0
-    this.lastTime = Math.max(now, this.lastTime)
-    return `${this.lastTime} ${this.nodeId} ${this.sequence}`
-  }
-  return page
-}
-
 for (const skew of [HOUR, -HOUR]) {
   test(`times between a clock that is off by ${skew / HOUR} h and a right one are true for both`, async t => {
     const scene = new Scene(t)
     const userId = scene.user()
-    const wrong = skewedPage(scene, tidelog, { userId, skew })
-    wrong.start()
-    await reaches(wrong, 'synchronized')
+    const wrong = await scene.page(tidelog, { userId, clock: () => Date.now() + skew })
     const right = await scene.page(tidelog, { userId })
     const sent = Date.now()
     await send(wrong, { type: 'app/wrong' })
@@ -48,8 +33,7 @@ for (const skew of [HOUR, -HOUR]) {
 test('a device that comes later gets the times that the first ones got', async t => {
   const scene = new Scene(t)
   const userId = scene.user()
-  const wrong = skewedPage(scene, tidelog, { userId, skew: HOUR })
-  wrong.start()
+  const wrong = await scene.page(tidelog, { userId, clock: () => Date.now() + HOUR })
   const sent = Date.now()
   await send(wrong, { type: 'app/wrong' })
   const late = await scene.page(tidelog, { userId })

@@ -155,7 +155,7 @@ impl Author {
                 }
             }
             Event::Synced(_) => self.acknowledged += 1,
-            Event::Other => {}
+            Event::Number(_) | Event::Other => {}
         }
         self.finish();
     }

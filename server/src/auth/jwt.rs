@@ -52,12 +52,14 @@ fn decode<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
-/// The claims of a token are not what an issuer's settings ask for.
-pub(super) struct Unfit;
+/// Why a token does not sign in, for the trace; it says nothing of what the token holds.
+pub(super) type Reason = &'static str;
 
 /// A compiled `[[auth.jwt]]`.
 #[derive(Debug)]
 pub(super) struct Issuer {
+    /// Its line in the configuration.
+    pub(super) line: usize,
     name: Option<String>,
     audience: Vec<String>,
     user_claim: String,
@@ -68,6 +70,7 @@ pub(super) struct Issuer {
 impl Issuer {
     pub(super) fn new(jwt: &Jwt, leeway: Duration, source: &Source) -> Result<Self, ConfigError> {
         Ok(Self {
+            line: jwt.line,
             name: jwt.issuer.clone(),
             audience: jwt.audience.clone(),
             user_claim: jwt.user_claim.clone(),
@@ -85,26 +88,34 @@ impl Issuer {
         }
     }
 
-    /// Whether time, issuer and audience are right; if so, when the token expires.
+    /// Whether time, issuer and audience are right; if so, when the session ends. The leeway lets
+    /// a client in whose token has just expired; it makes no token last longer.
     ///
     /// A token with an audience is not for a server that has none, as RFC 7519 has it.
-    pub(super) fn fits(&self, token: &Token<'_>, now_ms: u64) -> Result<Option<u64>, Unfit> {
-        let expires_ms = match token.claims.get("exp") {
-            Some(time) => Some(seconds_as_ms(time).ok_or(Unfit)?.saturating_add(self.leeway_ms)),
-            None => None,
+    pub(super) fn fits(&self, token: &Token<'_>, now_ms: u64) -> Result<Option<u64>, Reason> {
+        let time = |name: &str| match token.claims.get(name) {
+            Some(time) => seconds_as_ms(time).map(Some).ok_or("a time in it is no time"),
+            None => Ok(None),
         };
-        let starts_ms = match token.claims.get("nbf") {
-            Some(time) => seconds_as_ms(time).ok_or(Unfit)?.saturating_sub(self.leeway_ms),
-            None => 0,
-        };
+        let expires_ms = time("exp")?;
+        let late_ms = expires_ms.map(|ms| ms.saturating_add(self.leeway_ms));
+        let starts_ms = time("nbf")?.map(|ms| ms.saturating_sub(self.leeway_ms));
         let issuer = match (&self.name, token.claims.get("iss")) {
             (None, _) => true,
             (Some(expected), Some(Value::String(issuer))) => issuer == expected,
             (Some(_), _) => false,
         };
-        let alive = starts_ms <= now_ms && expires_ms.is_none_or(|expires| now_ms < expires);
-        let fits = alive && issuer && self.is_audience(token.claims.get("aud"));
-        if fits { Ok(expires_ms) } else { Err(Unfit) }
+        if late_ms.is_some_and(|ms| ms <= now_ms) {
+            Err("it has expired")
+        } else if starts_ms.is_some_and(|ms| now_ms < ms) {
+            Err("it is not valid yet")
+        } else if !issuer {
+            Err("it is of another issuer")
+        } else if !self.is_audience(token.claims.get("aud")) {
+            Err("it is for another audience")
+        } else {
+            Ok(expires_ms.filter(|ms| now_ms < *ms).or(late_ms))
+        }
     }
 
     fn is_audience(&self, given: Option<&Value>) -> bool {

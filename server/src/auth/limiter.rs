@@ -210,7 +210,8 @@ mod tests {
         assert_eq!(limiter.place_in_line(THERE, NOW), 0, "others do not wait");
         assert_eq!(limiter.place_in_line(HERE, NOW + 1_000), 0);
         fail(&limiter, 10_000, "flood");
-        assert_eq!(limiter.place_in_line(HERE, NOW + MINUTE_MS + 1), 0, "a minute later");
+        let later = [0, 0].map(|_| limiter.place_in_line(HERE, NOW + MINUTE_MS + 1));
+        assert_eq!(later, [0, 0], "a minute later there is no line");
     }
 
     #[test]

@@ -155,8 +155,12 @@ impl<'a> Driver<'a> {
                 tracing::error!(%error, node = %self.node, "cannot read the log");
                 return Err(End::Silent);
             }
-            Event::Time => self.session.on_tick(at).map_err(|_| End::Silent)?,
+            Event::Time => {}
             Event::Stopping => self.draining = true,
+        }
+        // Not only on the alarm: a socket that always has something to read would silence it.
+        if self.session.deadline() <= now {
+            self.session.on_tick(at).map_err(|_| End::Silent)?;
         }
         self.watch_large_frame(socket, now)
     }

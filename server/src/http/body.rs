@@ -12,6 +12,8 @@ use tokio::sync::OwnedSemaphorePermit;
 /// A body of up to this length is read without reserving memory for it.
 const SMALL_BYTES: usize = 16 << 10;
 
+type Fault = Box<dyn Error + Send + Sync>;
+
 /// A body, with the memory that is reserved for it.
 pub(super) struct Whole {
     pub(super) bytes: Bytes,
@@ -37,7 +39,7 @@ pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<W
         Ok(Whole { bytes, _reserved: reserved })
     };
     match tokio::time::timeout(app.http.settings.patience, reading).await {
-        Ok(read) => read.map_err(|error| unread(error, bytes_max)),
+        Ok(read) => read.map_err(|error: Fault| unread(&error, bytes_max)),
         Err(_) => Err(Problem::new(Kind::BodyTimeout, "send the request again, or a smaller one")),
     }
 }
@@ -51,7 +53,7 @@ fn too_large(bytes_max: usize) -> Problem {
     Problem::new(Kind::TooLarge, detail)
 }
 
-fn unread(error: Box<dyn Error + Send + Sync>, bytes_max: usize) -> Problem {
+fn unread(error: &Fault, bytes_max: usize) -> Problem {
     if error.is::<LengthLimitError>() {
         return too_large(bytes_max);
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tidelog_protocol::{ClientId, NodeId, UserId};
 
 /// The header that names the device: `user:client`, or its second part alone.
-pub(super) const CLIENT: HeaderName = HeaderName::from_static("tidelog-client");
+const CLIENT: HeaderName = HeaderName::from_static("tidelog-client");
 /// The claim that binds a token to a device.
 const CLIENT_CLAIM: &str = "client";
 /// The client that stands for a device that has no name.

@@ -47,7 +47,8 @@ impl Following {
         let until = deadline_ms.min(self.expires_ms.unwrap_or(u64::MAX));
         loop {
             let now = clock::now_ms();
-            if self.expires_ms.is_some_and(|expires| expires <= now) {
+            let expired = self.expires_ms.is_some_and(|expires| expires <= now);
+            if expired || *self.app.stop.borrow() {
                 return Woken::End;
             }
             if deadline_ms <= now {

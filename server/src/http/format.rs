@@ -91,8 +91,8 @@ impl Accept {
 
     /// The greatest weight that one of `names` is given by name; none when it is not, or is refused.
     fn named(&self, names: &[&str]) -> Option<f32> {
-        let named = self.0.iter().filter(|(name, _)| names.contains(&name.as_str()));
-        named.map(|(_, weight)| *weight).filter(|weight| *weight > 0.0).reduce(f32::max)
+        let given = self.0.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        given.map(|(_, weight)| *weight).filter(|weight| *weight > 0.0).reduce(f32::max)
     }
 }
 

@@ -92,7 +92,12 @@ pub(super) struct Place {
 
 /// The answer to a request that went wrong.
 #[derive(Debug, Serialize)]
-pub(super) struct Problem {
+#[serde(transparent)]
+pub(super) struct Problem(Box<Told>);
+
+/// What the answer says.
+#[derive(Debug, Serialize)]
+struct Told {
     r#type: String,
     title: &'static str,
     status: u16,
@@ -113,7 +118,7 @@ impl Problem {
     /// A problem whose `detail` says what to do.
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (name, status, title) = kind.words();
-        Self {
+        Self(Box::new(Told {
             r#type: format!("urn:tidelog:problem:{name}"),
             title,
             status,
@@ -123,27 +128,31 @@ impl Problem {
             cursor: None,
             kind,
             retry_after_s: None,
-        }
+        }))
     }
 
     /// Says where in the body the fault is.
-    pub(super) fn at(self, place: Place) -> Self {
-        Self { place: Some(place), ..self }
+    pub(super) fn at(mut self, place: Place) -> Self {
+        self.0.place = Some(place);
+        self
     }
 
     /// Names the channel.
-    pub(super) fn of_channel(self, channel: &str) -> Self {
-        Self { channel: Some(channel.to_owned()), ..self }
+    pub(super) fn of_channel(mut self, channel: &str) -> Self {
+        self.0.channel = Some(channel.to_owned());
+        self
     }
 
     /// Gives the cursor to go on with.
-    pub(super) fn with_cursor(self, cursor: Cursor) -> Self {
-        Self { cursor: Some(cursor), ..self }
+    pub(super) fn with_cursor(mut self, cursor: Cursor) -> Self {
+        self.0.cursor = Some(cursor);
+        self
     }
 
     /// Says when to try again.
-    pub(super) fn retry_after(self, seconds: u64) -> Self {
-        Self { retry_after_s: Some(seconds), ..self }
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.0.retry_after_s = Some(seconds);
+        self
     }
 
     /// The log takes nothing more, or nothing more is read.
@@ -156,7 +165,7 @@ impl Problem {
     /// What went wrong.
     #[cfg(test)]
     pub(super) fn kind(&self) -> Kind {
-        self.kind
+        self.0.kind
     }
 }
 
@@ -164,17 +173,17 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         // Plain data always serializes, and every status above is one.
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        let status = StatusCode::from_u16(self.status).unwrap_or_default();
+        let status = StatusCode::from_u16(self.0.status).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, json);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.kind == Kind::NotSignedIn {
+        if self.0.kind == Kind::NotSignedIn {
             let challenge = HeaderValue::from_static("Bearer realm=\"tidelog\"");
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = self.0.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response

@@ -68,8 +68,8 @@ pub(super) async fn take(
 ) -> Result<Vec<PushResult>, Problem> {
     let seen = reader::seen(app, caller.user(), seen)?;
     let mut pushes = sort(app, caller, named(app, caller, headers, actions)?)?;
-    let contexts = Contexts::new(app, caller, seen).await?;
     let mut results = std::mem::take(&mut pushes.results);
+    let contexts = Contexts::new(app, caller, seen).await?;
     for (client, group) in pushes.groups {
         let subject = caller.subject(&client)?;
         let (indexes, pairs): (Vec<_>, Vec<_>) = group.into_iter().unzip();

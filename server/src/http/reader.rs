@@ -3,7 +3,8 @@
 use super::caller::Caller;
 use super::cursor::{Mark, Others, Reached, Stage};
 use super::problem::{Kind, Problem};
-use super::standpoint::{Followed, Source, Standpoint, Unread, View};
+use super::source::{Source, Unread};
+use super::standpoint::{Followed, Standpoint, View};
 use crate::app::App;
 use crate::clock;
 use crate::log::{Channel, LogName, PageLimit};
@@ -74,6 +75,7 @@ impl Reader {
             let source = Source {
                 log: &app.log,
                 snapshots: &app.http.snapshots,
+                lives: &app.http.lives,
                 now: clock::now_ms(),
                 may_wait,
             };
@@ -143,15 +145,13 @@ fn access(app: &App, subject: &Subject, channel: &Channel) -> Result<Access, Pro
     let id = ActionId { node: subject.node().clone(), ms: now, sequence: 0 };
     let meta = Meta { id, time: now, subprotocol: None };
     let allowed = app.rules.subscribe(subject, name, &builtin::subscribe(name), &meta);
-    allowed.map_err(|reason| match reason {
-        UndoReason::WrongChannel => {
-            let detail = format!("leave {name:?} out, or add a [[channel]] whose pattern fits it");
-            Problem::new(Kind::UnknownChannel, detail).of_channel(name)
-        }
-        _ => {
-            let detail = format!("leave {name:?} out: the rules do not let this user read it");
-            Problem::new(Kind::ChannelDenied, detail).of_channel(name)
-        }
+    allowed.map_err(|reason| {
+        let (kind, detail) = if reason == UndoReason::WrongChannel {
+            (Kind::UnknownChannel, "leave it out, or add a [[channel]] whose pattern fits it")
+        } else {
+            (Kind::ChannelDenied, "leave it out: the rules do not let this user read it")
+        };
+        Problem::new(kind, format!("{name:?}: {detail}")).of_channel(name)
     })
 }
 

@@ -45,6 +45,11 @@ impl Snapshot {
         Ok(Self { through, items, made_ms: now, bytes })
     }
 
+    /// All items.
+    pub(super) fn items(&self) -> &[Standing] {
+        &self.items
+    }
+
     /// The items that were last touched above `position`, in that order.
     pub(super) fn above(&self, position: Position) -> &[Standing] {
         let from = self.items.partition_point(|item| item.touched <= position);

@@ -50,12 +50,12 @@ pub(super) struct Due {
 
 impl Index {
     /// Opens the index in `dir` for the feed that `identity` names, or starts an empty one where
-    /// there is none, or one of another feed or format. `created` says that the feed is new.
-    pub(super) fn open(dir: &Path, identity: &Identity, created: bool) -> Result<Self, OpenError> {
+    /// there is none, or one of another feed or format. `empty` says that the feed has no rows.
+    pub(super) fn open(dir: &Path, identity: &Identity, empty: bool) -> Result<Self, OpenError> {
         let mut store = IndexStore::open(dir)?;
         let mut manifest = read_manifest(&store, dir)?;
         if let Some(foreign) = manifest.take_if(|manifest| !manifest.is_of(identity)) {
-            if created && foreign.checkpoint > Position::ZERO {
+            if empty && foreign.checkpoint > Position::ZERO {
                 return Err(orphan(dir, foreign.checkpoint).into());
             }
             drop(store);
@@ -251,7 +251,7 @@ fn read_manifest(store: &IndexStore, dir: &Path) -> Result<Option<Manifest>, Ope
     }
 }
 
-/// The feed is new, and yet there is an index of an older one.
+/// The feed is empty, and yet there is an index of another one.
 fn orphan(dir: &Path, checkpoint: Position) -> Corrupt {
     Corrupt {
         file: dir.to_path_buf(),

@@ -41,9 +41,10 @@ pub(super) fn open(settings: &Settings, now_ms: u64) -> Result<Recovered, OpenEr
     let lock = Lock::take(&settings.dir)?;
     let feed = Feed::open(&feed_dir, settings.cache_bytes)?;
     let (identity, created) = identify(&feed, settings)?;
-    let index = Index::open(&settings.dir.join("index"), &identity, created)?;
+    let last = feed.last_row()?;
+    let index = Index::open(&settings.dir.join("index"), &identity, last.is_none())?;
     let checkpoint = index.current().checkpoint;
-    let accepted_ms = check_end(&feed, checkpoint)?;
+    let accepted_ms = check_end(&feed, last.as_ref(), checkpoint)?;
     let rest = (Queue::new(settings.queue_bytes_max), Nodes::new(settings.nodes_max));
     let mut shared = Shared::new(feed, index, identity, rest, lock);
     let folded = fold(&shared, settings.tail_bytes)?;
@@ -72,9 +73,8 @@ fn identify(feed: &Feed, settings: &Settings) -> Result<(Identity, bool), OpenEr
 }
 
 /// Checks that the feed does not end before the checkpoint; the time of its last commit.
-fn check_end(feed: &Feed, checkpoint: Position) -> Result<u64, OpenError> {
-    let last = feed.last_row()?;
-    let next = last.as_ref().map_or(Position::ZERO.plus(1), Row::next);
+fn check_end(feed: &Feed, last: Option<&Row>, checkpoint: Position) -> Result<u64, OpenError> {
+    let next = last.map_or(Position::ZERO.plus(1), Row::next);
     if next <= checkpoint {
         return Err(Corrupt {
             way_out: "restore `feed` from a backup; if that is what was just done, delete `index`",
@@ -82,7 +82,7 @@ fn check_end(feed: &Feed, checkpoint: Position) -> Result<u64, OpenError> {
         }
         .into());
     }
-    let Some((position, record)) = last.as_ref().and_then(|row| row.records().last()) else {
+    let Some((position, record)) = last.and_then(|row| row.records().last()) else {
         return Ok(0);
     };
     match Record::decode(position, &record) {

@@ -27,6 +27,9 @@ pub(super) struct Intake {
     queue: VecDeque<(u64, Pair)>,
     /// The frames of the actions that are being judged, in order.
     submitted: Vec<u64>,
+    /// Actions that came in to be judged, and that were, counted.
+    received: u64,
+    judged: u64,
     answers: Vec<Sent>,
     answered: VecDeque<ActionId>,
 }
@@ -57,7 +60,18 @@ impl Intake {
         self.frames.get_mut(at)
     }
 
+    /// Actions that came in to be judged.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Actions that were judged.
+    pub(super) fn judged(&self) -> u64 {
+        self.judged
+    }
+
     fn queue(&mut self, serial: u64, pair: Pair) {
+        self.received += 1;
         if let Some(frame) = self.frame_mut(serial) {
             frame.unjudged += 1;
         }
@@ -133,6 +147,7 @@ impl Session {
             if let Some(frame) = self.intake.frame_mut(serial) {
                 frame.unjudged = frame.unjudged.saturating_sub(1);
             }
+            self.intake.judged += 1;
             if let Some(position) = verdict.position {
                 self.delivery.on_own(position);
                 self.delivery.on_held(position);

@@ -45,7 +45,11 @@ impl Session {
     /// One load at a time is read and sent; the next has its turn when it is over.
     fn next_step(&mut self) -> Option<Step> {
         let (window_open, may_read) = (self.window_open(), !self.delivery.is_reading());
+        let judged = self.intake.judged();
         let (key, load, subscription) = self.subscriptions.next_load()?;
+        if load.after > judged {
+            return None;
+        }
         if !load.queue.is_empty() {
             return window_open.then_some(Step::Send(key));
         }

@@ -19,8 +19,8 @@ struct Asked {
     filter: Filter,
     access: Access,
     creating: bool,
-    /// There is a `since`, trusted or not: the page has had something.
-    has_since: bool,
+    /// The page has had something of it: there is a `since`, trusted or not, or a load was cut.
+    has_shown: bool,
     /// The position in it, if this server minted it.
     since: Option<Position>,
 }
@@ -63,12 +63,12 @@ impl Session {
             filter,
             access,
             creating: body.creating,
-            has_since: body.since.is_some(),
+            has_shown: body.since.is_some(),
             since,
         })
     }
 
-    fn subscribe(&mut self, asked: Asked, waiting: Waiting, at: Moment) {
+    fn subscribe(&mut self, mut asked: Asked, waiting: Waiting, at: Moment) {
         match self.subscriptions.get_mut(&asked.key).map(|known| &mut known.state) {
             Some(State::Loading(load)) => {
                 self.intake.loading(waiting.frame);
@@ -81,14 +81,14 @@ impl Session {
             }
             Some(State::Live) | None => {}
         }
-        let resumed = self.resumed_from(&asked);
-        let resumes = resumed.is_some();
-        let kind = if resumes { LoadKind::Entries } else { full_load(&asked) };
+        let resumed = self.resumed_from(&mut asked);
+        let goes_on = resumed.is_some();
+        let kind = if goes_on { LoadKind::Entries } else { full_load(&asked) };
         let (from, gone) = resumed.unwrap_or_default();
         self.intake.loading(waiting.frame);
-        let load = Load::new(kind, resumes, Some(waiting));
+        let load = Load::new(kind, goes_on, self.intake.received(), Some(waiting));
         let subscription = Subscription::new(&asked.key, asked.filter, asked.access, load);
-        self.begin(Subscription { from, resumed: resumes, through: from, gone, ..subscription });
+        self.begin(Subscription { from, resumed: goes_on, through: from, gone, ..subscription });
         self.resume_implied(&asked.key, from);
     }
 
@@ -100,16 +100,22 @@ impl Session {
     }
 
     /// From where the subscription goes on, and what of a list is gone; none for a full load.
-    fn resumed_from(&mut self, asked: &Asked) -> Option<(Position, Gone)> {
+    fn resumed_from(&mut self, asked: &mut Asked) -> Option<(Position, Gone)> {
         self.changed = true;
         let known = self.dormant.take(&asked.key.channel, &asked.key.filter);
         match (known, asked.since) {
             (Some(known), _) if known.acked => Some((known.through, known.gone)),
             // The answer to it was not acknowledged, but it was received, or it could not be named.
-            (Some(known), Some(since)) if since >= known.through => {
+            (Some(known), Some(since))
+                if known.through > Position::ZERO && since >= known.through =>
+            {
                 Some((known.through, known.gone))
             }
-            (_, since) => since.map(|since| (since, Gone::default())),
+            (known, since) => {
+                // The page may show what came before the load was cut.
+                asked.has_shown |= known.is_some();
+                since.map(|since| (since, Gone::default()))
+            }
         }
     }
 
@@ -130,7 +136,7 @@ impl Session {
                 continue;
             }
             let Some(access) = self.access_to_item(by.channel.as_str(), item) else { continue };
-            let load = Load::new(LoadKind::Entries, true, None);
+            let load = Load::new(LoadKind::Entries, true, self.intake.received(), None);
             let subscription = Subscription::new(&key, Filter::default(), access, load);
             self.begin(Subscription {
                 from: known.through,
@@ -204,9 +210,9 @@ impl Session {
 
 fn full_load(asked: &Asked) -> LoadKind {
     match (&asked.access.sync_map, asked.access.load) {
-        _ if asked.creating && !asked.has_since => LoadKind::Nothing,
+        _ if asked.creating && !asked.has_shown => LoadKind::Nothing,
         (_, LoadRule::None) => LoadKind::Nothing,
-        (Some(_), _) => LoadKind::Fold { tombstones: asked.has_since },
+        (Some(_), _) => LoadKind::Fold { tombstones: asked.has_shown },
         (None, LoadRule::Log | LoadRule::State) => LoadKind::Entries,
     }
 }

@@ -66,15 +66,18 @@ pub struct Load {
     pub queue: VecDeque<Vec<Sent>>,
     /// Everything was read.
     pub read: bool,
+    /// It reads when this many of the client's actions are judged: a client that changes an item
+    /// and then asks for it is shown its change.
+    pub after: u64,
     /// Who waits for the end of it.
     pub waiting: Vec<Waiting>,
 }
 
 impl Load {
     /// A load that has read nothing yet.
-    pub fn new(kind: LoadKind, resumes: bool, waiting: Option<Waiting>) -> Self {
+    pub fn new(kind: LoadKind, resumes: bool, after: u64, waiting: Option<Waiting>) -> Self {
         let waiting = waiting.into_iter().collect();
-        Self { kind, resumes, queue: VecDeque::new(), read: false, waiting }
+        Self { kind, resumes, queue: VecDeque::new(), read: false, after, waiting }
     }
 }
 
@@ -260,9 +263,7 @@ impl Subscriptions {
 
     /// What to remember of them, given what was acknowledged.
     pub fn remembered(&self, acked: Position, acked_frames: u64) -> Vec<Remembered> {
-        let known =
-            self.iter().filter(|subscription| subscription.is_live() || subscription.resumed);
-        known.map(|subscription| subscription.remembered(acked, acked_frames)).collect()
+        self.iter().map(|subscription| subscription.remembered(acked, acked_frames)).collect()
     }
 }
 
@@ -299,7 +300,9 @@ impl Subscription {
             through: match (loaded, resumed) {
                 (true, _) => self.through.max(acked),
                 (false, true) => self.from,
-                (false, false) => self.through,
+                (false, false) if self.is_live() => self.through,
+                // The load was cut: it starts again.
+                (false, false) => Position::ZERO,
             },
             acked: loaded || resumed,
             implied_by: by.map(|by| (by.channel.as_str().to_owned(), by.filter.clone())),

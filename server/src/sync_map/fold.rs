@@ -1,12 +1,11 @@
 //! What the actions of a SyncMap channel add up to: per item and field, the last write.
 
-use super::{Body, rendered_meta};
+use super::{Body, Life, rendered_meta};
 use crate::log::Entry;
 use crate::rules::{Fields, Filter, SyncMapOp};
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidelog_crdt::{LwwRegister, Position, Stamp};
 use tidelog_protocol::{Action, Meta};
@@ -48,9 +47,7 @@ pub struct Shown {
 pub struct Standing {
     /// The position of the last entry that touched it, whether or not it changed anything.
     pub touched: Position,
-    /// It was deleted.
-    pub gone: bool,
-    /// What tells a subscriber of it.
+    /// What tells a reader of it: that it was deleted, if it ever was; then what holds.
     pub shown: Vec<Shown>,
 }
 
@@ -58,9 +55,9 @@ pub struct Standing {
 struct Item {
     touched: Position,
     fields: BTreeMap<String, LwwRegister<Field>>,
-    /// The first creation after the last deletion brings the item back, without what it was before.
-    created: BTreeSet<Stamp>,
-    deleted: Option<(Stamp, Arc<Entry>)>,
+    life: Life,
+    /// The last deletion.
+    deleted: Option<Arc<Entry>>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -86,7 +83,7 @@ impl Fold {
         match operation {
             SyncMapOp::Delete => item.delete(stamp, entry),
             SyncMapOp::Create => {
-                item.created.insert(stamp.clone());
+                item.life.create(stamp.clone());
                 item.write(&body.fields, &stamp, entry);
             }
             SyncMapOp::Change => item.write(&body.fields, &stamp, entry),
@@ -123,12 +120,10 @@ impl Fold {
     pub fn standing(&self) -> Vec<Standing> {
         let all = Filter::default();
         let items = self.items.iter().map(|(id, item)| {
-            let deletion = item.deletion().map(|entry| vec![self.deleted(id, entry)]);
-            Standing {
-                touched: item.touched,
-                gone: deletion.is_some(),
-                shown: deletion.unwrap_or_else(|| self.changed(id, item, &all)),
-            }
+            let deleted = item.deleted.iter().map(|entry| self.deleted(id, entry));
+            let changed =
+                if item.life.is_over() { Vec::new() } else { self.changed(id, item, &all) };
+            Standing { touched: item.touched, shown: deleted.chain(changed).collect() }
         });
         let mut items: Vec<_> = items.collect();
         items.sort_unstable_by_key(|item| item.touched);
@@ -195,27 +190,19 @@ impl Item {
     }
 
     fn delete(&mut self, stamp: Stamp, entry: &Arc<Entry>) {
-        if self.deleted.as_ref().is_none_or(|(earlier, _)| *earlier < stamp) {
-            self.deleted = Some((stamp, entry.clone()));
+        if self.life.delete(stamp) {
+            self.deleted = Some(entry.clone());
         }
     }
 
-    /// The deletion that holds: a later creation revives the item, a later change does not,
-    /// because a client that shows it again would show an item of one field.
+    /// The deletion that holds.
     fn deletion(&self) -> Option<&Arc<Entry>> {
-        let (_, entry) = self.deleted.as_ref()?;
-        self.revival().is_none().then_some(entry)
-    }
-
-    /// The first creation after the last deletion.
-    fn revival(&self) -> Option<&Stamp> {
-        let (deleted, _) = self.deleted.as_ref()?;
-        self.created.range::<Stamp, _>((Bound::Excluded(deleted), Bound::Unbounded)).next()
+        self.deleted.as_ref().filter(|_| self.life.is_over())
     }
 
     /// The fields that hold, each with the write that made it.
     fn writes(&self) -> impl Iterator<Item = (&str, &Field)> {
-        let revival = self.revival();
+        let revival = self.life.revival();
         self.fields.iter().filter_map(move |(name, register)| {
             let alive = register.stamp() >= revival;
             alive.then_some((name.as_str(), register.value()?))

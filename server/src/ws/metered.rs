@@ -5,6 +5,9 @@
 //! the length that the frame declares, before its payload is read; and one that is longer than the
 //! peer may send is refused at its header.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! The log as its users see it: against a model, through crashes, and with damaged files.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
 
+mod crash;
+mod damage;
 mod model;
 mod story;
 mod support;

@@ -65,13 +65,38 @@ export class Heard extends Ledger {
   }
 }
 
+let lastTick = 0
+
+/**
+ * One clock for all pages of a test, which never shows a time twice. Pages with it do not mend theirs by the server's:
+ * mending is exact to a round trip only, and who wrote last must not hang on it.
+ */
+export function oneClock() {
+  lastTick = Math.max(Date.now(), lastTick + 1)
+  return lastTick
+}
+
+/** Has the client take the time from `clock`, for its ids and for mending it by the server's. */
+function setClock(client, clock) {
+  client.node.now = clock
+  client.node.options.fixTime = clock !== oneClock
+  client.log.generateId = function () {
+    const now = clock()
+    this.sequence = now > this.lastTime ? 0 : this.sequence + 1
+    this.lastTime = Math.max(now, this.lastTime)
+    return `${this.lastTime} ${this.nodeId} ${this.sequence}`
+  }
+}
+
 /**
  * A page that is not yet connected. `keep` gives every action of an application a reason, as an application with
- * a persistent log does; without it an action lives in the client only until it is processed.
+ * a persistent log does; without it an action lives in the client only until it is processed. `clock` replaces the
+ * machine's clock.
  */
-export function createPage(url, { keep = false, crossTab = false, ...options }) {
+export function createPage(url, { keep = false, crossTab = false, clock, ...options }) {
   const Kind = crossTab ? CrossTabClient : SameClient
   const client = new Kind({ ...DEFAULTS, server: url, ...options })
+  if (clock) setClock(client, clock)
   client.heard = new Heard(client)
   client.errors = new Ledger()
   client.node.catch(error => client.errors.push({ type: error.type, message: error.message, options: error.options }))

@@ -55,8 +55,10 @@ fn a_key_set_has_keys_by_id_and_for_other_uses() {
         sign_in(&authenticator, "1:a:b", &token).is_ok()
     };
     assert!(named("2026") && !named("2025"));
-    keys.write("rsa.json", json!({ "keys": [with(rsa, "alg", "RS512")] }).to_string());
-    assert!(keys.authenticator("[[auth.jwt]]\nkeys_file = \"rsa.json\"").is_err());
+    for unusable in [with(rsa.clone(), "alg", "RS512"), with(rsa, "n", &"AQAB".repeat(42))] {
+        keys.write("rsa.json", json!({ "keys": [unusable] }).to_string());
+        assert!(keys.authenticator("[[auth.jwt]]\nkeys_file = \"rsa.json\"").is_err());
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn each_algorithm_signs_in_with_its_key() {
         let identity = sign_in(&authenticator, "10:phone:tab", &token).expect(public);
         assert_eq!(identity.user.as_str(), "10");
         assert_eq!(identity.claims["role"], "a");
-        assert_eq!(identity.expires_ms, Some(NOW + 60_000 + 30_000), "with the leeway");
+        assert_eq!(identity.expires_ms, Some(NOW + 60_000), "without the leeway");
         assert!(!identity.anonymous);
         let (body, signature) = token.rsplit_once('.').unwrap();
         let tampered = format!("{body}.{}", signature.chars().rev().collect::<String>());
@@ -161,4 +161,17 @@ fn issuers_are_tried_in_order() {
         let token = keys.sign(key, &json!({ "sub": user, "iss": issuer }));
         assert_eq!(sign_in(&authenticator, &format!("{user}:a:b"), &token).is_ok(), good, "{user}");
     }
+}
+
+#[test]
+fn the_leeway_lets_in_but_makes_no_token_last_longer() {
+    let keys = Keys::new();
+    let authenticator = keys.authenticator(SECRET).unwrap();
+    let ends = |exp: serde_json::Value| {
+        let token = keys.sign("secret", &json!({ "sub": "10", "exp": exp }));
+        sign_in(&authenticator, "10:a:b", &token).unwrap().expires_ms
+    };
+    assert_eq!(ends(json!(NOW_S + 1)), Some(NOW + 1_000));
+    assert_eq!(ends(json!(NOW_S)), Some(NOW + 30_000), "and not at once, or it would come again");
+    assert_eq!(ends(json!(NOW_S - 10)), Some(NOW + 20_000));
 }

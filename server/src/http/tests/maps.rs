@@ -1,7 +1,11 @@
 //! A device pulls the channels of a `[[sync_map]]`.
 
 use super::site::{Pulled, RULES, Site};
+use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tidelog_crdt::Stamp;
+use tidelog_protocol::{ActionId, Meta};
 
 fn create(id: &str, text: &str) -> Value {
     json!({"type": "tasks/create", "id": id, "fields": {"text": text, "done": false}})
@@ -15,29 +19,30 @@ fn delete(id: &str) -> Value {
     json!({"type": "tasks/delete", "id": id})
 }
 
-/// The values of a device that applies what it pulls: the last write of a field wins, by time and id.
+/// The items of a device that applies what it pulls as it comes: of two writes of a field the later
+/// one counts, and an item that is deleted goes with all that is known of it.
 fn values(pulled: &[Pulled]) -> Value {
-    let mut writes: Vec<_> = pulled.iter().flat_map(|page| &page.actions).collect();
-    let stamp = |pair: &Value| {
-        let id = pair[1]["id"].as_str().unwrap().to_owned();
-        let (rest, sequence) = id.rsplit_once(' ').unwrap();
-        let node = rest.split_once(' ').unwrap().1.to_owned();
-        (pair[1]["time"].as_u64().unwrap(), node, sequence.parse::<u64>().unwrap())
-    };
-    writes.sort_by_key(|pair| stamp(pair));
-    let mut items = serde_json::Map::new();
-    for pair in writes {
-        let id = pair[0]["id"].as_str().unwrap().to_owned();
+    let mut items: BTreeMap<String, BTreeMap<String, (Stamp, Value)>> = BTreeMap::new();
+    for pair in pulled.iter().flat_map(|page| &page.actions) {
+        let id: ActionId = pair[1]["id"].as_str().unwrap().parse().unwrap();
+        let time = pair[1]["time"].as_u64().unwrap();
+        let stamp = Meta { id, time, subprotocol: None }.stamp();
+        let item = pair[0]["id"].as_str().unwrap().to_owned();
         if pair[0]["type"] == "tasks/deleted" {
-            items.remove(&id);
+            items.remove(&item);
             continue;
         }
-        let item = items.entry(id).or_insert_with(|| json!({}));
         for (name, value) in pair[0]["fields"].as_object().unwrap() {
-            item[name] = value.clone();
+            let fields = items.entry(item.clone()).or_default();
+            if fields.get(name).is_none_or(|(earlier, _)| *earlier < stamp) {
+                fields.insert(name.clone(), (stamp.clone(), value.clone()));
+            }
         }
     }
-    Value::Object(items)
+    let plain = |fields: BTreeMap<String, (Stamp, Value)>| -> BTreeMap<String, Value> {
+        fields.into_iter().map(|(name, (_, value))| (name, value)).collect()
+    };
+    json!(items.into_iter().map(|(id, fields)| (id, plain(fields))).collect::<BTreeMap<_, _>>())
 }
 
 #[tokio::test]
@@ -49,12 +54,15 @@ async fn a_map_arrives_as_what_it_adds_up_to_and_then_change_by_change() {
     assert_eq!(load.kinds(), ["tasks/changed", "tasks/changed"], "one for each action that holds");
     assert_eq!(values(std::slice::from_ref(&load)), json!({"1": {"text": "b", "done": false}}));
     assert_eq!(load.actions[0][1]["channels"], json!(["tasks"]));
-    site.push("11:b", &[change("1", "done", "yes"), delete("1"), create("3", "d")]).await;
+    site.push("11:b", &[change("1", "done", "yes"), create("3", "d")]).await;
     let live = site.pull("10:a", &format!("channel=tasks&since={}", load.cursor)).await;
-    assert_eq!(live.kinds(), ["tasks/changed", "tasks/deleted", "tasks/created"]);
+    assert_eq!(live.kinds(), ["tasks/changed", "tasks/created"]);
     assert_eq!(live.actions[0][1]["added"], 5);
     let id = live.ids()[0];
     assert!(id.starts_with(char::is_numeric) && id.contains(" 11:b:"), "{id}");
+    site.push("11:b", &[change("1", "done", "no"), delete("1")]).await;
+    let gone = site.pull("10:a", &format!("channel=tasks&since={}", live.cursor)).await;
+    assert_eq!(gone.kinds(), ["tasks/deleted"], "what does not hold any more is not shown");
 }
 
 #[tokio::test]
@@ -91,6 +99,63 @@ async fn a_load_goes_on_after_a_restart_which_forgets_what_was_kept() {
     let rest = site.pull_all("10:a", "channel=tasks&limit=1", first.cursor.clone()).await;
     let fresh = site.pull("10:c", "channel=tasks").await;
     assert_eq!(values(&[first, rest]), values(&[fresh]));
+}
+
+#[tokio::test]
+async fn a_late_change_of_an_item_that_is_gone_is_not_shown_and_one_that_is_created_again_is() {
+    let site = Site::open(RULES);
+    site.push("11:b", &[create("1", "a"), delete("1"), create("2", "a")]).await;
+    let load = site.pull("10:a", "channel=tasks").await;
+    site.push("11:c", &[change("1", "text", "made offline"), change("2", "text", "b")]).await;
+    let live = site.pull("10:a", &format!("channel=tasks&since={}", load.cursor)).await;
+    assert_eq!(live.actions.len(), 1, "{live:?}");
+    let fresh = site.pull("10:x", "channel=tasks").await;
+    assert_eq!(values(&[load.clone(), live.clone()]), values(&[fresh]));
+    site.push("11:c", &[create("1", "again"), change("1", "text", "c")]).await;
+    let again = site.pull("10:a", &format!("channel=tasks&since={}", live.cursor)).await;
+    assert_eq!(again.kinds(), ["tasks/deleted", "tasks/changed", "tasks/changed", "tasks/changed"]);
+    let fresh = site.pull("10:y", "channel=tasks").await;
+    assert_eq!(values(&[load, live, again]), values(&[fresh]));
+}
+
+/// What happens to a map, at some time by the clock of whoever does it.
+fn map_event() -> impl Strategy<Value = (Value, u64)> {
+    let item = (0..4_u8).prop_map(|n| n.to_string());
+    let action = (item, 0..4_u8, "[a-c]").prop_map(|(id, kind, value)| match kind {
+        0 => create(&id, &value),
+        1 => delete(&id),
+        2 => change(&id, "text", &value),
+        _ => change(&id, "other", &value),
+    });
+    (action, 1..30_u64)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// A page is pulled after each batch; a limit of 1 makes the load last.
+    #[test]
+    fn a_load_in_pages_adds_up_to_what_a_fresh_device_loads(
+        batches in prop::collection::vec(prop::collection::vec(map_event(), 1..6), 1..6),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let site = Site::open(RULES);
+            let (mut pages, mut from) = (Vec::new(), String::new());
+            for batch in batches {
+                let pairs: Vec<_> =
+                    batch.iter().map(|(action, time)| json!([action, {"time": time}])).collect();
+                site.post("11:b", "/v1/log", &json!({ "actions": pairs })).await;
+                let page = site.pull("10:a", &format!("channel=tasks&limit=1{from}")).await;
+                from = format!("&since={}", page.cursor);
+                pages.push(page);
+            }
+            let since = pages.last().unwrap().cursor.clone();
+            pages.push(site.pull_all("10:a", "channel=tasks&limit=3", since).await);
+            let fresh = site.pull("10:c", "channel=tasks").await;
+            assert_eq!(values(&pages), values(&[fresh]));
+        });
+    }
 }
 
 #[tokio::test]

@@ -101,6 +101,15 @@ fn a_quadratic_rule_over_a_big_action_is_cut_short() {
 }
 
 #[test]
+fn each_expression_of_a_rule_may_walk_a_big_action() {
+    let text = "x".repeat(128 << 10);
+    let big = action(json!({ "type": "a", "id": "1", "text": text }).to_string());
+    let templates = vec!["\"a/{action.id}\""; 40].join(",");
+    let rules = rules(&format!("[[action]]\ntype = \"*\"\nchannels = [{templates}]"));
+    assert_eq!(rules.place(&subject(), &big, &meta()).map(|it| it.channels.len()), Ok(1));
+}
+
+#[test]
 fn the_deepest_expression_leaves_room_on_the_stack_of_a_worker() {
     let nested = |levels: usize| {
         let text = format!("{}user.id == '10'{}", "[".repeat(levels), "][0]".repeat(levels));
