@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidelog_protocol::{Headers, NodeId, peer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
@@ -65,10 +66,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let app = build(&config, stopping)?;
     let mut connections = JoinSet::new();
     let admin = crate::admin::serve(&config.server.data, app.clone())?;
+    // Before the line that says the server is there: who reads it may send a signal at once.
+    let mut signals = Signals::new()?;
     say_hello(&config, address);
     let outcome = tokio::select! {
         () = accept(&listener, &app, &mut connections, config.limits.connections) => Ok(()),
-        signal = signalled() => { tracing::info!(signal, "stopping"); Ok(()) }
+        signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }
         failure = app.log.failed() => Err(anyhow::Error::new(failure).context("the log failed")),
     };
     drop(listener);
@@ -269,16 +272,23 @@ async fn drain(connections: &mut JoinSet<()>, patience: Duration) {
     }
 }
 
-async fn signalled() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("cannot listen for signals; stop the server with SIGKILL");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+/// The signals that stop the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    fn new() -> std::io::Result<Self> {
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { terminate: signal(terminate)?, interrupt: signal(interrupt)? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }

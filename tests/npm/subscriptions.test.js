@@ -276,6 +276,37 @@ test('a load of thousands comes complete and in order, and live ones after it', 
   assert.deepEqual(said(reader), Array.from({ length: count + 1 }, (_, n) => n))
 })
 
+test('whoever subscribes in the middle of traffic misses nothing and hears nothing twice', async t => {
+  const scene = new Scene(t)
+  const id = newPost()
+  const readerId = scene.user()
+  const author = await scene.page(tidelog, { userId: scene.user() })
+  const desk = await scene.page(tidelog, { userId: readerId })
+  let going = true
+  let count = 0
+  const posts = (async () => {
+    while (going) {
+      // Both logs move on while loads are under way.
+      await Promise.all([post(author, id, count), send(desk, { type: 'app/add' })])
+      count += 1
+    }
+  })()
+  const readers = []
+  for (let i = 0; i < 40; i++) {
+    const reader = await scene.page(tidelog, { userId: readerId })
+    await subscribe(reader, id, i % 2 ? { filter: {} } : {})
+    readers.push(reader)
+  }
+  going = false
+  await posts
+  await post(author, id, 'last')
+  const everything = [...Array.from({ length: count }, (_, n) => n), 'last']
+  for (const reader of readers) {
+    await hears(reader, 'last')
+    assert.deepEqual(said(reader), everything)
+  }
+})
+
 test('ten thousand subscriptions cost their owner only', async t => {
   const scene = new Scene(t)
   const wire = await scene.wire(tidelog)

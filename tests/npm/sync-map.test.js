@@ -315,6 +315,31 @@ test('a store that is left behind is unsubscribed', async t => {
   assert.ok(scene)
 })
 
+test('lists that are opened in the middle of traffic miss nothing', async t => {
+  const { scene, name, ann } = await pair(t)
+  const userId = scene.user()
+  const desk = await scene.page(tidelog, { userId })
+  const items = []
+  let going = true
+  const traffic = (async () => {
+    while (going) {
+      const id = `t${items.length}`
+      await Promise.all([create(ann, id, { text: id }), send(desk, { type: 'app/add' })])
+      items.push({ id, text: id })
+    }
+  })()
+  const lists = []
+  for (let i = 0; i < 30; i++) {
+    const page = await scene.page(tidelog, { userId, clock: oneClock })
+    const list = new Maps(scene, page, name).list()
+    await list.loading
+    lists.push(list)
+  }
+  going = false
+  await traffic
+  for (const list of lists) await shows(list, items)
+})
+
 test('a long list comes complete', async t => {
   const { ann, bob } = await pair(t)
   const items = Array.from({ length: 300 }, (_, i) => ({ id: `t${i}`, text: `text ${i}`, done: i % 3 === 0 }))

@@ -172,12 +172,8 @@ impl Shared {
         let mut filling = Filling::new(limit);
         let mut next = above.plus(1);
         while next <= head {
-            for (position, record) in self.records_from(next, head)? {
-                let fits = match self.visible(position, &record)? {
-                    Some(entry) => filling.take(entry),
-                    None => true,
-                };
-                if !fits {
+            for (position, entry) in self.entries_from(next, head)? {
+                if entry.is_some_and(|entry| !filling.take(entry)) {
                     return Ok(filling.finish(head, true));
                 }
                 next = position.plus(1);
@@ -186,35 +182,51 @@ impl Shared {
         Ok(filling.finish(head, false))
     }
 
-    /// Some records from `first` on, at least one if there is one up to `head`.
-    fn records_from(
+    /// The next few positions from `first` on, at least one, each with its entry, if there is one
+    /// to be seen.
+    fn entries_from(
+        &self,
+        first: Position,
+        head: Position,
+    ) -> Result<Vec<(Position, Option<Entry>)>, ReadError> {
+        // Before the row is read: after its body was taken out an entry is not listed any more.
+        let hidden = self.state().bodies_to_take.clone();
+        let records = match self.active_records(first, head) {
+            Some(records) => records,
+            None => self.row_records(first, head)?,
+        };
+        let visible = |(position, record): (Position, Bytes)| match Record::decode(
+            position,
+            &Bytes::copy_from_slice(&record),
+        ) {
+            Ok(Record::Entry(entry)) if entry.cleaned || hidden.contains(&position) => {
+                Ok((position, None))
+            }
+            Ok(Record::Entry(entry)) => Ok((position, Some(entry))),
+            Ok(Record::Clean(_)) => Ok((position, None)),
+            Err(damage) => Err(self.feed.damaged(position, damage).into()),
+        };
+        records.into_iter().map(visible).collect()
+    }
+
+    /// Records from `first` on, if it is in the active tail.
+    fn active_records(&self, first: Position, head: Position) -> Option<Vec<(Position, Bytes)>> {
+        const AT_ONCE: u64 = 256;
+        let state = self.state();
+        let last = head.min(first.plus(AT_ONCE));
+        let positions = (first.get()..=last.get()).filter_map(Position::new);
+        let record = |position| Some((position, state.active.record(position)?));
+        (state.active.first() <= first).then(|| positions.map_while(record).collect())
+    }
+
+    /// Records from `first` on, of the row that it is in.
+    fn row_records(
         &self,
         first: Position,
         head: Position,
     ) -> Result<Vec<(Position, Bytes)>, ReadError> {
-        const AT_ONCE: u64 = 256;
-        {
-            let state = self.state();
-            if state.active.first() <= first {
-                let last = head.min(first.plus(AT_ONCE));
-                let positions = (first.get()..=last.get()).filter_map(Position::new);
-                let record = |at| Some((at, state.active.record(at)?));
-                return Ok(positions.map_while(record).collect());
-            }
-        }
         let row = self.feed.row_at(first)?.ok_or_else(|| self.feed.gap(first))?;
         Ok(row.records().filter(|(position, _)| (first..=head).contains(position)).collect())
-    }
-
-    /// The entry in a record, unless it is none or was cleaned.
-    fn visible(&self, position: Position, record: &Bytes) -> Result<Option<Entry>, ReadError> {
-        let record = Record::decode(position, &Bytes::copy_from_slice(record))
-            .map_err(|damage| self.feed.damaged(position, damage))?;
-        let Record::Entry(entry) = record else {
-            return Ok(None);
-        };
-        let hidden = entry.cleaned || self.state().bodies_to_take.contains(&position);
-        Ok((!hidden).then_some(entry))
     }
 }
 
@@ -239,4 +251,49 @@ fn merge_of(state: &State, walk: Walk, count: usize) -> Merge {
     }
     merge.add(walk.bound((0, u64::MAX)), Source::Memory(active.into_iter()));
     merge
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::RowBuilder;
+    use super::super::tail::{Staged, Tail};
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const LOG: Prefix = Prefix(1, 2);
+
+    fn at(number: u64) -> Position {
+        Position::new(number).unwrap()
+    }
+
+    fn tail(first: u64, count: u64) -> Tail {
+        let mut tail = Tail::new(at(first));
+        let mut builder = RowBuilder::new(at(first));
+        (0..count).for_each(|_| builder.push(b"entry"));
+        let logs = (first..first + count).map(|position| (LOG, at(position))).collect();
+        tail.extend(Staged { rows: vec![builder.finish()], logs, ids: Vec::new() });
+        tail
+    }
+
+    #[test]
+    fn what_the_newer_tail_hides_does_not_make_a_page_shorter() {
+        let frozen = tail(1, 20);
+        let mut active = tail(21, 3);
+        (1..=10).for_each(|position| active.hide(at(position), &[LOG], Bytes::new()));
+        let state = State {
+            active,
+            frozen: Some(Arc::new(frozen)),
+            lists: Arc::default(),
+            checkpoint: Position::ZERO,
+            bodies_to_take: BTreeSet::new(),
+        };
+        for (order, expected) in
+            [(Order::Ascending, [11, 12, 13]), (Order::Descending, [23, 22, 21])]
+        {
+            let walk = Walk { prefix: LOG, first: at(1), last: at(100), order };
+            let merge = merge_of(&state, walk, 2).map(Result::unwrap);
+            let shown = merge.filter(|item| !item.value.is_empty()).map(|item| item.key.major);
+            assert_eq!(shown.take(3).collect::<Vec<_>>(), expected);
+        }
+    }
 }

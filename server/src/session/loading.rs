@@ -45,7 +45,7 @@ impl Session {
     /// One load at a time is read and sent; the next has its turn when it is over.
     fn next_step(&mut self) -> Option<Step> {
         let (window_open, may_read) = (self.window_open(), !self.delivery.is_reading());
-        let judged = self.intake.judged();
+        let (judged, cursor) = (self.intake.judged(), self.delivery.cursor());
         let (key, load, subscription) = self.subscriptions.next_load()?;
         if load.after > judged {
             return None;
@@ -54,7 +54,14 @@ impl Session {
             return window_open.then_some(Step::Send(key));
         }
         if load.read {
-            return Some(Step::Finish(key));
+            // A page of history that is being read leaves this channel out, so the load ends after
+            // it; and what has moved the cursor meanwhile is to be loaded too.
+            if !may_read {
+                return None;
+            }
+            if subscription.through >= cursor {
+                return Some(Step::Finish(key));
+            }
         }
         let order = order_of(&key, load, subscription);
         may_read.then_some(Step::Read(key, order))
@@ -103,8 +110,11 @@ impl Session {
     fn is_loaded_by(&self, key: &Key, entry: &Arc<Entry>) -> bool {
         let Some(subscription) = self.subscriptions.get(key) else { return false };
         let State::Loading(load) = &subscription.state else { return false };
+        // What a list has brought along by now wants its entries too, even where its filter does not.
+        let brought_along = |other: &Subscription| other.implied_by.as_ref() == Some(key);
         entry.position > subscription.through
-            && subscription.filter_passes(entry)
+            && (subscription.filter_passes(entry)
+                || self.subscriptions.wanting(entry).any(brought_along))
             && !self.subscriptions.is_gone(entry)
             && !self.comes_otherwise(entry, key, load.resumes)
     }

@@ -7,6 +7,7 @@ use crate::hub::Delivery as Mail;
 use crate::ingest::{Judgement, Submission};
 use crate::log::{Addresses, Entry};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::path::Path;
 use tidelog_crdt::Dot;
 use tidelog_protocol::codec::Version;
@@ -624,4 +625,38 @@ fn a_list_brings_its_items_along_and_an_item_that_leaves_it_is_still_told_of() {
     let comes = world.add("11:b:t", r#"{"type":"tasks/create","id":"3","fields":{"done":false}}"#);
     world.publish(&comes, &mut page);
     assert_eq!(page.kinds()[4..], [builtin::SUBSCRIBED, "tasks/created"]);
+}
+
+#[test]
+fn what_comes_between_the_load_of_a_channel_and_a_page_of_history_is_not_skipped() {
+    // The page of history was asked for while the channel was loading, so it left the channel out;
+    // it moved the cursor past an entry of the channel, and nobody read that one.
+    let mut world = World::new();
+    world.add("11:b:t", r#"{"type":"posts/add"}"#);
+    for _ in 0..3 {
+        world.add("10:b:t", r#"{"type":"note"}"#);
+    }
+    let mut page = world.connect("10:a:t", 0, NodeState::default());
+    world.now += 50;
+    page.session.on_tick(world.at()).unwrap();
+    let action = Action::new(Bytes::from_static(SUBSCRIBE.as_bytes())).unwrap();
+    let id = ActionId { node: page.node.clone(), ms: world.now, sequence: 1 };
+    let meta = Meta { id, time: world.now, subprotocol: None };
+    let frame = page.client.sync(1, [(&action, &meta)], 0, world.now);
+    page.session.on_frame(&frame, world.at()).unwrap();
+    let own = LogName::User(page.node.user().unwrap());
+    let mut histories = 0;
+    let mut waiting: VecDeque<_> = page.session.effects().into();
+    while let Some(effect) = waiting.pop_front() {
+        if matches!(&effect, Effect::Read(ReadOrder::Stretch { logs, .. }) if logs.contains(&own)) {
+            histories += 1;
+            if histories == 2 {
+                world.add("11:b:t", r#"{"type":"posts/add"}"#);
+            }
+        }
+        world.do_effect(effect, &mut page);
+        waiting.extend(page.session.effects());
+    }
+    assert_eq!(page.count("note"), 3);
+    assert_eq!(page.count("posts/add"), 2);
 }

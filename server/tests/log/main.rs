@@ -3,6 +3,7 @@
 
 mod crash;
 mod damage;
+mod limits;
 mod model;
 mod story;
 mod support;

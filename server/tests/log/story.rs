@@ -4,7 +4,7 @@ use crate::support::{
     ALL, accept, append, at, channel_log, draft, draft_of, id, ids, open, read_all, small,
     user_log, wait,
 };
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use tidelog_crdt::Position;
 use tidelog_protocol::{NodeId, UserId};
 use tidelog_server::log::{
@@ -193,6 +193,65 @@ fn an_entry_that_is_in_a_run_can_be_cleaned() {
     drop(log);
     let (log, _) = open(&settings);
     assert_eq!(ids(&read_all(&log, &user_log("1"))), odd);
+}
+
+/// Bodies leave the rows in the background; the committer is held while most are still there.
+#[test]
+fn a_cleaned_body_is_hidden_before_its_row_is_rewritten_and_gone_before_a_checkpoint_passes() {
+    const ROWS: u64 = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings::new(dir.path());
+    let (log, _) = open(&settings);
+    // Two entries a row; the first of each goes.
+    for ms in (0..ROWS * 2).step_by(2) {
+        append(&log, vec![draft(id("1", ms, 0)), draft(id("1", ms + 1, 0))]);
+    }
+    let (held, go) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (holding, going) = (Arc::clone(&held), Arc::clone(&go));
+    log.on_commit(Arc::new(move |_| {
+        holding.wait();
+        going.wait();
+    }));
+    let cleans = (0..ROWS * 2).step_by(2).map(|ms| {
+        let log = log.clone();
+        async move { log.clean(UserId::new("1").unwrap(), id("1", ms, 0), 2_000).await }
+    });
+    let after = wait(async {
+        let cleans: Vec<_> = cleans.map(tokio::spawn).collect();
+        let last = log.clone();
+        let append = async move { last.append(vec![draft(id("1", 1_000, 0))], 0).await };
+        let append = tokio::spawn(append);
+        for clean in cleans {
+            assert_eq!(clean.await.unwrap().unwrap(), Cleaned::Done);
+        }
+        append
+    });
+    held.wait();
+    let odd: Vec<_> = (1..ROWS * 2).step_by(2).map(|ms| id("1", ms, 0).to_string()).collect();
+    let is_clean = |log: &Log| {
+        for position in (1..ROWS * 2).step_by(2) {
+            let entry = log.entry(at(position)).unwrap().unwrap();
+            assert!(entry.cleaned && entry.action.kind() == "0/clean", "{entry:?}");
+        }
+        assert_eq!(ids(&log.feed(Position::ZERO, ALL).unwrap().entries)[..odd.len()], odd);
+        assert_eq!(ids(&read_all(log, &user_log("1")))[..odd.len()], odd);
+    };
+    is_clean(&log);
+    go.wait();
+    drop(after);
+    wait(log.close()).unwrap();
+    drop(log);
+    is_clean(&open(&settings).0);
+}
+
+#[test]
+fn a_node_that_is_forgotten_for_a_moment_is_not_taken_for_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(&Settings { marks_max: 1, ..Settings::new(dir.path()) });
+    let drafts = ["1", "2", "3", "4", "5", "1", "2"].map(|user| draft(id(user, 9, 0)));
+    let outcomes = append(&log, drafts.to_vec());
+    let known = outcomes.iter().map(|outcome| matches!(outcome, Outcome::Known(_)));
+    assert_eq!(known.collect::<Vec<_>>(), [false, false, false, false, false, true, true]);
 }
 
 #[test]

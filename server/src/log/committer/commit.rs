@@ -43,12 +43,18 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// Says it, and gives the room in the queue back.
+    /// Gives the room in the queue back, and says it.
     pub(super) fn send(self) {
         // Whoever asked may have gone; what was done stays done.
         match self {
-            Self::Append(outcomes, answer, _room) => drop(answer.send(outcomes)),
-            Self::Clean(cleaned, answer, _room) => drop(answer.send(cleaned)),
+            Self::Append(outcomes, answer, room) => {
+                drop(room);
+                drop(answer.send(outcomes));
+            }
+            Self::Clean(cleaned, answer, room) => {
+                drop(room);
+                drop(answer.send(cleaned));
+            }
         }
     }
 }
