@@ -1,6 +1,7 @@
 //! What every connection and request shares.
 
 use crate::auth::Authenticator;
+use crate::http;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
 use crate::log::{Log, NodeRecord, PageLimit, ReadError};
@@ -34,6 +35,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What sessions share.
     pub session: session::Shared,
+    /// What requests share.
+    pub(crate) http: http::Shared,
     /// What peers are told at their making.
     pub peer: Arc<peer::Settings>,
     /// The server's node id.

@@ -42,6 +42,9 @@ const PENDING_ACTIONS: usize = 4096;
 const PENDING_FRAMES: usize = 4096;
 /// Threads that wait for the disk on behalf of readers; more readers take turns.
 const READERS: usize = 32;
+/// The head of a request, its URL with a cursor and a hundred channels included; a longer one is
+/// answered with 431 and closed.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 /// After an error of the listener, such as too many open files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -86,7 +89,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     outcome
 }
 
-fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
+pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
     let rules = Arc::new(Rules::compile(config)?);
     let auth = Authenticator::new(config)?;
     let (log, opened) = Log::open(log_settings(config), clock::now_ms())?;
@@ -104,6 +107,7 @@ fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
         limits: session_limits(config),
     };
     Ok(App::new(Parts {
+        http: http::Shared::new(http::Settings::of(config), &log),
         node: NodeId::new(&format!("server:{}", log.incarnation()))?,
         log,
         ingest,
@@ -232,6 +236,7 @@ async fn serve_requests(
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
+        .max_buf_size(HEAD_BYTES_MAX)
         .header_read_timeout(Duration::from_millis(app.peer.timers.handshake_ms))
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

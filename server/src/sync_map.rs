@@ -8,8 +8,10 @@
 //! the id of the author's own action.
 
 mod fold;
+mod life;
 
-pub use fold::{Fold, Loaded};
+pub use fold::{Fold, Loaded, Shown, Standing};
+pub use life::Life;
 
 use crate::log::Entry;
 use crate::rules::SyncMapOp;
@@ -33,7 +35,7 @@ pub struct Body<'a> {
 }
 
 /// `entry` as a subscriber of the map called `name` sees it; none when it is no action of that map.
-pub fn render(entry: &Entry, name: &str) -> Option<(Action, Meta)> {
+fn render(entry: &Entry, name: &str) -> Option<(Action, Meta)> {
     let operation = SyncMapOp::of(entry.action.kind(), name)?;
     let mut body: BTreeMap<String, &RawValue> = entry.action.body().ok()?;
     let kind = format!("{name}/{}", operation.rendered());
@@ -41,6 +43,14 @@ pub fn render(entry: &Entry, name: &str) -> Option<(Action, Meta)> {
     body.insert("type".to_owned(), &kind_json);
     let json = serde_json::to_vec(&body).ok()?;
     Some((Action::from_parts(Bytes::from(json), &kind), rendered_meta(entry)))
+}
+
+/// `entry` as a subscriber sees it, of the map called `map` or of a plain channel or log.
+pub fn shown(entry: &Entry, map: Option<&str>) -> (Action, Meta) {
+    map.and_then(|name| render(entry, name)).unwrap_or_else(|| {
+        let (id, subprotocol) = (entry.id.clone(), Some(entry.subprotocol));
+        (entry.action.clone(), Meta { id, time: entry.time, subprotocol })
+    })
 }
 
 /// The meta under which subscribers see `entry`.

@@ -5,7 +5,7 @@
 //! client acknowledges them; one that is caught up lives from its inbox.
 
 use super::answers::{self, AnswerId, Sent};
-use super::subscriptions::{self, Key, State, Subscription};
+use super::subscriptions::{Key, State, Subscription};
 use super::{Effect, Gone, Moment, NodeState, ReadOrder, Session};
 use crate::hub::{Delivery as Mail, Resumed};
 use crate::log::{Channel, Entry, LogName, Page};
@@ -323,7 +323,7 @@ impl Session {
             return;
         }
         if (live && named) || self.in_own_log(entry) {
-            sent.push(subscriptions::as_it_is(entry));
+            sent.push(sync_map::shown(entry, None));
             return;
         }
         if self.subscriptions.is_gone(entry) {

@@ -7,7 +7,7 @@ use crate::rules::{Access, Filter, SyncMapOp};
 use crate::sync_map;
 use std::collections::{HashMap, VecDeque};
 use tidelog_crdt::Position;
-use tidelog_protocol::{ActionId, Meta};
+use tidelog_protocol::ActionId;
 
 /// The name of a subscription within its node: its channel and its filter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -361,14 +361,6 @@ impl Subscription {
 
     /// `entry` as this subscription shows it.
     pub fn render(&self, entry: &Entry) -> Sent {
-        let rendered = self.map_name().and_then(|name| sync_map::render(entry, name));
-        rendered.unwrap_or_else(|| as_it_is(entry))
+        sync_map::shown(entry, self.map_name())
     }
-}
-
-/// `entry` as its author made it.
-pub fn as_it_is(entry: &Entry) -> Sent {
-    let meta =
-        Meta { id: entry.id.clone(), time: entry.time, subprotocol: Some(entry.subprotocol) };
-    (entry.action.clone(), meta)
 }

@@ -1,12 +1,11 @@
 //! What the actions of a SyncMap channel add up to: per item and field, the last write.
 
-use super::{Body, rendered_meta};
+use super::{Body, Life, rendered_meta};
 use crate::log::Entry;
 use crate::rules::{Fields, Filter, SyncMapOp};
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidelog_crdt::{LwwRegister, Position, Stamp};
 use tidelog_protocol::{Action, Meta};
@@ -35,18 +34,30 @@ pub struct Shown {
     pub gone: bool,
     /// It tells all of the item.
     pub whole: bool,
+    /// The position of the entry that it renders.
+    pub position: Position,
     /// The action as the subscriber sees it.
     pub action: Action,
     /// Its meta.
     pub meta: Meta,
 }
 
+/// One item as it is.
+#[derive(Debug)]
+pub struct Standing {
+    /// The position of the last entry that touched it, whether or not it changed anything.
+    pub touched: Position,
+    /// What tells a reader of it: that it was deleted, if it ever was; then what holds.
+    pub shown: Vec<Shown>,
+}
+
 #[derive(Default)]
 struct Item {
+    touched: Position,
     fields: BTreeMap<String, LwwRegister<Field>>,
-    /// The first creation after the last deletion brings the item back, without what it was before.
-    created: BTreeSet<Stamp>,
-    deleted: Option<(Stamp, Arc<Entry>)>,
+    life: Life,
+    /// The last deletion.
+    deleted: Option<Arc<Entry>>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -68,11 +79,12 @@ impl Fold {
         let Ok(body) = entry.action.body::<Body<'_>>() else { return };
         let stamp = Meta { id: entry.id.clone(), time: entry.time, subprotocol: None }.stamp();
         let item = self.items.entry(body.id).or_default();
+        item.touched = item.touched.max(entry.position);
         let fields = body.fields.unwrap_or_default();
         match operation {
             SyncMapOp::Delete => item.delete(stamp, entry),
             SyncMapOp::Create => {
-                item.created.insert(stamp.clone());
+                item.life.create(stamp.clone());
                 item.write(&fields, &stamp, entry);
             }
             SyncMapOp::Change => item.write(&fields, &stamp, entry),
@@ -105,6 +117,20 @@ impl Fold {
         loaded
     }
 
+    /// All items, those that are gone among them, by the last entry that touched them.
+    pub fn standing(&self) -> Vec<Standing> {
+        let all = Filter::default();
+        let items = self.items.iter().map(|(id, item)| {
+            let deleted = item.deleted.iter().map(|entry| self.deleted(id, entry));
+            let changed =
+                if item.life.is_over() { Vec::new() } else { self.changed(id, item, &all) };
+            Standing { touched: item.touched, shown: deleted.chain(changed).collect() }
+        });
+        let mut items: Vec<_> = items.collect();
+        items.sort_unstable_by_key(|item| item.touched);
+        items
+    }
+
     fn deleted(&self, id: &str, entry: &Entry) -> Shown {
         let kind = format!("{}/deleted", self.name);
         let json = serde_json::json!({ "id": id, "type": kind }).to_string();
@@ -112,6 +138,7 @@ impl Fold {
             item: id.to_owned(),
             gone: true,
             whole: false,
+            position: entry.position,
             action: Action::from_parts(Bytes::from(json), &kind),
             meta: rendered_meta(entry),
         }
@@ -134,8 +161,14 @@ impl Fold {
             let json =
                 serde_json::to_vec(&Changed { fields, id, r#type: &kind }).unwrap_or_default();
             let action = Action::from_parts(Bytes::from(json), &kind);
-            let meta = rendered_meta(entry);
-            Shown { item: id.to_owned(), gone: false, whole, action, meta }
+            Shown {
+                item: id.to_owned(),
+                gone: false,
+                whole,
+                position: entry.position,
+                action,
+                meta: rendered_meta(entry),
+            }
         });
         rendered.collect()
     }
@@ -158,27 +191,19 @@ impl Item {
     }
 
     fn delete(&mut self, stamp: Stamp, entry: &Arc<Entry>) {
-        if self.deleted.as_ref().is_none_or(|(earlier, _)| *earlier < stamp) {
-            self.deleted = Some((stamp, entry.clone()));
+        if self.life.delete(stamp) {
+            self.deleted = Some(entry.clone());
         }
     }
 
-    /// The deletion that holds: a later creation revives the item, a later change does not,
-    /// because a client that shows it again would show an item of one field.
+    /// The deletion that holds.
     fn deletion(&self) -> Option<&Arc<Entry>> {
-        let (_, entry) = self.deleted.as_ref()?;
-        self.revival().is_none().then_some(entry)
-    }
-
-    /// The first creation after the last deletion.
-    fn revival(&self) -> Option<&Stamp> {
-        let (deleted, _) = self.deleted.as_ref()?;
-        self.created.range::<Stamp, _>((Bound::Excluded(deleted), Bound::Unbounded)).next()
+        self.deleted.as_ref().filter(|_| self.life.is_over())
     }
 
     /// The fields that hold, each with the write that made it.
     fn writes(&self) -> impl Iterator<Item = (&str, &Field)> {
-        let revival = self.revival();
+        let revival = self.life.revival();
         self.fields.iter().filter_map(move |(name, register)| {
             let alive = register.stamp() >= revival;
             alive.then_some((name.as_str(), register.value()?))

@@ -23,12 +23,24 @@ const UNIT_BYTES: usize = 1 << 10;
 
 /// Bytes that all connections together may be buffering.
 #[derive(Clone)]
-pub struct Budget(Arc<Semaphore>);
+pub struct Budget {
+    semaphore: Arc<Semaphore>,
+    units: usize,
+}
 
 impl Budget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new((bytes / UNIT_BYTES).min(Semaphore::MAX_PERMITS))))
+        let units = (bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
+        Self { semaphore: Arc::new(Semaphore::new(units)), units }
+    }
+
+    /// Waits for `bytes` of it; who needs more than there is gets all of it.
+    pub async fn reserve(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let units = usize::try_from(bytes.div_ceil(UNIT_BYTES as u64)).unwrap_or(usize::MAX);
+        let units = u32::try_from(units.min(self.units)).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        self.semaphore.clone().acquire_many_owned(units).await.ok()
     }
 }
 
@@ -144,10 +156,8 @@ impl<S> Metered<S> {
             self.unfinished = !last;
         }
         if opcode < 8 && self.message > SMALL_BYTES {
-            let units = u32::try_from(length / UNIT_BYTES as u64 + 1).unwrap_or(u32::MAX);
-            let budget = self.budget.0.clone();
-            self.asking =
-                Some(Box::pin(async move { budget.acquire_many_owned(units).await.ok() }));
+            let budget = self.budget.clone();
+            self.asking = Some(Box::pin(async move { budget.reserve(length).await }));
         }
         self.scan = if length == 0 { Scan::Header([0; 14], 0) } else { Scan::Payload(length) };
         Ok(())
