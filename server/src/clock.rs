@@ -9,7 +9,7 @@ static ANCHOR: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
 /// The wall clock in ms since the epoch. It never goes back while the process runs, or two answers
 /// could get one id, and it never stands still, or no timer would come due: while the system's clock
 /// is set back, time goes on from where it was.
-pub fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let (instant, wall) = read_system_clocks();
     let mut anchor = ANCHOR.lock().unwrap_or_else(PoisonError::into_inner);
     let (since, at) = *anchor.get_or_insert((instant, wall));

@@ -24,7 +24,7 @@ const LEAVE: Duration = Duration::from_secs(2);
 
 /// Where a connection comes from.
 #[derive(Debug, Clone)]
-pub struct Origin {
+pub(crate) struct Origin {
     /// The address of the peer.
     pub address: IpAddr,
     /// The `Cookie` header of the upgrade request.
@@ -46,7 +46,7 @@ enum End {
 }
 
 /// Serves one connection until it ends.
-pub async fn serve(app: App, mut socket: Socket, origin: Origin) {
+pub(crate) async fn serve(app: App, mut socket: Socket, origin: Origin) {
     app.metrics.connections.inc();
     let end = match shake_hands(&app, &mut socket, &origin).await {
         Ok((sign_in, handshake, identity)) => {

@@ -102,7 +102,7 @@ impl Metrics {
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
-        drop(text::encode(&mut text, &self.registry));
+        text::encode(&mut text, &self.registry).ok();
         text
     }
 }

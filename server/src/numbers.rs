@@ -14,10 +14,10 @@ const TAG_BITS: u32 = 12;
 const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
 
 /// The random id of one run of the process.
-pub type EpochId = u64;
+pub(crate) type EpochId = u64;
 
 /// The number that says "up to `position`" to `user`.
-pub fn mint(user: &str, position: Position, epoch: EpochId) -> u64 {
+pub(crate) fn mint(user: &str, position: Position, epoch: EpochId) -> u64 {
     if position == Position::ZERO {
         return 0;
     }
@@ -25,12 +25,12 @@ pub fn mint(user: &str, position: Position, epoch: EpochId) -> u64 {
 }
 
 /// The position that `number` claims, unchecked; none if it cannot be a position.
-pub fn claimed(number: u64) -> Option<Position> {
+pub(crate) fn claimed(number: u64) -> Option<Position> {
     Position::new(number >> TAG_BITS)
 }
 
 /// Whether `number` was minted for `user` in the epoch that gave its position.
-pub fn verify(user: &str, number: u64, epoch: EpochId) -> bool {
+pub(crate) fn verify(user: &str, number: u64, epoch: EpochId) -> bool {
     claimed(number).is_some_and(|position| {
         position != Position::ZERO && number & TAG_MASK == tag(user, position, epoch)
     })

@@ -10,8 +10,8 @@
 mod fold;
 mod life;
 
-pub use fold::{Fold, Loaded, Shown, Standing};
-pub use life::Life;
+pub(crate) use fold::{Fold, Loaded, Shown, Standing};
+pub(crate) use life::Life;
 
 use crate::log::Entry;
 use crate::rules::SyncMapOp;
@@ -26,7 +26,7 @@ const RENDERED_SEQUENCE: u64 = 1 << 40;
 
 /// The body of a SyncMap action.
 #[derive(Debug, Deserialize)]
-pub struct Body<'a> {
+pub(crate) struct Body<'a> {
     /// The item.
     pub id: String,
     /// The fields it sets.
@@ -46,7 +46,7 @@ fn render(entry: &Entry, name: &str) -> Option<(Action, Meta)> {
 }
 
 /// `entry` as a subscriber sees it, of the map called `map` or of a plain channel or log.
-pub fn shown(entry: &Entry, map: Option<&str>) -> (Action, Meta) {
+pub(crate) fn shown(entry: &Entry, map: Option<&str>) -> (Action, Meta) {
     map.and_then(|name| render(entry, name)).unwrap_or_else(|| {
         let (id, subprotocol) = (entry.id.clone(), Some(entry.subprotocol));
         (entry.action.clone(), Meta { id, time: entry.time, subprotocol })

@@ -3,7 +3,7 @@
 
 mod metered;
 
-pub use metered::{Budget, TooLong};
+pub(crate) use metered::{Budget, TooLong};
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream};
@@ -29,7 +29,7 @@ const BUFFER_BYTES: usize = 2 << 10;
 const OUT_BYTES_MAX: usize = 256 << 10;
 
 /// Whether the request asks for a WebSocket.
-pub fn is_upgrade<B>(request: &Request<B>) -> bool {
+pub(crate) fn is_upgrade<B>(request: &Request<B>) -> bool {
     let has = |name, token: &str| {
         let values = request.headers().get_all(name).iter();
         values
@@ -40,7 +40,7 @@ pub fn is_upgrade<B>(request: &Request<B>) -> bool {
 }
 
 /// The answer to the request, and, if it is one for a WebSocket, what becomes the socket.
-pub fn upgrade<B>(request: &mut Request<B>) -> (Response<Empty<Bytes>>, Option<OnUpgrade>) {
+pub(crate) fn upgrade<B>(request: &mut Request<B>) -> (Response<Empty<Bytes>>, Option<OnUpgrade>) {
     let headers = request.headers();
     let version = headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
@@ -68,7 +68,7 @@ fn fill(headers: &mut HeaderMap, accept: &str) {
 }
 
 /// A WebSocket: frames in, frames out, both without waiting for the other.
-pub struct Socket {
+pub(crate) struct Socket {
     inner: WebSocketStream<Metered<TokioIo<Upgraded>>>,
     out: VecDeque<Bytes>,
     out_bytes: usize,
@@ -77,7 +77,7 @@ pub struct Socket {
 
 /// What came from the peer.
 #[derive(Debug)]
-pub enum Incoming {
+pub(crate) enum Incoming {
     /// A frame of the protocol.
     Frame(Bytes),
     /// The peer closed, or the connection broke.
@@ -91,29 +91,29 @@ pub enum Incoming {
 impl Socket {
     /// The socket of an upgraded connection, whose peer may send messages of up to `message_max`
     /// bytes.
-    pub async fn new(upgraded: Upgraded, budget: Budget, message_max: usize) -> Self {
+    pub(crate) async fn new(upgraded: Upgraded, budget: Budget, message_max: usize) -> Self {
         let metered = Metered::new(TokioIo::new(upgraded), budget, message_max);
         let inner = WebSocketStream::from_raw_socket(metered, Role::Server, Some(config())).await;
         Self { inner, out: VecDeque::new(), out_bytes: 0, dirty: false }
     }
 
     /// From now on the peer may send messages of up to `bytes`.
-    pub fn set_message_max(&mut self, bytes: usize) {
+    pub(crate) fn set_message_max(&mut self, bytes: usize) {
         self.inner.get_mut().set_message_max(bytes);
     }
 
     /// What was received is dealt with; the memory reserved for it is free.
-    pub fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         self.inner.get_mut().release();
     }
 
     /// Whether the peer is in the middle of a large frame.
-    pub fn in_large_frame(&self) -> bool {
+    pub(crate) fn in_large_frame(&self) -> bool {
         self.inner.get_ref().in_large_frame()
     }
 
     /// Puts a frame behind those that are on their way out.
-    pub fn send(&mut self, frame: Bytes) {
+    pub(crate) fn send(&mut self, frame: Bytes) {
         self.out_bytes = self.out_bytes.saturating_add(frame.len());
         self.out.push_back(frame);
     }
@@ -125,7 +125,7 @@ impl Socket {
 
     /// Writes what is ready to go out, and waits for what comes in; only writes with `read` off, and
     /// as long as the peer does not take what it is sent.
-    pub async fn next(&mut self, read: bool) -> Incoming {
+    pub(crate) async fn next(&mut self, read: bool) -> Incoming {
         std::future::poll_fn(|cx| self.poll_next(cx, read)).await
     }
 
@@ -172,7 +172,7 @@ impl Socket {
     }
 
     /// Sends what is on its way out and closes, within `patience`.
-    pub async fn close(mut self, malformed: bool, patience: std::time::Duration) {
+    pub(crate) async fn close(mut self, malformed: bool, patience: std::time::Duration) {
         let goodbye = async {
             while let Some(frame) = self.out.pop_front() {
                 self.inner.feed(message(frame)).await?;

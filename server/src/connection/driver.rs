@@ -130,7 +130,6 @@ impl<'a> Driver<'a> {
                 return Err(self.refuse(socket, WireError::WrongFormat(limit)));
             }
             Event::Socket(Incoming::Malformed) => return Err(End::Malformed),
-            Event::Socket(Incoming::Closed) | Event::Replaced => return Err(End::Silent),
             Event::Mail => self.take_mail(at),
             Event::Judged(Ok(verdicts)) => {
                 // The client's own entries are in the inbox by now, so that the answers can carry
@@ -140,8 +139,10 @@ impl<'a> Driver<'a> {
                 }
                 self.session.on_verdicts(verdicts, at);
             }
-            // The log takes nothing more: what is unanswered comes again, here or elsewhere.
-            Event::Judged(Err(Stopped)) => return Err(End::Silent),
+            // When the log takes nothing more, what is unanswered comes again, here or elsewhere.
+            Event::Socket(Incoming::Closed) | Event::Replaced | Event::Judged(Err(Stopped)) => {
+                return Err(End::Silent);
+            }
             Event::Read(Ok(Reading::Page(page))) => {
                 // What no log has takes its place among the entries of the page.
                 if !self.session.is_live() {

@@ -342,7 +342,7 @@ mod tests {
             &text(&[1, 0]),
             &text(&[&[1][..], &part(1), &part(1)].concat()),
             &text(&[&[1][..], &many].concat()),
-            &text(&[1; TEXT_BYTES_MAX]),
+            &text(&vec![1; TEXT_BYTES_MAX]),
         ] {
             assert_eq!(here().read(bad, "10", at(150)), Err(Malformed), "{bad}");
         }

@@ -45,22 +45,22 @@ impl AnswerId {
 }
 
 /// An action of the server's own, with its meta.
-pub type Sent = (Action, Meta);
+pub(super) type Sent = (Action, Meta);
 
 /// `logux/processed` for `id`.
-pub fn processed(id: &ActionId, answer: AnswerId) -> Option<Sent> {
+pub(super) fn processed(id: &ActionId, answer: AnswerId) -> Option<Sent> {
     Some((builtin::processed(id), answer.meta(answer.ms)?))
 }
 
 /// `logux/undo` of `action`. Its time is after that of the action, or a store that travels in time
 /// would keep the action: at equal times the node ids decide.
-pub fn undone(action: &Action, meta: &Meta, reason: &str, answer: AnswerId) -> Option<Sent> {
+pub(super) fn undone(action: &Action, meta: &Meta, reason: &str, answer: AnswerId) -> Option<Sent> {
     let time = answer.ms.max(meta.time.saturating_add(1).min(ActionId::NUMBER_MAX));
     Some((builtin::undo(&meta.id, reason, action), answer.meta(time)?))
 }
 
 /// `logux/subscribed` to `channel`.
-pub fn subscribed(channel: &str, answer: AnswerId) -> Option<Sent> {
+pub(super) fn subscribed(channel: &str, answer: AnswerId) -> Option<Sent> {
     Some((builtin::subscribed(channel), answer.meta(answer.ms)?))
 }
 
@@ -70,7 +70,11 @@ pub fn subscribed(channel: &str, answer: AnswerId) -> Option<Sent> {
 /// The id of an entry's answer, or of a rendered entry, says nothing of a subscription. A position
 /// that was given anew after a backup was restored belongs to an epoch that started after the id
 /// was made.
-pub fn position_in_since(id: &str, incarnation: Incarnation, epochs: &Epochs) -> Option<Position> {
+pub(super) fn position_in_since(
+    id: &str,
+    incarnation: Incarnation,
+    epochs: &Epochs,
+) -> Option<Position> {
     let id: ActionId = id.parse().ok()?;
     let (server, position) = id.node.as_str().rsplit_once(':')?;
     let position = Position::new(position.parse().ok()?)?;

@@ -141,7 +141,7 @@ impl NodeState {
 }
 
 mod channel_text {
-    use crate::epochs::Epochs;
+
     use crate::log::Channel;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

@@ -11,7 +11,7 @@ use tidelog_protocol::ActionId;
 
 /// The name of a subscription within its node: its channel and its filter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
+pub(super) struct Key {
     /// The channel.
     pub channel: Channel,
     /// The filter as canonical JSON text; empty for none.
@@ -20,7 +20,7 @@ pub struct Key {
 
 /// One subscription of a running session.
 #[derive(Debug)]
-pub struct Subscription {
+pub(super) struct Subscription {
     /// Its name.
     pub key: Key,
     /// Which fields the entries must have.
@@ -47,7 +47,7 @@ pub struct Subscription {
 
 /// Whether a subscription's load is over.
 #[derive(Debug)]
-pub enum State {
+pub(super) enum State {
     /// The channel's past is being sent.
     Loading(Load),
     /// Entries are sent as they come.
@@ -56,7 +56,7 @@ pub enum State {
 
 /// A load under way.
 #[derive(Debug)]
-pub struct Load {
+pub(super) struct Load {
     /// How the past is read.
     pub kind: LoadKind,
     /// The node resumes: what it authored, or what reached it by another subscription on this
@@ -77,7 +77,7 @@ pub struct Load {
 
 impl Load {
     /// A load that has read nothing yet.
-    pub fn new(kind: LoadKind, resumes: bool, after: u64, waiting: Option<Waiting>) -> Self {
+    pub(super) fn new(kind: LoadKind, resumes: bool, after: u64, waiting: Option<Waiting>) -> Self {
         let waiting = waiting.into_iter().collect();
         Self { kind, resumes, queue: VecDeque::new(), read: false, serial: 0, after, waiting }
     }
@@ -85,7 +85,7 @@ impl Load {
 
 /// How the past of a channel is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoadKind {
+pub(super) enum LoadKind {
     /// Entry by entry, above `through`.
     Entries,
     /// What the entries of a SyncMap add up to; with what is gone, if the page may still show it.
@@ -99,7 +99,7 @@ pub enum LoadKind {
 
 /// A `logux/subscribe` that is answered when its load is over.
 #[derive(Debug)]
-pub struct Waiting {
+pub(super) struct Waiting {
     /// The id of the action.
     pub id: ActionId,
     /// The frame it came in.
@@ -108,7 +108,7 @@ pub struct Waiting {
 
 /// The subscriptions of one session.
 #[derive(Debug, Default)]
-pub struct Subscriptions {
+pub(super) struct Subscriptions {
     by_channel: HashMap<Channel, HashMap<String, Subscription>>,
     count: usize,
     implied: usize,
@@ -119,28 +119,28 @@ pub struct Subscriptions {
 
 impl Subscriptions {
     /// How many the client asked for.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.count - self.implied
     }
 
     /// How many lists have brought along.
-    pub fn implied(&self) -> usize {
+    pub(super) fn implied(&self) -> usize {
         self.implied
     }
 
     /// Whether the load with this serial number is under way for `key`: a page that was read for
     /// an earlier one is of no use to it.
-    pub fn is_loading(&mut self, key: &Key, serial: u64) -> bool {
+    pub(super) fn is_loading(&mut self, key: &Key, serial: u64) -> bool {
         self.load_mut(key).is_some_and(|load| load.serial == serial)
     }
 
     /// The subscription called `key`.
-    pub fn get(&self, key: &Key) -> Option<&Subscription> {
+    pub(super) fn get(&self, key: &Key) -> Option<&Subscription> {
         self.by_channel.get(&key.channel)?.get(&key.filter)
     }
 
     /// The load of the subscription called `key`, while it lasts.
-    pub fn load_mut(&mut self, key: &Key) -> Option<&mut Load> {
+    pub(super) fn load_mut(&mut self, key: &Key) -> Option<&mut Load> {
         match &mut self.get_mut(key)?.state {
             State::Loading(load) => Some(load),
             State::Live => None,
@@ -148,17 +148,17 @@ impl Subscriptions {
     }
 
     /// The subscription called `key`.
-    pub fn get_mut(&mut self, key: &Key) -> Option<&mut Subscription> {
+    pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Subscription> {
         self.by_channel.get_mut(&key.channel)?.get_mut(&key.filter)
     }
 
     /// Whether there is a subscription called `key`.
-    pub fn contains(&self, key: &Key) -> bool {
+    pub(super) fn contains(&self, key: &Key) -> bool {
         self.get(key).is_some()
     }
 
     /// Adds one. Returns whether it is the first of its channel.
-    pub fn insert(&mut self, mut subscription: Subscription) -> bool {
+    pub(super) fn insert(&mut self, mut subscription: Subscription) -> bool {
         let key = subscription.key.clone();
         self.loads += 1;
         if let State::Loading(load) = &mut subscription.state {
@@ -178,7 +178,7 @@ impl Subscriptions {
     }
 
     /// Takes one out. Returns it, and whether it was the last of its channel.
-    pub fn remove(&mut self, key: &Key) -> Option<(Subscription, bool)> {
+    pub(super) fn remove(&mut self, key: &Key) -> Option<(Subscription, bool)> {
         let all = self.by_channel.get_mut(&key.channel)?;
         let removed = all.remove(&key.filter)?;
         self.count -= 1;
@@ -195,14 +195,14 @@ impl Subscriptions {
     }
 
     /// The channels of which at least one subscription is live.
-    pub fn live_logs(&self) -> impl Iterator<Item = LogName> + '_ {
+    pub(super) fn live_logs(&self) -> impl Iterator<Item = LogName> + '_ {
         let live =
             self.by_channel.iter().filter(|(_, all)| all.values().any(Subscription::is_live));
         live.map(|(channel, _)| LogName::Channel(channel.clone()))
     }
 
     /// The load whose turn it is.
-    pub fn next_load(&mut self) -> Option<(Key, &Load, &Subscription)> {
+    pub(super) fn next_load(&mut self) -> Option<(Key, &Load, &Subscription)> {
         while let Some(key) = self.loading.front().cloned() {
             if self.load_mut(&key).is_some() {
                 let subscription = self.get(&key)?;
@@ -216,7 +216,7 @@ impl Subscriptions {
 
     /// The least position that all subscriptions of `channel` have been sent: what the answer to
     /// one of them may claim, because clients keep one answer per channel.
-    pub fn sent_through(&self, channel: &Channel, cursor: Position) -> Option<Position> {
+    pub(super) fn sent_through(&self, channel: &Channel, cursor: Position) -> Option<Position> {
         let through = |subscription: &Subscription| match subscription.state {
             State::Live => subscription.through.max(cursor),
             State::Loading(_) => Position::ZERO,
@@ -225,7 +225,7 @@ impl Subscriptions {
     }
 
     /// The loads of `finished` were sent, with the frame counted `sent` as their last.
-    pub fn all_sent(&mut self, finished: &[Key], sent: u64) {
+    pub(super) fn all_sent(&mut self, finished: &[Key], sent: u64) {
         for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
             let by = subscription.implied_by.as_ref();
             let loading_list = by.is_some_and(|by| !finished.contains(by));
@@ -236,14 +236,20 @@ impl Subscriptions {
     }
 
     /// The subscriptions to the channels of `entry`.
-    pub fn of_entry<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Subscription> {
+    pub(super) fn of_entry<'a>(
+        &'a self,
+        entry: &'a Entry,
+    ) -> impl Iterator<Item = &'a Subscription> {
         let all =
             entry.addresses.channels.iter().filter_map(|channel| self.by_channel.get(channel));
         all.flat_map(HashMap::values)
     }
 
     /// The live subscriptions that want `entry`, which no log but their channel's brings.
-    pub fn wanting<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Subscription> {
+    pub(super) fn wanting<'a>(
+        &'a self,
+        entry: &'a Entry,
+    ) -> impl Iterator<Item = &'a Subscription> {
         self.of_entry(entry).filter(|subscription| {
             subscription.is_live()
                 && (entry.position > subscription.through || !entry.kept)
@@ -252,7 +258,7 @@ impl Subscriptions {
     }
 
     /// Whether `entry` changes an item that a list knows to be gone.
-    pub fn is_gone(&self, entry: &Entry) -> bool {
+    pub(super) fn is_gone(&self, entry: &Entry) -> bool {
         let mut lists = self.of_entry(entry).filter(|list| !list.gone.is_empty());
         lists.any(|list| {
             list.operation(entry).is_some_and(|(operation, item)| {
@@ -263,7 +269,7 @@ impl Subscriptions {
 
     /// Lists take note of an item that goes, or comes to be again. An item that goes takes along
     /// the subscription that its list had brought; its name is returned.
-    pub fn note(&mut self, entry: &Entry) -> Option<Key> {
+    pub(super) fn note(&mut self, entry: &Entry) -> Option<Key> {
         let mut ended = None;
         for channel in &entry.addresses.channels {
             let lists = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
@@ -284,14 +290,14 @@ impl Subscriptions {
     }
 
     /// What to remember of them, given what was acknowledged.
-    pub fn remembered(&self, acked: Position, acked_frames: u64) -> Vec<Remembered> {
+    pub(super) fn remembered(&self, acked: Position, acked_frames: u64) -> Vec<Remembered> {
         self.iter().map(|subscription| subscription.remembered(acked, acked_frames)).collect()
     }
 }
 
 impl Subscription {
     /// A subscription whose load begins.
-    pub fn new(key: &Key, filter: Filter, access: Access, load: Load) -> Self {
+    pub(super) fn new(key: &Key, filter: Filter, access: Access, load: Load) -> Self {
         Self {
             key: key.clone(),
             filter,
@@ -307,7 +313,7 @@ impl Subscription {
     }
 
     /// Whether its load is over.
-    pub fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         matches!(self.state, State::Live)
     }
 
@@ -335,7 +341,7 @@ impl Subscription {
 
     /// The name of the map, when this is the subscription of a list, whose items clients subscribe
     /// to one by one.
-    pub fn list_name(&self) -> Option<String> {
+    pub(super) fn list_name(&self) -> Option<String> {
         let map = self.access.sync_map.as_ref().filter(|map| map.item.is_none())?;
         Some(map.name.to_string())
     }
@@ -355,12 +361,12 @@ impl Subscription {
     }
 
     /// Whether the filter lets `entry` pass.
-    pub fn filter_passes(&self, entry: &Entry) -> bool {
+    pub(super) fn filter_passes(&self, entry: &Entry) -> bool {
         self.filter.passes(&entry.action, self.map_name())
     }
 
     /// `entry` as this subscription shows it.
-    pub fn render(&self, entry: &Entry) -> Sent {
+    pub(super) fn render(&self, entry: &Entry) -> Sent {
         sync_map::shown(entry, self.map_name())
     }
 }

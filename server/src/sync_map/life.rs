@@ -9,7 +9,7 @@ use tidelog_crdt::Stamp;
 /// The first creation after the last deletion brings the item back, without what it was before. A
 /// later change does not: a client that shows the item again would show one field of it.
 #[derive(Debug, Default)]
-pub struct Life {
+pub(crate) struct Life {
     /// Those after the last deletion.
     created: BTreeSet<Stamp>,
     deleted: Option<Stamp>,
@@ -17,14 +17,14 @@ pub struct Life {
 
 impl Life {
     /// The item was created.
-    pub fn create(&mut self, stamp: Stamp) {
+    pub(crate) fn create(&mut self, stamp: Stamp) {
         if self.deleted.as_ref() < Some(&stamp) {
             self.created.insert(stamp);
         }
     }
 
     /// The item was deleted. Returns whether this is the last deletion.
-    pub fn delete(&mut self, stamp: Stamp) -> bool {
+    pub(crate) fn delete(&mut self, stamp: Stamp) -> bool {
         if self.deleted.as_ref() >= Some(&stamp) {
             return false;
         }
@@ -34,23 +34,23 @@ impl Life {
     }
 
     /// The first creation after the last deletion, if there was one.
-    pub fn revival(&self) -> Option<&Stamp> {
+    pub(crate) fn revival(&self) -> Option<&Stamp> {
         let deleted = self.deleted.as_ref()?;
         self.created.range::<Stamp, _>((Bound::Excluded(deleted), Bound::Unbounded)).next()
     }
 
     /// Whether the item was ever deleted.
-    pub fn was_deleted(&self) -> bool {
+    pub(crate) fn was_deleted(&self) -> bool {
         self.deleted.is_some()
     }
 
     /// Whether a write holds: the item is there, and what it was before it was deleted is not.
-    pub fn counts(&self, write: &Stamp) -> bool {
+    pub(crate) fn counts(&self, write: &Stamp) -> bool {
         self.deleted.is_none() || self.revival().is_some_and(|revival| write >= revival)
     }
 
     /// The item was deleted, and not created again.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.deleted.is_some() && self.revival().is_none()
     }
 }

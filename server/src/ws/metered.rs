@@ -47,7 +47,7 @@ impl Budget {
 type Asking = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
 
 /// The metered socket.
-pub struct Metered<S> {
+pub(super) struct Metered<S> {
     socket: S,
     budget: Budget,
     /// The longest message that the peer may send now.
@@ -74,7 +74,7 @@ enum Scan {
 
 impl<S> Metered<S> {
     /// Meters `socket`, whose peer may send messages of up to `message_max` bytes.
-    pub fn new(socket: S, budget: Budget, message_max: usize) -> Self {
+    pub(super) fn new(socket: S, budget: Budget, message_max: usize) -> Self {
         let scan = Scan::Header([0; 14], 0);
         let message_max = message_max as u64;
         Self {
@@ -91,12 +91,12 @@ impl<S> Metered<S> {
     }
 
     /// From now on the peer may send messages of up to `bytes`.
-    pub fn set_message_max(&mut self, bytes: usize) {
+    pub(super) fn set_message_max(&mut self, bytes: usize) {
         self.message_max = bytes as u64;
     }
 
     /// The frames read so far are dealt with: their memory is free.
-    pub fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         self.whole = None;
         if !self.unfinished && !matches!(self.scan, Scan::Payload(_)) {
             self.held = None;
@@ -104,7 +104,7 @@ impl<S> Metered<S> {
     }
 
     /// Whether a large frame is under way: memory is reserved, or waited for.
-    pub fn in_large_frame(&self) -> bool {
+    pub(super) fn in_large_frame(&self) -> bool {
         matches!(self.scan, Scan::Payload(_)) && (self.held.is_some() || self.asking.is_some())
     }
 
@@ -189,7 +189,7 @@ impl<S> Metered<S> {
 /// A message is longer than the peer may send.
 #[derive(Debug, thiserror::Error)]
 #[error("a frame has at most {0} bytes")]
-pub struct TooLong(pub u64);
+pub(crate) struct TooLong(pub u64);
 
 /// The length of the payload, once `header` is a whole header (RFC 6455, section 5.2).
 fn payload_length(header: &[u8]) -> Option<u64> {

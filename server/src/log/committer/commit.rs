@@ -53,7 +53,7 @@ impl Answer {
             }
             Self::Clean(cleaned, answer, room) => {
                 drop(room);
-                drop(answer.send(cleaned));
+                answer.send(cleaned).ok();
             }
         }
     }

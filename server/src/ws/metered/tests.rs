@@ -10,11 +10,11 @@ fn header(first: u8, length: u64) -> Vec<u8> {
     match u16::try_from(length) {
         Ok(short @ 0..126) => header.push(0x80 | u8::try_from(short).unwrap()),
         Ok(long) => {
-            header.push(0x80 | 126);
+            header.push(0x80 | 0x7e);
             header.extend(long.to_be_bytes());
         }
         Err(_) => {
-            header.push(0x80 | 127);
+            header.push(0x80 | 0x7f);
             header.extend(length.to_be_bytes());
         }
     }
