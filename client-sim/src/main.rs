@@ -1,3 +1,33 @@
-//! `tidelog-sim`.
+//! `tidelog-sim`: puts a server under load, and says what it did.
 
-fn main() {}
+use clap::Parser;
+use std::process::ExitCode;
+use tidelog_client_sim::cli::Cli;
+use tidelog_client_sim::{raise_open_files, scenario};
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("tidelog-sim: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything holds that had to.
+#[expect(clippy::print_stdout, reason = "the report is the command's output")]
+fn run(cli: &Cli) -> anyhow::Result<bool> {
+    raise_open_files();
+    // One thread: on a small machine every further one is taken from the server.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    let report = local.block_on(&runtime, scenario::run(&cli.scenario))?;
+    if cli.scenario.common().json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(report.holds())
+}

@@ -23,28 +23,17 @@ impl Ranges {
 
     /// Adds one position; joins ranges that touch.
     pub fn insert(&mut self, position: Position) {
-        let at = self.0.partition_point(|(_, last)| last.plus(1) < position);
-        match self.0.get_mut(at) {
-            Some((first, last)) if *first <= position.plus(1) => {
-                *first = position.min(*first);
-                *last = position.max(*last);
-            }
-            _ => self.0.insert(at, (position, position)),
-        }
-        self.join_with_next(at);
+        self.insert_range(position, position);
     }
 
-    fn join_with_next(&mut self, at: usize) {
-        let Some(&(next_first, next_last)) = self.0.get(at + 1) else {
-            return;
-        };
-        let Some((_, last)) = self.0.get_mut(at) else {
-            return;
-        };
-        if next_first <= last.plus(1) {
-            *last = next_last.max(*last);
-            self.0.remove(at + 1);
-        }
+    /// Adds the positions from `first` to `last`; joins ranges that touch.
+    pub fn insert_range(&mut self, first: Position, last: Position) {
+        let from = self.0.partition_point(|(_, end)| end.plus(1) < first);
+        let until = self.0.partition_point(|(start, _)| *start <= last.plus(1)).max(from);
+        let touched = self.0.get(from..until).unwrap_or_default();
+        let first = touched.first().map_or(first, |(start, _)| first.min(*start));
+        let last = touched.last().map_or(last, |(_, end)| last.max(*end));
+        self.0.splice(from..until, [(first, last)]);
     }
 
     /// Whether `position` is in the set.
@@ -87,9 +76,7 @@ impl Ranges {
 impl FromIterator<Position> for Ranges {
     fn from_iter<T: IntoIterator<Item = Position>>(positions: T) -> Self {
         let mut ranges = Self::default();
-        positions
-            .into_iter()
-            .for_each(|position| ranges.insert(position));
+        positions.into_iter().for_each(|position| ranges.insert(position));
         ranges
     }
 }
@@ -126,11 +113,18 @@ impl Context {
         self.0.insert(incarnation, seen);
     }
 
+    /// The author has also seen these dots of one server, which are its own.
+    pub fn add_own(&mut self, incarnation: Incarnation, own: &Ranges) {
+        let seen = self.0.entry(incarnation).or_default();
+        let prefix = seen.prefix;
+        own.iter().filter(|(_, last)| *last > prefix).for_each(|(first, last)| {
+            seen.own.insert_range(first.max(prefix.plus(1)), last);
+        });
+    }
+
     /// What was seen, by server.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Incarnation, &Seen)> + '_ {
-        self.0
-            .iter()
-            .map(|(incarnation, seen)| (*incarnation, seen))
+        self.0.iter().map(|(incarnation, seen)| (*incarnation, seen))
     }
 }
 
@@ -148,13 +142,16 @@ mod tests {
         #[test]
         fn ranges_hold_exactly_what_was_inserted(
             numbers in proptest::collection::vec(1_u64..60, 0..60),
+            stretch in (1_u64..60, 0_u64..10),
             prefix in 0_u64..60,
         ) {
             let mut ranges: Ranges = numbers.iter().map(|n| position(*n)).collect();
             let mut model: BTreeSet<u64> = numbers.into_iter().collect();
+            ranges.insert_range(position(stretch.0), position(stretch.0 + stretch.1));
+            model.extend(stretch.0..=stretch.0 + stretch.1);
             ranges.forget_through(position(prefix));
             model.retain(|n| *n > prefix);
-            for n in 0..62 {
+            for n in 0..72 {
                 prop_assert_eq!(ranges.contains(position(n)), model.contains(&n));
             }
             let ends: Vec<_> = ranges.iter().collect();
@@ -165,20 +162,10 @@ mod tests {
     #[test]
     fn ranges_are_taken_only_when_they_ascend_with_gaps() {
         let from = |ranges: &[(u64, u64)]| {
-            Ranges::from_ranges(
-                ranges
-                    .iter()
-                    .map(|(a, b)| (position(*a), position(*b)))
-                    .collect(),
-            )
+            Ranges::from_ranges(ranges.iter().map(|(a, b)| (position(*a), position(*b))).collect())
         };
         assert_eq!(from(&[(1, 2), (4, 4)]).map(|ranges| ranges.len()), Some(2));
-        for bad in [
-            &[(2, 1)][..],
-            &[(4, 5), (1, 2)],
-            &[(1, 3), (3, 4)],
-            &[(1, 2), (3, 4)],
-        ] {
+        for bad in [&[(2, 1)][..], &[(4, 5), (1, 2)], &[(1, 3), (3, 4)], &[(1, 2), (3, 4)]] {
             assert_eq!(from(bad), None, "{bad:?}");
         }
     }
@@ -187,24 +174,10 @@ mod tests {
     fn a_context_covers_its_prefix_and_the_authors_own_dots_but_not_the_gap() {
         let here = Incarnation(1);
         let own = [12, 13].into_iter().map(position).collect();
-        let context = Context::of(
-            here,
-            Seen {
-                prefix: position(10),
-                own,
-            },
-        );
-        let covers = |n| {
-            context.covers(Dot {
-                incarnation: here,
-                position: position(n),
-            })
-        };
+        let context = Context::of(here, Seen { prefix: position(10), own });
+        let covers = |n| context.covers(Dot { incarnation: here, position: position(n) });
         assert!(covers(10) && covers(12) && covers(13));
         assert!(!covers(11) && !covers(14));
-        assert!(!context.covers(Dot {
-            incarnation: Incarnation(2),
-            position: position(1)
-        }));
+        assert!(!context.covers(Dot { incarnation: Incarnation(2), position: position(1) }));
     }
 }

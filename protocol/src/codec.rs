@@ -30,7 +30,7 @@ pub enum Opening {
 }
 
 impl Version {
-    /// The version named in an answer to somebody whose version is not spoken here.
+    /// What is spoken until `connect` names a version, and named to whoever speaks another.
     pub const PREFERRED: Self = Self::V5;
 
     /// Its number on the wire.

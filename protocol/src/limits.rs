@@ -7,9 +7,10 @@ use crate::{NodeId, WireError};
 /// The length of ids is not a setting, because stores and keys rely on it: [`NodeId::BYTES_MAX`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one frame before the peer has signed in. Default 64 KiB: a large token fits.
+    /// Bytes of one frame before the peer has signed in, and of every message but `sync` after
+    /// that. Default 64 KiB: a large token fits.
     pub frame_bytes_before_sign_in: usize,
-    /// Bytes of one frame after that. Default 32 MiB, because clients of protocol 5 send all that
+    /// Bytes of one frame after sign-in. Default 32 MiB, because clients of protocol 5 send all that
     /// they made offline in one frame, and a smaller limit would lock them out for good.
     pub frame_bytes: usize,
     /// Actions in one `sync`. Default 200 000: weeks of offline work.
@@ -51,6 +52,9 @@ pub enum OverLimit {
     /// See [`Limits::frame_bytes_before_sign_in`].
     #[error("before sign-in a frame has at most {0} bytes")]
     FrameBeforeSignIn(usize),
+    /// See [`Limits::frame_bytes_before_sign_in`].
+    #[error("a message other than sync has at most {0} bytes")]
+    Message(usize),
     /// See [`Limits::frame_bytes`].
     #[error("a frame has at most {0} bytes")]
     Frame(usize),

@@ -1,5 +1,6 @@
 //! The messages of the protocol, parsed: what every version says, in the words of none.
 
+use crate::codec::Version;
 use crate::{Action, Meta, NodeId, WireError};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -36,7 +37,7 @@ pub enum Message {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connect {
     /// The protocol version that the client speaks.
-    pub protocol: u32,
+    pub version: Version,
     /// Who it is.
     pub node: NodeId,
     /// The number up to which the client has everything; 0 for nothing.
@@ -47,11 +48,9 @@ pub struct Connect {
     pub subprotocol: u32,
 }
 
-/// The server's answer to [`Connect`].
+/// The server's answer to [`Connect`], in the same version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connected {
-    /// The protocol version of this connection.
-    pub protocol: u32,
     /// Who the server is.
     pub node: NodeId,
     /// When `connect` came in, by the server's clock, in ms.

@@ -1,6 +1,7 @@
 //! What every connection and request shares.
 
 use crate::auth::Authenticator;
+use crate::http;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
 use crate::log::{Log, NodeRecord, PageLimit, ReadError};
@@ -34,6 +35,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What sessions share.
     pub session: session::Shared,
+    /// What requests share.
+    pub(crate) http: http::Shared,
     /// What peers are told at their making.
     pub peer: Arc<peer::Settings>,
     /// The server's node id.
@@ -42,6 +45,8 @@ pub struct Parts {
     pub subprotocol: u32,
     /// What clients are told before `connected`.
     pub headers: Option<Headers>,
+    /// Connected clients of one user.
+    pub sessions_per_user: usize,
     /// How much of a log is read at once for a session.
     pub page: PageLimit,
     /// Memory for large frames.

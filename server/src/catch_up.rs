@@ -16,15 +16,34 @@ pub fn read(
     above: Position,
     limit: PageLimit,
 ) -> Result<Page, ReadError> {
-    let until = log.head();
+    read_between(log, logs, (above, log.head()), limit)
+}
+
+/// The same, if memory alone has it.
+pub fn read_cached(log: &Log, logs: &[LogName], above: Position, limit: PageLimit) -> Option<Page> {
+    read_between_cached(log, logs, (above, log.head()), limit)
+}
+
+/// The entries of `logs` above the first position, up to and including the second. May wait for the
+/// disk.
+pub fn read_between(
+    log: &Log,
+    logs: &[LogName],
+    (above, until): (Position, Position),
+    limit: PageLimit,
+) -> Result<Page, ReadError> {
     let pages: Result<Vec<_>, _> =
         logs.iter().map(|name| log.read(name, above, until, limit)).collect();
     Ok(merge(pages?, until, limit))
 }
 
 /// The same, if memory alone has it.
-pub fn read_cached(log: &Log, logs: &[LogName], above: Position, limit: PageLimit) -> Option<Page> {
-    let until = log.head();
+pub fn read_between_cached(
+    log: &Log,
+    logs: &[LogName],
+    (above, until): (Position, Position),
+    limit: PageLimit,
+) -> Option<Page> {
     let pages: Option<Vec<_>> =
         logs.iter().map(|name| log.read_cached(name, above, until, limit)).collect();
     Some(merge(pages?, until, limit))
@@ -38,7 +57,13 @@ pub fn fold(
     name: &str,
     filter: &Filter,
     tombstones: bool,
-) -> Result<(Vec<Loaded>, Position), ReadError> {
+) -> Result<(Loaded, Position), ReadError> {
+    let (fold, through) = fold_whole(log, channel, name)?;
+    Ok((fold.load(filter, tombstones), through))
+}
+
+/// A map's channel folded, as far as the position that comes with it. May wait for the disk.
+pub fn fold_whole(log: &Log, channel: &Channel, name: &str) -> Result<(Fold, Position), ReadError> {
     let (until, logs) = (log.head(), LogName::Channel(channel.clone()));
     let mut fold = Fold::new(name);
     let mut above = Position::ZERO;
@@ -47,7 +72,7 @@ pub fn fold(
         page.entries.iter().for_each(|entry| fold.add(entry));
         above = page.through;
         if !page.more {
-            return Ok((fold.load(|fields| filter.matches_fields(fields), tombstones), above));
+            return Ok((fold, above));
         }
     }
 }

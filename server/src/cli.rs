@@ -1,13 +1,25 @@
 //! The command line: what `tidelog` can be told, in flags or in the environment.
+//!
+//! Each flag is a variable `TIDELOG_…` too. `serve` has few: the rest is in the configuration file.
 
+pub mod check_config;
+pub mod token;
+
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A durable log per user that Logux clients sync with.
+/// A sync server for offline-first applications: a durable log per user that Logux clients sync
+/// with.
 #[derive(Debug, Parser)]
-#[command(name = "tidelog", version)]
+#[command(
+    name = "tidelog",
+    version,
+    arg_required_else_help = true,
+    after_help = "To try it on this machine:  tidelog serve --dev"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -17,54 +29,72 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the server.
+    /// Run the server
+    ///
+    /// Prints one line with the address once it accepts connections. SIGTERM and SIGINT stop it:
+    /// it tells its sessions, finishes what it has accepted, and exits with 0.
     Serve(ServeArgs),
-    /// Check a configuration file and say what its rules are.
+    /// Check a configuration file and say what its rules are
+    ///
+    /// Reads the keys too. Prints `file:line: reason` and exits with 1 when something is wrong.
     CheckConfig(CheckConfigArgs),
-    /// Make a token that the server accepts.
+    /// Make a token that signs a user in, and print it
+    ///
+    /// With --config the token has what the first fitting [[auth.jwt]] asks for, and is tried
+    /// before it is printed. A secret comes from there; the private key of public ones has to be
+    /// named with --key.
     Token(TokenArgs),
-    /// Print a log as NDJSON.
+    /// Print a log, one JSON object a line
+    ///
+    /// Works while a server runs on the same data, and without one. Without --user and --channel
+    /// it prints all actions.
     Log(LogArgs),
 }
 
 /// `tidelog serve`
 #[derive(Clone, Debug, Default, Args)]
 pub struct ServeArgs {
-    /// Configuration file.
+    /// Configuration file [default: tidelog.toml, if there is one]
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where to listen; port 0 takes a free one.
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:31337]
     #[arg(long, env = "TIDELOG_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// Where the data is kept.
+    /// Where the data is kept [default: tidelog-data]
     #[arg(long, env = "TIDELOG_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Development: loopback only, any token signs in.
-    #[arg(long, env = "TIDELOG_DEV")]
+    /// For development: any token signs in as whoever the client says it is; loopback only
+    #[arg(long, env = "TIDELOG_DEV", value_parser = FalseyValueParser::new())]
     pub dev: bool,
 }
 
 /// `tidelog check-config`
 #[derive(Clone, Debug, Args)]
 pub struct CheckConfigArgs {
-    /// Configuration file.
-    #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
+    /// Configuration file
+    #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE", default_value = crate::config::FILE)]
     pub config: PathBuf,
 }
 
 /// `tidelog token`
 #[derive(Clone, Debug, Args)]
 pub struct TokenArgs {
-    /// The user that the token signs in.
+    /// The user that the token signs in
     #[arg(long, env = "TIDELOG_USER", value_name = "USER")]
     pub user: String,
-    /// How long the token lives, such as 15m, 1h, 30d.
-    #[arg(long, env = "TIDELOG_TTL", default_value = "1h", value_parser = crate::config::duration)]
+    /// How long it lives: 15m, 1h, 30d
+    #[arg(
+        long,
+        env = "TIDELOG_TTL",
+        value_name = "TIME",
+        default_value = "1h",
+        value_parser = crate::config::duration
+    )]
     pub ttl: Duration,
-    /// A secret (HS256) or a private key in PEM (RS256, ES256, `EdDSA`).
+    /// What to sign with: a private key (PEM, PKCS#8), or a file with a secret (HS256)
     #[arg(long, env = "TIDELOG_KEY", value_name = "FILE")]
     pub key: Option<PathBuf>,
-    /// Configuration file.
+    /// Configuration of the server that the token is for [default: tidelog.toml, if there is one]
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -72,19 +102,65 @@ pub struct TokenArgs {
 /// `tidelog log`
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
-    /// Where the data is kept.
+    /// Where the data is kept
     #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
     pub data: PathBuf,
-    /// Only the log of this user.
+    /// Only the log of this user
     #[arg(long, env = "TIDELOG_USER", value_name = "USER", conflicts_with = "channel")]
     pub user: Option<String>,
-    /// Only the log of this channel.
+    /// Only the log of this channel
     #[arg(long, env = "TIDELOG_CHANNEL", value_name = "CHANNEL")]
     pub channel: Option<String>,
-    /// Only entries above this position.
+    /// Only what is above this position
     #[arg(long, env = "TIDELOG_SINCE", value_name = "N", default_value_t = 0)]
     pub since: u64,
-    /// Go on with new entries until interrupted.
-    #[arg(long, env = "TIDELOG_FOLLOW")]
+    /// Go on with what comes, until interrupted
+    #[arg(long, env = "TIDELOG_FOLLOW", value_parser = FalseyValueParser::new())]
     pub follow: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_and_help() {
+        for command in Cli::command().get_subcommands() {
+            for flag in command.get_arguments().filter(|flag| flag.get_id() != "help") {
+                let name = format!("{} --{}", command.get_name(), flag.get_id());
+                let variable = flag.get_env().and_then(|it| it.to_str()).expect(&name);
+                let expected = format!("TIDELOG_{}", flag.get_id().as_str().to_uppercase());
+                assert_eq!(variable, expected, "{name}");
+                assert!(flag.get_help().is_some(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_documentation_shows_parses() {
+        for line in [
+            "tidelog serve --config tidelog.toml --listen 127.0.0.1:0 --data tidelog-data --dev",
+            "tidelog check-config --config FILE",
+            "tidelog token --user U --ttl 1h --key FILE",
+            "tidelog log --data DIR --user U --since 7 --follow",
+            "tidelog log --channel tasks/14",
+        ] {
+            Cli::try_parse_from(line.split(' ')).expect(line);
+        }
+        for line in [
+            "tidelog",
+            "tidelog serve --listen here",
+            "tidelog token",
+            "tidelog token --user U --ttl forever",
+            "tidelog log --user U --channel C",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
 }

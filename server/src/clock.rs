@@ -1,20 +1,28 @@
-//! The one place that reads the system's clock. Everything else is told the time.
+//! The one place that reads the system's clocks. Everything else is told the time.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The wall clock in ms since the epoch; it never goes back while the process runs.
-///
-/// A clock that is set back would give two answers one id, so the greatest value seen holds until
-/// the clock has caught up.
+/// The wall clock in ms since the epoch, as of one moment of the monotonic clock.
+static ANCHOR: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
+
+/// The wall clock in ms since the epoch. It never goes back while the process runs, or two answers
+/// could get one id, and it never stands still, or no timer would come due: while the system's clock
+/// is set back, time goes on from where it was.
 pub fn now_ms() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static LATEST: AtomicU64 = AtomicU64::new(0);
-    let read = read_system_clock();
-    LATEST.fetch_max(read, Ordering::Relaxed).max(read)
+    let (instant, wall) = read_system_clocks();
+    let mut anchor = ANCHOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let (since, at) = *anchor.get_or_insert((instant, wall));
+    let passed = instant.saturating_duration_since(since).as_millis();
+    let now = at.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX));
+    if wall > now {
+        *anchor = Some((instant, wall));
+    }
+    now.max(wall)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
-fn read_system_clock() -> u64 {
+fn read_system_clocks() -> (Instant, u64) {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    (Instant::now(), u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }

@@ -115,7 +115,8 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let refused = |reason: String| Err(self.refused(&reason));
         let (current, minimum) = (self.server.subprotocol, self.server.min_subprotocol);
-        if minimum > current {
+        // Without a version of its own the server takes each client's.
+        if current != 0 && minimum > current {
             return refused(format!(
                 "[server] min_subprotocol ({minimum}) is above subprotocol ({current})"
             ));

@@ -14,8 +14,8 @@ use driver::Driver;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tidelog_protocol::WireError;
 use tidelog_protocol::peer::{Accept, Accepted, HandshakeEvent, ServerHandshake, SignIn, Tick};
+use tidelog_protocol::{UserId, WireError};
 
 /// How long a peer may take to accept a goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -29,6 +29,10 @@ pub struct Origin {
     pub address: IpAddr,
     /// The `Cookie` header of the upgrade request.
     pub cookies: Option<String>,
+    /// Its `Origin` header: the page that it is from, when a browser sends it.
+    pub page: Option<String>,
+    /// Its `Host` header.
+    pub host: Option<String>,
 }
 
 /// How a connection ends.
@@ -87,6 +91,7 @@ async fn shake_hands(
         match event {
             Ok(HandshakeEvent::Wait) => {}
             Ok(HandshakeEvent::SignIn(sign_in)) => {
+                wait_in_line(app, origin, handshake.deadline()).await?;
                 return match sign_in_now(app, &sign_in, origin) {
                     Ok(identity) => Ok((sign_in, handshake, identity)),
                     Err(error) => Err(refuse(socket, handshake, error)),
@@ -102,11 +107,30 @@ fn refuse(socket: &mut Socket, handshake: ServerHandshake, error: WireError) -> 
     End::Error(error)
 }
 
+/// Holds an attempt from an address where too many have failed, and ends it without a word when
+/// its turn does not come in time: a client that is told `wrong-credentials` does not come again.
+async fn wait_in_line(app: &App, origin: &Origin, deadline_ms: u64) -> Result<(), End> {
+    let now = clock::now_ms();
+    let wait = app.auth.delay(origin.address, now);
+    if wait.is_zero() {
+        return Ok(());
+    }
+    let patience = Duration::from_millis(deadline_ms.saturating_sub(now));
+    tokio::select! {
+        () = app.stopping() => Err(End::Silent),
+        () = tokio::time::sleep(wait.min(patience)) => {
+            if wait <= patience { Ok(()) } else { Err(End::Silent) }
+        }
+    }
+}
+
 fn sign_in_now(app: &App, sign_in: &SignIn, origin: &Origin) -> Result<Identity, WireError> {
     let attempt = Attempt {
         claim: Claim::Node(&sign_in.node),
         token: sign_in.token.as_deref(),
         cookies: origin.cookies.as_deref(),
+        origin: origin.page.as_deref(),
+        host: origin.host.as_deref(),
         address: origin.address,
     };
     let result = app.auth.sign_in(&attempt, clock::now_ms());
@@ -124,16 +148,17 @@ async fn run(
 ) -> End {
     let inbox = Inbox::behind();
     let expires_ms = identity.expires_ms;
-    let mut subject = Subject::new(&identity, sign_in.node.clone());
+    let mut subject = Subject::new(&identity, sign_in.node.clone(), sign_in.subprotocol);
     if let Some(headers) = &sign_in.headers {
         subject.set_headers(headers.json().clone());
     }
-    enter(app, &sign_in, &inbox).await;
+    enter(app, &identity.user, &sign_in, &inbox).await;
     let node = remembered(app, &sign_in).await;
     let now = clock::now_ms();
     let accept = Accept {
         node: app.node.clone(),
-        subprotocol: app.subprotocol,
+        // Without a version of its own the application is of the version that its client is of.
+        subprotocol: if app.subprotocol == 0 { sign_in.subprotocol } else { app.subprotocol },
         headers: app.headers.clone(),
         now,
     };
@@ -150,15 +175,16 @@ async fn run(
     let mut driver = Driver::new(app, session, inbox.clone());
     let end = driver.run(socket, queued, expires_ms).await;
     let (state, followed) = driver.end();
-    app.hub.leave(&sign_in.node, &inbox, followed.iter());
+    app.hub.leave((&identity.user, &sign_in.node), &inbox, followed.iter());
     app.leave_node(&sign_in.node, state, clock::now_ms());
     inbox.leave();
     end
 }
 
 /// Takes the client's place in the hub, once its earlier connection has left it.
-async fn enter(app: &App, sign_in: &SignIn, inbox: &Arc<Inbox>) {
-    if let Some(earlier) = app.hub.enter(&sign_in.node, inbox) {
+async fn enter(app: &App, user: &UserId, sign_in: &SignIn, inbox: &Arc<Inbox>) {
+    let earlier = app.hub.enter((user, &sign_in.node), inbox, app.sessions_per_user);
+    if let Some(earlier) = earlier {
         let left = tokio::time::timeout(LEAVE, earlier.left()).await;
         if left.is_err() {
             tracing::warn!(node = %sign_in.node, "the client's earlier connection has not left yet");

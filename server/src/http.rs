@@ -1,19 +1,121 @@
-//! HTTP: every route, one line each.
+//! HTTP: for devices without a WebSocket, and for whoever runs the server.
+//!
+//! One line per route. In order of reading: `caller` (who asks), `pull` and `stream` (what is new),
+//! `push` and `sync` (what comes in), with `cursor`, `standpoint` and `look` (where a reader stands,
+//! and what it sees) below them. The same rules, the same way in and the same logs as for WebSockets; nothing is remembered
+//! of a reader but what its cursor says.
+
+mod body;
+mod caller;
+mod cors;
+mod cursor;
+mod etag;
+mod following;
+mod format;
+mod lives;
+mod look;
+mod mint;
+mod problem;
+mod pull;
+mod push;
+mod query;
+mod reader;
+mod snapshots;
+mod source;
+mod standpoint;
+mod status;
+mod stream;
+mod sync;
+#[cfg(test)]
+mod tests;
 
 use crate::app::App;
+use crate::config::{Config, Cors};
+use crate::log::{Log, PageLimit};
 use axum::Router;
-use axum::extract::State;
-use axum::routing::get;
+use axum::middleware;
+use axum::routing::{get, post};
+use cursor::Cursors;
+use lives::Lives;
+use mint::Mint;
+use snapshots::Snapshots;
 use std::net::IpAddr;
+use std::time::Duration;
+use tower_http::compression::CompressionLayer;
 
 /// The address that a request comes from.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// What can be set.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Bytes of a body; above it, the answer is 413.
+    body_bytes: usize,
+    /// How long a body, or a place in the line of sign-ins, is waited for; then the answer is 408
+    /// or 429.
+    patience: Duration,
+    /// How much a page holds; the rest is in the next.
+    page: PageLimit,
+    /// The longest wait of a long poll; a longer one is cut.
+    wait: Duration,
+    /// Silence of a stream after which it sends a comment.
+    heartbeat: Duration,
+    /// When to try again after too many failed sign-ins.
+    sign_in_again: Duration,
+    cors: Cors,
+}
+
+/// What all requests share.
+pub(crate) struct Shared {
+    settings: Settings,
+    cursors: Cursors,
+    snapshots: Snapshots,
+    lives: Lives,
+    mint: Mint,
+}
+
+impl Settings {
+    /// The settings among those of the server.
+    pub(crate) fn of(config: &Config) -> Self {
+        let limits = &config.limits;
+        Self {
+            body_bytes: limits.body_bytes,
+            patience: limits.timeout,
+            page: PageLimit { entries: limits.page_actions, bytes: limits.page_bytes },
+            wait: limits.wait,
+            heartbeat: limits.ping,
+            sign_in_again: limits.sign_in_window,
+            cors: config.cors.clone(),
+        }
+    }
+}
+
+impl Shared {
+    /// What requests to the server of `log` share.
+    pub(crate) fn new(settings: Settings, log: &Log) -> Self {
+        let cursors = Cursors::new(log.store_id(), log.epochs());
+        let mint = Mint::new(cursors.run());
+        Self { settings, cursors, snapshots: Snapshots::default(), lives: Lives::default(), mint }
+    }
+}
 
 /// The routes.
-pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/health", get(|| async { "ok\n" }))
-        .route("/metrics", get(|State(app): State<App>| async move { app.metrics.text() }))
-        .with_state(app)
+pub(crate) fn router(app: App) -> Router {
+    let cors = cors::layer(&app.http.settings.cors);
+    let router = Router::new()
+        .route("/v1/log", get(pull::pull).post(push::push))
+        .route("/v1/sync", post(sync::sync))
+        .route("/health", get(status::health))
+        .route("/ready", get(status::ready))
+        .route("/metrics", get(status::metrics))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn_with_state(app.clone(), status::count))
+        .with_state(app);
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }

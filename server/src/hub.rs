@@ -8,11 +8,14 @@ mod inbox;
 
 pub use inbox::{Delivery, Inbox, Parcel, Resumed};
 
+#[cfg(test)]
+mod tests;
+
 use crate::log::{Entry, LogName};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tidelog_protocol::{ClientId, NodeId};
+use tidelog_protocol::{ClientId, NodeId, UserId};
 
 /// Followers and live targets, by name. Cheap to clone.
 #[derive(Clone, Default)]
@@ -24,6 +27,8 @@ struct Table {
     /// The one connection that a client has.
     clients: HashMap<ClientId, Arc<Inbox>>,
     nodes: HashMap<NodeId, Arc<Inbox>>,
+    /// The clients of each user, in the order in which they came.
+    users: HashMap<UserId, VecDeque<ClientId>>,
 }
 
 impl Hub {
@@ -31,27 +36,38 @@ impl Hub {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A client has connected as `node`. Its earlier connection, if any, is told to end, and
-    /// returned.
-    pub fn enter(&self, node: &NodeId, inbox: &Arc<Inbox>) -> Option<Arc<Inbox>> {
+    /// A client of `user` has connected as `node`. Its earlier connection, if any, is told to end,
+    /// and returned. A user may have `most` clients; for one more the one that came first ends.
+    pub fn enter(
+        &self,
+        (user, node): (&UserId, &NodeId),
+        inbox: &Arc<Inbox>,
+        most: usize,
+    ) -> Option<Arc<Inbox>> {
         let mut table = self.table();
         table.nodes.insert(node.clone(), inbox.clone());
-        let earlier = table.clients.insert(node.client(), inbox.clone())?;
-        earlier.dismiss();
-        Some(earlier)
+        let earlier = table.clients.insert(node.client(), inbox.clone());
+        if let Some(earlier) = &earlier {
+            earlier.dismiss();
+        } else {
+            table.add_client(user, node.client(), most);
+        }
+        earlier
     }
 
     /// The connection is gone: nothing reaches its inbox any more. A later connection of the same
     /// client stays.
     pub fn leave<'a>(
         &self,
-        node: &NodeId,
+        (user, node): (&UserId, &NodeId),
         inbox: &Arc<Inbox>,
         followed: impl Iterator<Item = &'a LogName>,
     ) {
         let mut table = self.table();
         remove_if_same(&mut table.nodes, node, inbox);
-        remove_if_same(&mut table.clients, &node.client(), inbox);
+        if remove_if_same(&mut table.clients, &node.client(), inbox) {
+            table.remove_client(user, &node.client());
+        }
         followed.for_each(|log| table.unfollow(log, inbox));
     }
 
@@ -106,6 +122,25 @@ impl Table {
         }
     }
 
+    fn add_client(&mut self, user: &UserId, client: ClientId, most: usize) {
+        let clients = self.users.entry(user.clone()).or_default();
+        clients.push_back(client);
+        if clients.len() > most
+            && let Some(first) = clients.pop_front()
+            && let Some(inbox) = self.clients.get(&first)
+        {
+            inbox.dismiss();
+        }
+    }
+
+    fn remove_client(&mut self, user: &UserId, client: &ClientId) {
+        let Some(clients) = self.users.get_mut(user) else { return };
+        clients.retain(|known| known != client);
+        if clients.is_empty() {
+            self.users.remove(user);
+        }
+    }
+
     fn unfollow(&mut self, log: &LogName, inbox: &Arc<Inbox>) {
         let Some(followers) = self.followers.get_mut(log) else { return };
         followers.retain(|known| !Arc::ptr_eq(known, inbox));
@@ -115,8 +150,11 @@ impl Table {
     }
 }
 
-fn remove_if_same<K: Eq + Hash>(map: &mut HashMap<K, Arc<Inbox>>, key: &K, inbox: &Arc<Inbox>) {
-    if map.get(key).is_some_and(|known| Arc::ptr_eq(known, inbox)) {
-        map.remove(key);
-    }
+fn remove_if_same<K: Eq + Hash>(
+    map: &mut HashMap<K, Arc<Inbox>>,
+    key: &K,
+    inbox: &Arc<Inbox>,
+) -> bool {
+    let same = map.get(key).is_some_and(|known| Arc::ptr_eq(known, inbox));
+    same && map.remove(key).is_some()
 }

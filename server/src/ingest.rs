@@ -7,7 +7,7 @@ mod verdicts;
 
 pub use verdicts::{Given, Verdicts};
 
-use crate::log::{Addresses, Channel, Cleaned, Draft, Log, Outcome, Stopped};
+use crate::log::{Addresses, Cleaned, Draft, Log, Outcome, Stopped};
 use crate::metrics::Metrics;
 use crate::rules::{Placement, Rules, Subject, UndoReason};
 use crate::session::AnswerId;
@@ -132,19 +132,21 @@ impl Ingest {
         };
         if action.kind() == builtin::CLEAN {
             let target = action.body::<builtin::Clean>().ok().and_then(|body| body.id.parse().ok());
+            // Anonymous clients share a user, and are strangers to each other.
+            let strange = |target: &ActionId| {
+                subject.anonymous() && target.node.client_str() != subject.client().as_str()
+            };
             return match target {
+                Some(target) if strange(&target) => {
+                    Judged::Answered(self.undo(subject, UndoReason::Denied, (action, meta), now))
+                }
                 Some(target) => Judged::Clean(meta.id, target),
                 None => {
                     Judged::Answered(self.undo(subject, UndoReason::Error, (action, meta), now))
                 }
             };
         }
-        match draft(action, meta, context, placement) {
-            Ok(draft) => Judged::Draft(Box::new(draft)),
-            Err((action, meta)) => {
-                Judged::Answered(self.undo(subject, UndoReason::Error, (action, meta), now))
-            }
-        }
+        Judged::Draft(Box::new(draft(action, meta, context, placement)))
     }
 
     /// The rules say no. What they once let in stays in, whatever they say of it today.
@@ -294,21 +296,14 @@ fn processed(
     Verdict { id, outcome: Judgement::Processed, answer, repeated, position }
 }
 
-fn draft(
-    action: Action,
-    meta: Meta,
-    context: Context,
-    placement: Placement,
-) -> Result<Draft, (Action, Meta)> {
-    let channels: Result<Vec<_>, _> = placement.channels.iter().map(|c| Channel::new(c)).collect();
-    let Ok(channels) = channels else { return Err((action, meta)) };
+fn draft(action: Action, meta: Meta, context: Context, placement: Placement) -> Draft {
     let addresses = Addresses {
         users: placement.users,
-        channels,
+        channels: placement.channels,
         clients: placement.clients,
         nodes: placement.nodes,
     };
-    Ok(Draft {
+    Draft {
         id: meta.id,
         time: meta.time,
         subprotocol: meta.subprotocol.unwrap_or_default(),
@@ -316,5 +311,5 @@ fn draft(
         context,
         action,
         kept: placement.kept,
-    })
+    }
 }

@@ -2,13 +2,14 @@
 
 use clap::Parser;
 use std::process::ExitCode;
-use tidelog_server::cli::{Cli, Command};
+use tidelog_server::cli::{Cli, Command, check_config, token};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => tidelog_server::serve::run(&args),
         Command::Log(args) => tidelog_server::log_export::run(&args),
-        _ => Ok(()),
+        Command::CheckConfig(args) => check_config::run(&args),
+        Command::Token(args) => token::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,8 +14,11 @@ pub struct Metrics {
     registry: Arc<Registry>,
     /// Open WebSockets.
     pub connections: Gauge,
-    /// Numbers in `connect` that were not minted here for that user.
+    /// Long polls and event streams that wait.
+    pub waiting: Gauge,
+    /// Numbers in `connect`, and cursors, that were not minted here for that user.
     pub claims_failed: Counter,
+    requests: Family<Answer, Counter>,
     sign_ins: Family<SignIn, Counter>,
     actions: Family<Outcome, Counter>,
 }
@@ -26,16 +29,30 @@ struct SignIn {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Answer {
+    path: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Outcome {
     verdict: &'static str,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let (connections, claims_failed) = (Gauge::default(), Counter::default());
-        let (sign_ins, actions) = (Family::default(), Family::default());
+        let (connections, waiting) = (Gauge::default(), Gauge::default());
+        let claims_failed = Counter::default();
+        let (sign_ins, actions, requests) =
+            (Family::default(), Family::default(), Family::default());
         let mut registry = Registry::with_prefix("tidelog");
         registry.register("connections", "Open WebSockets", connections.clone());
+        registry.register("waiting", "Long polls and event streams that wait", waiting.clone());
+        registry.register(
+            "requests",
+            "HTTP requests by path and class of the answer's status",
+            Family::clone(&requests),
+        );
         registry.register(
             "cursor_claims_failed",
             "Cursors of clients that were not minted by this server for that user",
@@ -48,7 +65,7 @@ impl Default for Metrics {
             Family::clone(&actions),
         );
         let registry = Arc::new(registry);
-        Self { registry, connections, claims_failed, sign_ins, actions }
+        Self { registry, connections, waiting, claims_failed, requests, sign_ins, actions }
     }
 }
 
@@ -57,6 +74,18 @@ impl Metrics {
     pub fn signed_in(&self, accepted: bool) {
         let result = if accepted { "accepted" } else { "refused" };
         self.sign_ins.get_or_create(&SignIn { result }).inc();
+    }
+
+    /// A request to `path` was answered with `status`.
+    pub fn answered(&self, path: &'static str, status: u16) {
+        let status = match status / 100 {
+            1 => "1xx",
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            _ => "5xx",
+        };
+        self.requests.get_or_create(&Answer { path, status }).inc();
     }
 
     /// An action was judged.

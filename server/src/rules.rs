@@ -1,13 +1,32 @@
-//! The rules: where an action goes, who may subscribe to what.
+//! The rules: where an action goes, and who may subscribe to what.
+//!
+//! Pure: an action, who sent it and the compiled rules decide, nothing else. An expression that
+//! fails denies. `compile` makes the rules, `expression` evaluates them.
 
+mod address;
+mod check;
+mod compile;
+mod expression;
 mod filter;
+mod pattern;
+mod scope;
 mod subject;
+mod sync_map;
+mod template;
+mod value;
 
-pub use filter::{Filter, FilterError};
+pub use filter::{Fields, Filter, FilterError};
 pub use subject::Subject;
+pub use sync_map::{SyncMapChannel, SyncMapOp};
 
 use crate::config::{Config, ConfigError};
-use std::sync::Arc;
+use crate::log::Channel;
+use address::Addresses;
+use expression::{Expression, Failure};
+use pattern::{ChannelPattern, Glob};
+use scope::Scope;
+use sync_map::SyncMap;
+use template::Template;
 use tidelog_protocol::{Action, ClientId, Meta, NodeId, UserId};
 
 /// Where an accepted action goes.
@@ -16,7 +35,7 @@ pub struct Placement {
     /// Users whose logs it enters, its author's among them.
     pub users: Vec<UserId>,
     /// Channels whose logs it enters.
-    pub channels: Vec<Arc<str>>,
+    pub channels: Vec<Channel>,
     /// Clients that get it live.
     pub clients: Vec<ClientId>,
     /// Nodes that get it live.
@@ -58,13 +77,12 @@ impl UndoReason {
     }
 }
 
-/// What a new subscriber gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a new subscriber gets first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
     /// The channel's log.
-    #[default]
     Log,
-    /// The channel's documents.
+    /// The items of the `[[sync_map]]` as they are.
     State,
     /// Nothing but what comes from now on.
     None,
@@ -79,47 +97,182 @@ pub struct Access {
     pub sync_map: Option<SyncMapChannel>,
 }
 
-/// A channel of a `[[sync_map]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SyncMapChannel {
-    /// The map's name, which is the prefix of its action types.
-    pub name: Arc<str>,
-    /// The item of `NAME/ID`; none for `NAME`.
-    pub item: Option<String>,
-}
-
 /// The compiled rules.
 #[derive(Debug)]
-pub struct Rules {}
+pub struct Rules {
+    actions: Vec<ActionRule>,
+    channels: Vec<ChannelRule>,
+    sync_maps: Vec<SyncMap>,
+    anonymous: Vec<UserId>,
+    addresses_max: usize,
+}
+
+/// A compiled `[[action]]`.
+#[derive(Debug)]
+struct ActionRule {
+    line: usize,
+    kind: Glob,
+    allow: Allow,
+    channels: Vec<Template>,
+    users: Vec<Template>,
+    clients: Vec<Template>,
+    nodes: Vec<Template>,
+    kept: bool,
+}
+
+/// A compiled `[[channel]]`.
+#[derive(Debug)]
+struct ChannelRule {
+    pattern: ChannelPattern,
+    allow: Allow,
+    load: Option<Load>,
+}
+
+/// Who may: everyone without an expression.
+#[derive(Debug)]
+struct Allow(Option<Expression>);
+
+impl Allow {
+    fn check(&self, scope: &Scope<'_>) -> Result<(), UndoReason> {
+        match self.0.as_ref().map_or(Ok(true), |allow| allow.truth(scope)) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(UndoReason::Denied),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}
+
+impl From<Failure> for UndoReason {
+    /// A rule that cannot be evaluated denies.
+    fn from(failure: Failure) -> Self {
+        tracing::debug!(
+            line = failure.line,
+            reason = failure.reason,
+            "a rule failed, so it denies"
+        );
+        Self::Denied
+    }
+}
 
 impl Rules {
     /// Compiles the rules of the configuration.
-    pub fn compile(_config: &Config) -> Result<Self, ConfigError> {
-        Ok(Self {})
+    pub fn compile(config: &Config) -> Result<Self, ConfigError> {
+        compile::rules(config)
     }
 
-    /// Where an action by `subject` goes. `logux/subscribe` and `logux/unsubscribe` are the
-    /// session's and do not come here.
+    /// Where an action by `subject` goes.
+    ///
+    /// `logux/subscribe` and `logux/unsubscribe` are the session's and do not come here; other
+    /// actions of Logux itself are not a client's to send. `0/clean` is placed like any action
+    /// that is not kept; cleaning is the session's.
     pub fn place(
         &self,
         subject: &Subject,
         action: &Action,
-        _meta: &Meta,
+        meta: &Meta,
     ) -> Result<Placement, UndoReason> {
-        if action.kind().starts_with("logux/") {
+        let kind = action.kind();
+        if kind.starts_with("logux/") {
             return Err(UndoReason::Denied);
         }
-        Ok(Placement { users: vec![subject.user().clone()], kept: true, ..Placement::default() })
+        if let Some(rule) = self.actions.iter().find(|rule| rule.kind.matches(kind)) {
+            return self.place_by(rule, subject, &Scope::new(subject, action, meta));
+        }
+        if let Some(map) = self.sync_maps.iter().find(|map| map.op(kind).is_some()) {
+            return map.place(action, &Scope::new(subject, action, meta));
+        }
+        match kind {
+            "0/clean" => Ok(Self::own_log(subject, false)),
+            "0" => Ok(Self::own_log(subject, true)),
+            _ if self.is_empty() => Ok(Self::own_log(subject, true)),
+            _ => Err(UndoReason::UnknownType),
+        }
     }
 
     /// Whether `subject` may subscribe to `channel` by the action `subscribe`.
     pub fn subscribe(
         &self,
-        _subject: &Subject,
-        _channel: &str,
-        _subscribe: &Action,
-        _meta: &Meta,
+        subject: &Subject,
+        channel: &str,
+        subscribe: &Action,
+        meta: &Meta,
     ) -> Result<Access, UndoReason> {
-        Err(UndoReason::WrongChannel)
+        if address::channel(channel).is_none() {
+            return Err(UndoReason::WrongChannel);
+        }
+        let map = self.sync_maps.iter().find_map(|map| Some((map, map.channel(channel)?)));
+        let ruled =
+            self.channels.iter().find_map(|rule| Some((rule, rule.pattern.matches(channel)?)));
+        let scope = Scope::new(subject, subscribe, meta);
+        let load = match (&ruled, &map) {
+            (Some((rule, params)), _) => {
+                rule.allow.check(&scope.with_params(params))?;
+                rule.load
+            }
+            (None, Some((map, channel))) => {
+                let item = channel.item.as_deref().map(|item| ("id", item));
+                map.subscribe.check(&scope.with_params(item.as_slice()))?;
+                None
+            }
+            (None, None) => return Err(UndoReason::WrongChannel),
+        };
+        let load = match (load, &map) {
+            (Some(Load::State) | None, Some(_)) => Load::State,
+            (Some(Load::State) | None, None) => Load::Log,
+            (Some(load), _) => load,
+        };
+        Ok(Access { load, sync_map: map.map(|(_, channel)| channel) })
+    }
+
+    /// The `[[sync_map]]` that an action type belongs to, and what it does there.
+    pub fn sync_map(&self, kind: &str) -> Option<(&str, SyncMapOp)> {
+        self.sync_maps.iter().find_map(|map| Some((map.name(), map.op(kind)?)))
+    }
+
+    /// Where an `[[action]]` takes actions of a `[[sync_map]]` first: its line, and the map.
+    pub fn shadowed_maps(&self) -> impl Iterator<Item = (usize, &str)> {
+        let takes = |rule: &ActionRule, map: &SyncMap| {
+            map.kinds().iter().any(|kind| rule.kind.matches(kind))
+        };
+        self.actions.iter().flat_map(move |rule| {
+            let maps = self.sync_maps.iter().filter(move |map| takes(rule, map));
+            maps.map(|map| (rule.line, map.name()))
+        })
+    }
+
+    /// No rules at all.
+    fn is_empty(&self) -> bool {
+        self.actions.is_empty() && self.channels.is_empty() && self.sync_maps.is_empty()
+    }
+
+    fn own_log(subject: &Subject, kept: bool) -> Placement {
+        let users = if subject.anonymous() { Vec::new() } else { vec![subject.user().clone()] };
+        Placement { kept: kept && !users.is_empty(), users, ..Placement::default() }
+    }
+
+    fn place_by(
+        &self,
+        rule: &ActionRule,
+        subject: &Subject,
+        scope: &Scope<'_>,
+    ) -> Result<Placement, UndoReason> {
+        rule.allow.check(scope)?;
+        let mut to = Addresses::new(Self::own_log(subject, true), self.addresses_max);
+        for template in &rule.users {
+            template.render(scope, |user| to.user(user, &self.anonymous))?;
+        }
+        for template in &rule.channels {
+            template.render(scope, |channel| to.channel(channel))?;
+        }
+        for template in &rule.clients {
+            template.render(scope, |client| to.client(client))?;
+        }
+        for template in &rule.nodes {
+            template.render(scope, |node| to.node(node))?;
+        }
+        to.finish(rule.kept).ok_or(UndoReason::Error)
     }
 }
+
+#[cfg(test)]
+mod tests;

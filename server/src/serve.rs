@@ -18,6 +18,7 @@ use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::header;
+use hyper::upgrade::Upgraded;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidelog_protocol::{Headers, NodeId, peer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
@@ -34,8 +36,15 @@ use tower::ServiceExt;
 const CHUNK_ACTIONS: usize = 100;
 /// Bytes of actions in one frame that the server sends.
 const CHUNK_BYTES: usize = 64 << 10;
-/// Frames of one client that wait for their answers; with more, nothing further is read from it.
-const PENDING_FRAMES: usize = 256;
+/// Actions of one client that wait for their verdicts; with more, nothing further is read from it.
+const PENDING_ACTIONS: usize = 4096;
+/// Frames of one client that wait, beside those of its subscriptions; the same happens.
+const PENDING_FRAMES: usize = 4096;
+/// Threads that wait for the disk on behalf of readers; more readers take turns.
+const READERS: usize = 32;
+/// The head of a request, its URL with a cursor and a hundred channels included; a longer one is
+/// answered with 431 and closed.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 /// After an error of the listener, such as too many open files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -43,7 +52,10 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let config = Config::load(args)?;
     crate::trace::start(&config);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(READERS)
+        .enable_all()
+        .build()?;
     runtime.block_on(serve(config))
 }
 
@@ -56,14 +68,17 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let app = build(&config, stopping)?;
     let mut connections = JoinSet::new();
     let admin = crate::admin::serve(&config.server.data, app.clone())?;
+    // Before the line that says the server is there: who reads it may send a signal at once.
+    let mut signals = Signals::new()?;
     say_hello(&config, address);
     let outcome = tokio::select! {
-        () = accept(&listener, &app, &mut connections) => Ok(()),
-        signal = signalled() => { tracing::info!(signal, "stopping"); Ok(()) }
+        () = accept(&listener, &app, &mut connections, config.limits.connections) => Ok(()),
+        signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }
         failure = app.log.failed() => Err(anyhow::Error::new(failure).context("the log failed")),
     };
     drop(listener);
-    drop(stop.send(true));
+    // Without a receiver there is nobody left to stop.
+    stop.send(true).ok();
     let failed = outcome.is_err();
     drain(&mut connections, config.limits.drain).await;
     admin.stop().await;
@@ -74,7 +89,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     outcome
 }
 
-fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
+pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
     let rules = Arc::new(Rules::compile(config)?);
     let auth = Authenticator::new(config)?;
     let (log, opened) = Log::open(log_settings(config), clock::now_ms())?;
@@ -82,7 +97,8 @@ fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
     let (hub, metrics) = (Hub::default(), Metrics::default());
     let publishing = hub.clone();
     log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
-    let ingest = Ingest::new(log.clone(), rules.clone(), metrics.clone(), 128 << 10);
+    let ingest =
+        Ingest::new(log.clone(), rules.clone(), metrics.clone(), config.limits.action_bytes);
     let session = session::Shared {
         incarnation: log.incarnation(),
         epochs: log.epochs(),
@@ -91,6 +107,7 @@ fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
         limits: session_limits(config),
     };
     Ok(App::new(Parts {
+        http: http::Shared::new(http::Settings::of(config), &log),
         node: NodeId::new(&format!("server:{}", log.incarnation()))?,
         log,
         ingest,
@@ -102,6 +119,7 @@ fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
         peer: Arc::new(peer_settings(config)),
         subprotocol: config.server.subprotocol,
         headers: if config.dev { Some(development()?) } else { None },
+        sessions_per_user: config.limits.sessions_per_user,
         page: PageLimit { entries: CHUNK_ACTIONS, bytes: CHUNK_BYTES },
         budget: Budget::new(config.limits.frame_budget_bytes),
         recent: Recent::default(),
@@ -124,6 +142,7 @@ fn session_limits(config: &Config) -> session::Limits {
         window_frames: (config.limits.window_entries / CHUNK_ACTIONS).max(1),
         window_bytes: config.limits.window_bytes,
         chunk_actions: CHUNK_ACTIONS,
+        pending_actions: PENDING_ACTIONS,
         pending_frames: PENDING_FRAMES,
     }
 }
@@ -131,7 +150,7 @@ fn session_limits(config: &Config) -> session::Limits {
 fn peer_settings(config: &Config) -> peer::Settings {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     peer::Settings {
-        limits: Arc::default(),
+        limits: Arc::new(config.limits.protocol()),
         timers: peer::Timers {
             handshake_ms: ms(config.limits.handshake),
             idle_ms: ms(config.limits.ping),
@@ -157,14 +176,18 @@ fn say_hello(config: &Config, address: SocketAddr) {
     }
 }
 
-async fn accept(listener: &TcpListener, app: &App, connections: &mut JoinSet<()>) {
+async fn accept(listener: &TcpListener, app: &App, connections: &mut JoinSet<()>, most: usize) {
     let router = http::router(app.clone());
     loop {
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
+            Ok((stream, address)) if connections.len() >= most => {
+                tracing::warn!(%address, most, "too many connections: one is closed");
+                drop(stream);
+            }
             Ok((stream, address)) => {
                 let (app, router) = (app.clone(), router.clone());
-                connections.spawn(serve_http(stream, address, app, router));
+                connections.spawn(serve_connection(stream, address, app, router));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection; is the limit of open files too low?");
@@ -174,8 +197,24 @@ async fn accept(listener: &TcpListener, app: &App, connections: &mut JoinSet<()>
     }
 }
 
-/// Serves one TCP connection: requests, until one of them turns it into a WebSocket.
-async fn serve_http(stream: TcpStream, address: SocketAddr, app: App, router: Router) {
+/// Serves one TCP connection. The memory of what serves requests is gone once it is a WebSocket,
+/// which may be idle for days.
+async fn serve_connection(stream: TcpStream, address: SocketAddr, app: App, router: Router) {
+    let upgraded = Box::pin(serve_requests(stream, address, &app, router)).await;
+    if let Some((upgraded, origin)) = upgraded {
+        let message_max = app.peer.limits.frame_bytes_before_sign_in;
+        let socket = Socket::new(upgraded, app.budget.clone(), message_max).await;
+        Box::pin(connection::serve(app, socket, origin)).await;
+    }
+}
+
+/// Serves requests, until one of them turns the connection into a WebSocket.
+async fn serve_requests(
+    stream: TcpStream,
+    address: SocketAddr,
+    app: &App,
+    router: Router,
+) -> Option<(Upgraded, Origin)> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
@@ -188,7 +227,7 @@ async fn serve_http(stream: TcpStream, address: SocketAddr, app: App, router: Ro
                 request.extensions_mut().insert(http::Peer(address.ip()));
                 return router.oneshot(request).await;
             }
-            let origin = Origin { address: address.ip(), cookies: cookies(&request) };
+            let origin = origin(&request, address);
             let (answer, on_upgrade) = ws::upgrade(&mut request);
             *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
                 on_upgrade.map(|on_upgrade| (on_upgrade, origin));
@@ -197,6 +236,7 @@ async fn serve_http(stream: TcpStream, address: SocketAddr, app: App, router: Ro
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
+        .max_buf_size(HEAD_BYTES_MAX)
         .header_read_timeout(Duration::from_millis(app.peer.timers.handshake_ms))
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
@@ -211,19 +251,19 @@ async fn serve_http(stream: TcpStream, address: SocketAddr, app: App, router: Ro
     if let Err(error) = served {
         tracing::debug!(%error, %address, "an HTTP connection broke");
     }
-    let upgraded = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-    if let Some((on_upgrade, origin)) = upgraded
-        && let Ok(io) = on_upgrade.await
-    {
-        let frame_max = app.peer.limits.frame_bytes_before_sign_in;
-        let socket = Socket::new(io, app.budget.clone(), frame_max).await;
-        connection::serve(app, socket, origin).await;
-    }
+    let asked = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    let (on_upgrade, origin) = asked?;
+    Some((on_upgrade.await.ok()?, origin))
 }
 
-fn cookies(request: &Request<Incoming>) -> Option<String> {
-    let header = request.headers().get(header::COOKIE)?;
-    header.to_str().ok().map(str::to_owned)
+fn origin(request: &Request<Incoming>, address: SocketAddr) -> Origin {
+    let text = |name| request.headers().get(name)?.to_str().ok().map(str::to_owned);
+    Origin {
+        address: address.ip(),
+        cookies: text(header::COOKIE),
+        page: text(header::ORIGIN),
+        host: text(header::HOST),
+    }
 }
 
 /// Waits for the connections to end, and no longer than `patience`.
@@ -235,16 +275,23 @@ async fn drain(connections: &mut JoinSet<()>, patience: Duration) {
     }
 }
 
-async fn signalled() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("cannot listen for signals; stop the server with SIGKILL");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+/// The signals that stop the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    fn new() -> std::io::Result<Self> {
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { terminate: signal(terminate)?, interrupt: signal(interrupt)? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }

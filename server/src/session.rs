@@ -13,10 +13,12 @@ mod loading;
 mod node_state;
 mod subscribing;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 
 pub use answers::AnswerId;
 pub use effect::{Effect, ReadOrder};
-pub use node_state::{NodeState, Remembered};
+pub use node_state::{Gone, NodeState, Remembered};
 
 use crate::epochs::Epochs;
 use crate::hub::{Delivery as Mail, Resumed};
@@ -60,7 +62,9 @@ pub struct Limits {
     pub window_bytes: usize,
     /// Actions in one frame that the server sends.
     pub chunk_actions: usize,
-    /// Frames that wait for their answer; with more the session reads no further frame.
+    /// Actions that wait for their verdict; with more the session reads no further frame.
+    pub pending_actions: usize,
+    /// Frames that wait, beside those of subscriptions.
     pub pending_frames: usize,
 }
 
@@ -124,7 +128,8 @@ impl Session {
     /// Starts after sign-in. `claim_failed` of the result says that the client named a number that
     /// was not minted here for it.
     pub fn start(conn: Connection, shared: Shared, start: Start, now: u64) -> (Self, bool) {
-        let Start { subject, synced, mut node, head } = start;
+        let Start { subject, synced, node, head } = start;
+        let mut node = node.in_history(&shared.epochs, head);
         let claimed = shared.epochs.claim(subject.user().as_str(), synced, head);
         node.resume_at(claimed);
         let claim_failed = synced != 0 && claimed.is_none();
@@ -161,6 +166,11 @@ impl Session {
         self.intake.len() == 0
     }
 
+    /// Whether nothing that came in waits for its verdict.
+    pub fn is_judged(&self) -> bool {
+        self.intake.is_judged()
+    }
+
     /// Who signed in.
     pub fn subject(&self) -> &Arc<Subject> {
         &self.subject
@@ -173,7 +183,11 @@ impl Session {
 
     /// Whether a further frame may be read.
     pub fn wants_frames(&self) -> bool {
-        self.intake.len() < self.shared.limits.pending_frames
+        // Frames that wait for nothing but loads do not count, or the acknowledgements behind them,
+        // which let the loads go on, would never be read.
+        let limits = &self.shared.limits;
+        self.intake.unjudged() < limits.pending_actions
+            && self.intake.len() < limits.pending_frames.saturating_add(limits.subscriptions)
     }
 
     /// Whether entries in the inbox are wanted now.
@@ -206,11 +220,22 @@ impl Session {
         self.go_on(at);
     }
 
-    /// Entries of the logs that the session follows.
+    /// Whether the session lives from its inbox.
+    pub fn is_live(&self) -> bool {
+        self.delivery.is_live()
+    }
+
+    /// Entries of the logs that the session follows; while it is behind, what no log has.
     pub fn on_mail(&mut self, mail: Vec<Mail>, overflowed: bool, at: Moment) {
-        self.deliver_mail(mail, at);
+        // First of all: what is left in an inbox that overflowed must not move the cursor past what
+        // it dropped.
         if overflowed {
             self.delivery.fall_behind();
+        }
+        if self.delivery.is_live() {
+            self.deliver_mail(mail, at);
+        } else {
+            self.delivery.keep_waiting(mail);
         }
         self.go_on(at);
     }
@@ -222,21 +247,26 @@ impl Session {
     }
 
     /// What a SyncMap channel adds up to, as far as `through`.
-    pub fn on_loaded(&mut self, loaded: Vec<Loaded>, through: Position, at: Moment) {
+    pub fn on_loaded(&mut self, loaded: Loaded, through: Position, at: Moment) {
         self.take_loaded(loaded, through, at);
         self.go_on(at);
     }
 
     /// Whether the inbox has everything from here on.
     pub fn on_resumed(&mut self, resumed: &Resumed, at: Moment) {
-        self.delivery.on_resumed(resumed);
+        if self.delivery.on_resumed(resumed) {
+            let waiting = self.delivery.take_waiting(None);
+            self.deliver_mail(waiting, at);
+        }
         self.go_on(at);
     }
 
     /// When [`Session::on_tick`] wants to be called next.
     pub fn deadline(&self) -> u64 {
         let remember = self.changed.then_some(self.remembered_at + REMEMBER_EVERY_MS);
-        [self.forget_at, remember, self.delivery.history_at(), self.intake.early_at()]
+        // While a frame waits for its answer, that answer starts history.
+        let history = self.delivery.history_at().filter(|_| self.intake.is_judged());
+        [self.forget_at, remember, history, self.intake.early_at()]
             .into_iter()
             .flatten()
             .fold(self.conn.deadline(), u64::min)
@@ -257,7 +287,9 @@ impl Session {
             self.dormant.subscriptions.clear();
             self.changed = true;
         }
-        self.delivery.start_history_at(at.now);
+        if self.intake.is_judged() {
+            self.delivery.start_history_at(at.now);
+        }
         self.go_on(at);
         if self.changed && at.now >= self.remembered_at + REMEMBER_EVERY_MS {
             self.remember(at.now);
@@ -281,8 +313,12 @@ impl Session {
     fn go_on(&mut self, at: Moment) {
         self.submit();
         self.settle(at);
-        self.read_on();
+        // Loads and history take turns at the one read that is under way at a time.
+        if self.delivery.history_is_next() {
+            self.read_on();
+        }
         self.send_loads(at);
+        self.read_on();
     }
 
     fn number(&self) -> u64 {
@@ -332,6 +368,8 @@ impl Session {
         let acked = self.delivery.acked();
         let mut subscriptions = self.subscriptions.remembered(acked, self.frames.acked);
         subscriptions.extend(self.dormant.subscriptions.iter().cloned());
-        NodeState { acked, own: self.delivery.own().clone(), subscriptions, sent: Position::ZERO }
+        let own = self.delivery.own().clone();
+        NodeState { acked, own, subscriptions, ..NodeState::default() }
+            .of_history(&self.shared.epochs)
     }
 }

@@ -8,10 +8,13 @@
 //! the id of the author's own action.
 
 mod fold;
+mod life;
 
-pub use fold::{Fold, Loaded};
+pub use fold::{Fold, Loaded, Shown, Standing};
+pub use life::Life;
 
 use crate::log::Entry;
+use crate::rules::SyncMapOp;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -21,38 +24,6 @@ use tidelog_protocol::{Action, ActionId, Meta};
 /// Above every sequence number that a client gives.
 const RENDERED_SEQUENCE: u64 = 1 << 40;
 
-/// What an action does to an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// The item comes to be.
-    Create,
-    /// Some of its fields change.
-    Change,
-    /// The item goes.
-    Delete,
-}
-
-impl Operation {
-    /// What `kind` does to the items of the map called `name`.
-    pub fn of(kind: &str, name: &str) -> Option<Self> {
-        match kind.strip_prefix(name)?.strip_prefix('/')? {
-            "create" => Some(Self::Create),
-            "change" => Some(Self::Change),
-            "delete" => Some(Self::Delete),
-            _ => None,
-        }
-    }
-
-    /// The last part of the type that subscribers see.
-    fn past(self) -> &'static str {
-        match self {
-            Self::Create => "created",
-            Self::Change => "changed",
-            Self::Delete => "deleted",
-        }
-    }
-}
-
 /// The body of a SyncMap action.
 #[derive(Debug, Deserialize)]
 pub struct Body<'a> {
@@ -60,18 +31,26 @@ pub struct Body<'a> {
     pub id: String,
     /// The fields it sets.
     #[serde(borrow, default)]
-    pub fields: BTreeMap<String, &'a RawValue>,
+    pub fields: Option<BTreeMap<String, &'a RawValue>>,
 }
 
 /// `entry` as a subscriber of the map called `name` sees it; none when it is no action of that map.
-pub fn render(entry: &Entry, name: &str) -> Option<(Action, Meta)> {
-    let operation = Operation::of(entry.action.kind(), name)?;
+fn render(entry: &Entry, name: &str) -> Option<(Action, Meta)> {
+    let operation = SyncMapOp::of(entry.action.kind(), name)?;
     let mut body: BTreeMap<String, &RawValue> = entry.action.body().ok()?;
-    let kind = format!("{name}/{}", operation.past());
+    let kind = format!("{name}/{}", operation.rendered());
     let kind_json = serde_json::value::to_raw_value(&kind).ok()?;
     body.insert("type".to_owned(), &kind_json);
     let json = serde_json::to_vec(&body).ok()?;
     Some((Action::from_parts(Bytes::from(json), &kind), rendered_meta(entry)))
+}
+
+/// `entry` as a subscriber sees it, of the map called `map` or of a plain channel or log.
+pub fn shown(entry: &Entry, map: Option<&str>) -> (Action, Meta) {
+    map.and_then(|name| render(entry, name)).unwrap_or_else(|| {
+        let (id, subprotocol) = (entry.id.clone(), Some(entry.subprotocol));
+        (entry.action.clone(), Meta { id, time: entry.time, subprotocol })
+    })
 }
 
 /// The meta under which subscribers see `entry`.

@@ -119,11 +119,12 @@ impl Socket {
     }
 
     /// Whether the peer takes what it is sent, so that more may be read from it.
-    pub fn drains(&self) -> bool {
+    fn drains(&self) -> bool {
         self.out_bytes < OUT_BYTES_MAX
     }
 
-    /// Writes what is ready to go out, and waits for what comes in; with `read` off, only writes.
+    /// Writes what is ready to go out, and waits for what comes in; only writes with `read` off, and
+    /// as long as the peer does not take what it is sent.
     pub async fn next(&mut self, read: bool) -> Incoming {
         std::future::poll_fn(|cx| self.poll_next(cx, read)).await
     }
@@ -132,7 +133,8 @@ impl Socket {
         if self.poll_write(cx).is_err() {
             return Poll::Ready(Incoming::Closed);
         }
-        if !read {
+        // Asked after writing: the write that makes room again is what wakes this.
+        if !read || !self.drains() {
             return Poll::Pending;
         }
         loop {

@@ -1,1 +1,35 @@
-//! The harness of the whole-system tests.
+//! The harness of the whole-system tests: the real binary as a process, and devices that behave like
+//! the stock clients and count what they hear.
+//!
+//! In order of reading: `binary` and `server` (the process and its data), `device`, `crowd`, `proxy` (cuts a
+//! connection between two frames), `export` (what `tidelog log` prints), `chance` (seeded), `disk`
+//! (an image of a disk at the moment of a power cut). Every wait has a deadline; nothing sleeps to let
+//! something happen.
+
+mod binary;
+mod chance;
+mod crowd;
+mod device;
+pub mod disk;
+mod export;
+mod proxy;
+mod server;
+
+pub use chance::Chance;
+pub use crowd::Crowd;
+pub use device::{Device, Verdict};
+pub use export::{Line, export};
+pub use proxy::{Cut, Direction, Proxy};
+pub use server::{Options, Server};
+
+use anyhow::Context;
+use std::time::Duration;
+
+/// How long a test waits for an event; a loaded machine is no failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for `what`, and no longer than [`PATIENCE`].
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> anyhow::Result<T> {
+    let done = tokio::time::timeout(PATIENCE, future).await;
+    done.with_context(|| format!("{what}: not within {} s", PATIENCE.as_secs()))
+}

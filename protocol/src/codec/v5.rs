@@ -9,12 +9,13 @@ mod options;
 
 pub(super) use decode::{decode, decode_opening};
 
-use super::Link;
+use super::{Link, Version};
 use crate::{Action, ActionId, Connect, Connected, Headers, Message, Meta, Token, WireError};
 use bytes::Bytes;
 use serde::Serialize;
 
-/// What a `sync` needs besides its actions' bodies: brackets, numbers, an id of usual length.
+/// What a `sync` needs besides its actions' bodies, for one allocation per usual frame: brackets and
+/// a number; a meta whose id spells out a node.
 const SYNC_BYTES: usize = 32;
 const META_BYTES: usize = 64;
 
@@ -98,7 +99,10 @@ fn numbered(name: &str, number: u64) -> Bytes {
 
 pub(super) fn connect(connect: &Connect) -> Bytes {
     let mut frame = Frame::new("connect", 128);
-    frame.element(&connect.protocol).element(connect.node.as_str()).element(&connect.synced);
+    frame
+        .element(&connect.version.protocol())
+        .element(connect.node.as_str())
+        .element(&connect.synced);
     if let Some(options) = Options::of(connect.token.as_ref(), connect.subprotocol) {
         frame.element(&options);
     }
@@ -107,7 +111,7 @@ pub(super) fn connect(connect: &Connect) -> Bytes {
 
 pub(super) fn connected(connected: &Connected) -> Bytes {
     let mut frame = Frame::new("connected", 128);
-    frame.element(&connected.protocol).element(connected.node.as_str());
+    frame.element(&Version::V5.protocol()).element(connected.node.as_str());
     frame.element(&[connected.start, connected.end]);
     if let Some(options) = Options::of(connected.token.as_ref(), connected.subprotocol) {
         frame.element(&options);
@@ -134,8 +138,9 @@ pub(super) fn sync<'a>(
     actions: impl IntoIterator<Item = (&'a Action, &'a Meta)>,
     link: &Link,
 ) -> Bytes {
-    let mut frame = Frame::new("sync", 0);
-    frame.0.reserve(SYNC_BYTES);
+    let mut actions = actions.into_iter().peekable();
+    let first = actions.peek().map_or(0, |(action, _)| action.json().len() + META_BYTES);
+    let mut frame = Frame::new("sync", SYNC_BYTES + first);
     frame.element(&number);
     for (action, meta) in actions {
         frame.0.reserve(action.json().len() + META_BYTES);

@@ -64,8 +64,7 @@ impl ClientHandshake {
     pub fn new(now: u64, settings: &Arc<Settings>, hello: Hello) -> (Self, Vec<Bytes>) {
         let Hello { version, node, synced, token, subprotocol, headers } = hello;
         let headers = headers.map(|headers| version.headers(&headers));
-        let protocol = version.protocol();
-        let connect = Connect { protocol, node: node.clone(), synced, token, subprotocol };
+        let connect = Connect { version, node: node.clone(), synced, token, subprotocol };
         let frames = headers.into_iter().chain([version.connect(&connect)]).collect();
         let handshake = Self {
             settings: Arc::clone(settings),
@@ -99,16 +98,11 @@ impl ClientHandshake {
     }
 
     fn connected(&self, connected: Connected) -> Result<ClientEvent, WireError> {
-        let (supported, used) = (self.version.protocol(), connected.protocol);
-        let oldest = self.settings.min_subprotocol;
-        if used != supported {
-            Err(WireError::WrongProtocol { supported, used })
-        } else if connected.subprotocol < oldest {
-            let used = connected.subprotocol;
-            Err(WireError::WrongSubprotocol { supported: oldest, used })
-        } else {
-            Ok(ClientEvent::Connected(connected))
+        let (supported, used) = (self.settings.min_subprotocol, connected.subprotocol);
+        if used < supported {
+            return Err(WireError::WrongSubprotocol { supported, used });
         }
+        Ok(ClientEvent::Connected(connected))
     }
 
     /// Starts the connection. `now` is when `connected` came in: it tells how far the clocks differ.

@@ -107,13 +107,9 @@ impl ServerHandshake {
         }
     }
 
-    /// Version before subprotocol before user, as clients expect; the token is not ours to check.
+    /// Subprotocol before user, as clients expect; the token is not ours to check.
     fn connect(&mut self, connect: Connect, now: u64) -> Result<HandshakeEvent, WireError> {
-        let Connect { protocol, node, synced, token, subprotocol } = connect;
-        let version = Version::of(protocol).ok_or(WireError::WrongProtocol {
-            supported: Version::PREFERRED.protocol(),
-            used: protocol,
-        })?;
+        let Connect { version, node, synced, token, subprotocol } = connect;
         let supported = self.settings.min_subprotocol;
         if subprotocol < supported {
             return Err(WireError::WrongSubprotocol { supported, used: subprotocol });
@@ -140,7 +136,6 @@ impl ServerHandshake {
         let Accept { node, subprotocol, headers, now } = accept;
         let version = sign_in.version;
         let connected = Connected {
-            protocol: version.protocol(),
             node: node.clone(),
             start: sign_in.received_ms,
             end: now,

@@ -53,9 +53,15 @@ fn frames() {
         before_sign_in(&frame(201)),
         Some(WireError::WrongFormat("before sign-in a frame has at most 200 bytes".into()))
     );
-    assert_eq!(after_sign_in(&frame(300)), None);
+    let sync = |bytes: usize| format!("{:<bytes$}", r#"["sync",1]"#);
+    assert_eq!(after_sign_in(&frame(200)), None);
     assert_eq!(
-        after_sign_in(&frame(301)),
+        after_sign_in(&frame(201)),
+        Some(WireError::WrongFormat("a message other than sync has at most 200 bytes".into()))
+    );
+    assert_eq!(after_sign_in(&sync(300)), None);
+    assert_eq!(
+        after_sign_in(&sync(301)),
         Some(WireError::WrongFormat("a frame has at most 300 bytes".into()))
     );
 }

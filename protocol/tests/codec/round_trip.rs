@@ -87,13 +87,12 @@ fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         (node_id(), number(), token(), any::<u32>()).prop_map(
             |(node, synced, token, subprotocol)| {
-                Message::Connect(Connect { protocol: 5, node, synced, token, subprotocol })
+                Message::Connect(Connect { version: Version::V5, node, synced, token, subprotocol })
             }
         ),
         (node_id(), number(), number(), token(), any::<u32>()).prop_map(
             |(node, start, end, token, subprotocol)| {
-                let protocol = 5;
-                Message::Connected(Connected { protocol, node, start, end, token, subprotocol })
+                Message::Connected(Connected { node, start, end, token, subprotocol })
             }
         ),
         prop::collection::btree_map(any::<String>(), json(), 0..4).prop_map(|map| {

@@ -93,8 +93,8 @@ fn protocol_is_checked_before_subprotocol_and_subprotocol_before_user() {
         WireError::WrongProtocol { supported: 5, used: 4 }
     );
     assert_eq!(
-        refused(r#"["connect",5,"server:x",0,{"subprotocol":2}]"#),
-        WireError::WrongSubprotocol { supported: 5, used: 2 }
+        refused(r#"["connect",5,"server:x",0,{"subprotocol":4}]"#),
+        WireError::WrongSubprotocol { supported: 5, used: 4 }
     );
     assert_eq!(
         refused(r#"["connect",5,"server:x",0]"#),

@@ -150,32 +150,12 @@ fn check_cookie(name: &Spanned<String>, source: &Source) -> Result<Option<String
 fn check_jwt(table: Spanned<JwtTable>, source: &Source) -> Result<Jwt, ConfigError> {
     let line = source.line(table.span().start);
     let table = table.into_inner();
-    if let Some(url) = table.jwks_url {
-        return Err(source.error(
-            url.span(),
-            "jwks_url is not supported by this version: download the key set and name it with \
-             keys_file",
-        ));
+    if let Some(url) = &table.jwks_url {
+        let reason = "jwks_url is not supported by this version: download the key set and name \
+                      it with keys_file";
+        return Err(source.error(url.span(), reason));
     }
-    let keys = match (table.keys_file, table.secret_file, table.secret_env) {
-        (Some(file), None, None) => KeySource::Public(source.beside(&file)),
-        (None, Some(file), None) => KeySource::Secret(source.beside(&file)),
-        (None, None, Some(variable)) => KeySource::SecretVariable(variable),
-        (None, None, None) => {
-            return Err(source.error_on(
-                line,
-                "[[auth.jwt]] needs its keys: keys_file (public keys, a JWK set or PEM), \
-                 secret_file or secret_env (HS256)",
-            ));
-        }
-        _ => {
-            return Err(source.error_on(
-                line,
-                "[[auth.jwt]] takes one of keys_file, secret_file and secret_env; write another \
-                 [[auth.jwt]] for more",
-            ));
-        }
-    };
+    let keys = key_source(&table, source).map_err(|reason| source.error_on(line, reason))?;
     let symmetric = !matches!(keys, KeySource::Public(_));
     if let Some(wrong) = table.algorithms.iter().find(|it| (**it == Algorithm::HS256) != symmetric)
     {
@@ -198,4 +178,28 @@ fn check_jwt(table: Spanned<JwtTable>, source: &Source) -> Result<Jwt, ConfigErr
         keys,
         line,
     })
+}
+
+fn key_source(table: &JwtTable, source: &Source) -> Result<KeySource, &'static str> {
+    match (&table.keys_file, &table.secret_file, &table.secret_env) {
+        (Some(file), None, None) => Ok(KeySource::Public(source.beside(file))),
+        (None, Some(file), None) => Ok(KeySource::Secret(source.beside(file))),
+        (None, None, Some(variable)) if is_variable(variable) => {
+            Ok(KeySource::SecretVariable(variable.clone()))
+        }
+        // It may be the secret itself, so it is not repeated.
+        (None, None, Some(_)) => Err("secret_env is the name of a variable, such as JWT_SECRET"),
+        (None, None, None) => {
+            Err("[[auth.jwt]] needs its keys: keys_file (public keys, a JWK set \
+                                   or PEM), secret_file or secret_env (HS256)")
+        }
+        _ => Err("[[auth.jwt]] takes one of keys_file, secret_file and secret_env; write another \
+                  [[auth.jwt]] for more"),
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+    name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit())
+        && name.bytes().next().is_some_and(letter)
 }

@@ -67,6 +67,19 @@ pub(super) fn read_count<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D:
     std::num::NonZeroUsize::deserialize(from).map(std::num::NonZeroUsize::get)
 }
 
+/// The size of an action: a row of the store holds it whole.
+pub(super) fn read_action_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    let too_long = || D::Error::custom("an action can have 200KiB at most");
+    read_bytes(from)
+        .and_then(|bytes| Some(bytes).filter(|it| *it <= 200 << 10).ok_or_else(too_long))
+}
+
+/// A depth of JSON that its readers do not refuse.
+pub(super) fn read_depth<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    let too_deep = || D::Error::custom("JSON can nest 120 deep at most");
+    read_count(from).and_then(|depth| Some(depth).filter(|it| *it <= 120).ok_or_else(too_deep))
+}
+
 /// Serde's way to [`bytes`]; a plain number counts bytes.
 pub(super) fn read_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     struct Size;

@@ -2,7 +2,7 @@
 //!
 //! A key of the file is the name of its field. Every limit says what happens when it is reached.
 
-use super::quantity::{read_bytes, read_count, read_duration};
+use super::quantity::{read_action_bytes, read_bytes, read_count, read_depth, read_duration};
 use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -55,6 +55,30 @@ pub struct Limits {
     /// Subscriptions of one session; one more is undone with `error`.
     #[serde(deserialize_with = "read_count")]
     pub subscriptions_per_session: usize,
+    /// A frame before sign-in, and every message but `sync` after it; a longer one ends the
+    /// connection with `wrong-format`.
+    #[serde(deserialize_with = "read_bytes")]
+    pub frame_bytes_before_sign_in: usize,
+    /// A frame after sign-in: a client sends all that it made offline in one; a longer one ends
+    /// the connection with `wrong-format`.
+    #[serde(deserialize_with = "read_bytes")]
+    pub frame_bytes: usize,
+    /// Actions in one frame; more end the connection with `wrong-format`.
+    #[serde(deserialize_with = "read_count")]
+    pub actions_per_frame: usize,
+    /// An action's JSON, 200 KiB at most; a longer one is undone with `tooLarge`.
+    #[serde(deserialize_with = "read_action_bytes")]
+    pub action_bytes: usize,
+    /// An action's `type`; a longer one ends the connection with `wrong-format`.
+    #[serde(deserialize_with = "read_bytes")]
+    pub type_bytes: usize,
+    /// How deep arrays and objects nest in an action, 120 at most; deeper ends the connection
+    /// with `wrong-format`.
+    #[serde(deserialize_with = "read_depth")]
+    pub json_depth: usize,
+    /// The headers object of a client; a longer one ends the connection with `wrong-format`.
+    #[serde(deserialize_with = "read_bytes")]
+    pub headers_bytes: usize,
     /// Entries sent to a session that it has not acknowledged; sending waits.
     #[serde(deserialize_with = "read_count")]
     pub window_entries: usize,
@@ -113,9 +137,16 @@ impl Default for Limits {
             connections: 100_000,
             sessions_per_user: 100,
             subscriptions_per_session: 1_000,
+            frame_bytes_before_sign_in: 64 << 10,
+            frame_bytes: 32 << 20,
+            actions_per_frame: 200_000,
+            action_bytes: 128 << 10,
+            type_bytes: 256,
+            json_depth: 64,
+            headers_bytes: 16 << 10,
             window_entries: 1_000,
             window_bytes: 1 << 20,
-            ingest_queue_bytes: 64 << 20,
+            ingest_queue_bytes: 32 << 20,
             frame_budget_bytes: 256 << 20,
             addresses_per_action: 256,
             handshake: Duration::from_secs(20),
@@ -129,6 +160,21 @@ impl Default for Limits {
             sign_in_failures: 3,
             sign_in_window: Duration::from_secs(3),
             sign_in_failures_per_address: 300,
+        }
+    }
+}
+
+impl Limits {
+    /// What a peer may send.
+    pub fn protocol(&self) -> tidelog_protocol::Limits {
+        tidelog_protocol::Limits {
+            frame_bytes_before_sign_in: self.frame_bytes_before_sign_in,
+            frame_bytes: self.frame_bytes,
+            actions_per_frame: self.actions_per_frame,
+            name_bytes: self.type_bytes,
+            json_depth: self.json_depth,
+            headers_bytes: self.headers_bytes,
+            ..tidelog_protocol::Limits::default()
         }
     }
 }
@@ -172,7 +218,7 @@ impl Cors {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
-    /// Newest entries kept in memory; older ones are read from disk.
+    /// Newest entries kept in memory, each half of them; older ones are read from disk.
     #[serde(deserialize_with = "read_bytes")]
     pub tail_bytes: usize,
     /// The page cache of the store.
@@ -182,6 +228,6 @@ pub struct LogSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { tail_bytes: 64 << 20, cache_bytes: 64 << 20 }
+        Self { tail_bytes: 32 << 20, cache_bytes: 32 << 20 }
     }
 }

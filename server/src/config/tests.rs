@@ -88,6 +88,8 @@ const FAULTS: &[(&str, usize, &str)] = &[
     ("[limits]\nping = \"20\"", 2, "duration"),
     ("[limits]\n\nbody_bytes = \"16MB!\"", 3, "size"),
     ("[limits]\nbody_bytes = 0", 2, "size"),
+    ("[limits]\naction_bytes = \"201KiB\"", 2, "200KiB at most"),
+    ("[limits]\njson_depth = 121", 2, "120 deep at most"),
     ("[limits]\nconnections = 0", 2, "nonzero"),
     ("[limits]\nconnections = -1", 2, "nonzero"),
     ("[auth]\nanonymous = [\"a\",\n \"b:c\"]", 3, "colon"),
@@ -118,13 +120,14 @@ fn an_error_has_file_line_and_reason() {
         assert!(error.starts_with(&format!("conf/tidelog.toml:{line}: ")), "{text:?}: {error}");
         assert!(error.contains(reason), "{text:?}: {error}");
         assert_eq!(error.lines().count(), 1, "{text:?}: {error}");
+        assert!(!error.contains("hush"), "{error}");
     }
 }
 
 #[test]
 fn parts_that_do_not_fit_together_are_refused() {
     for (text, reason) in [
-        ("[server]\nmin_subprotocol = 3", "above subprotocol"),
+        ("[server]\nsubprotocol = 2\nmin_subprotocol = 3", "above subprotocol"),
         ("[limits]\nping = \"2m\"", "shorter than timeout"),
         ("[cors]\norigins = [\"example.com\"]", "is no origin"),
         ("[cors]\norigins = [\"https://example.com/\"]", "is no origin"),
@@ -133,6 +136,7 @@ fn parts_that_do_not_fit_together_are_refused() {
         assert!(error(text).contains(reason), "{text}: {}", error(text));
     }
     assert!(parse("[cors]\norigins = [\"https://a.b:8080\", \"*\"]").is_ok());
+    assert!(parse("[server]\nmin_subprotocol = 3").is_ok());
 }
 
 #[test]

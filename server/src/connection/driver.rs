@@ -24,7 +24,7 @@ type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// What was asked of the log.
 enum Reading {
     Page(Page),
-    Loaded(Vec<Loaded>, Position),
+    Loaded(Loaded, Position),
 }
 
 /// A session, and what it waits for.
@@ -98,8 +98,9 @@ impl<'a> Driver<'a> {
                 return end;
             }
             self.act(socket);
-            if self.session.is_idle() {
+            if self.session.is_judged() {
                 socket.release();
+                // Loads do not hold up a stop: they start again elsewhere.
                 if self.draining {
                     return End::Silent;
                 }
@@ -108,7 +109,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn next_event(&mut self, socket: &mut Socket, sleep: Pin<&mut Sleep>) -> Event {
-        let read = !self.draining && self.session.wants_frames() && socket.drains();
+        let read = !self.draining && self.session.wants_frames();
         tokio::select! {
             biased;
             () = self.app.stopping(), if !self.draining => Event::Stopping,
@@ -130,14 +131,24 @@ impl<'a> Driver<'a> {
             }
             Event::Socket(Incoming::Malformed) => return Err(End::Malformed),
             Event::Socket(Incoming::Closed) | Event::Replaced => return Err(End::Silent),
-            Event::Mail => {
-                let Parcel { entries, overflowed } = self.inbox.take();
-                self.session.on_mail(entries, overflowed, at);
+            Event::Mail => self.take_mail(at),
+            Event::Judged(Ok(verdicts)) => {
+                // The client's own entries are in the inbox by now, so that the answers can carry
+                // a number that covers them.
+                if self.session.wants_mail() {
+                    self.take_mail(at);
+                }
+                self.session.on_verdicts(verdicts, at);
             }
-            Event::Judged(Ok(verdicts)) => self.session.on_verdicts(verdicts, at),
             // The log takes nothing more: what is unanswered comes again, here or elsewhere.
             Event::Judged(Err(Stopped)) => return Err(End::Silent),
-            Event::Read(Ok(Reading::Page(page))) => self.session.on_page(&page, at),
+            Event::Read(Ok(Reading::Page(page))) => {
+                // What no log has takes its place among the entries of the page.
+                if !self.session.is_live() {
+                    self.take_mail(at);
+                }
+                self.session.on_page(&page, at);
+            }
             Event::Read(Ok(Reading::Loaded(loaded, through))) => {
                 self.session.on_loaded(loaded, through, at);
             }
@@ -145,10 +156,19 @@ impl<'a> Driver<'a> {
                 tracing::error!(%error, node = %self.node, "cannot read the log");
                 return Err(End::Silent);
             }
-            Event::Time => self.session.on_tick(at).map_err(|_| End::Silent)?,
+            Event::Time => {}
             Event::Stopping => self.draining = true,
         }
+        // Not only on the alarm: a socket that always has something to read would silence it.
+        if self.session.deadline() <= now {
+            self.session.on_tick(at).map_err(|_| End::Silent)?;
+        }
         self.watch_large_frame(socket, now)
+    }
+
+    fn take_mail(&mut self, at: Moment) {
+        let Parcel { entries, overflowed } = self.inbox.take();
+        self.session.on_mail(entries, overflowed, at);
     }
 
     /// Memory is reserved for a large frame while it comes in, so it may not take for ever.

@@ -33,7 +33,7 @@ pub struct Parcel {
 }
 
 /// An entry on its way to one session.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Delivery {
     /// What is delivered.
     pub entry: Arc<Entry>,
@@ -125,11 +125,10 @@ impl Inbox {
         self.mail.notified().await;
     }
 
-    /// Takes what is there.
+    /// Takes what is there; of a session that is behind, what no log has.
     pub fn take(&self) -> Parcel {
         let mut state = self.state();
-        let entries = if state.behind { Vec::new() } else { state.queue.drain(..).collect() };
-        Parcel { entries, overflowed: state.behind }
+        Parcel { entries: state.queue.drain(..).collect(), overflowed: state.behind }
     }
 
     /// The session has read its logs up to `through`. If nothing came by since, it lives from the
@@ -168,8 +167,10 @@ impl State {
     }
 
     fn note(&mut self, delivery: Delivery) {
-        if !delivery.live {
+        if delivery.entry.kept {
             self.missed = self.missed.max(delivery.entry.position);
+        }
+        if !delivery.live {
             return;
         }
         if self.queue.len() >= LIVE_MAX {

@@ -6,6 +6,7 @@
 //! disk: it stops for good.
 
 mod commit;
+mod own;
 mod syncer;
 
 use super::clean;
@@ -17,6 +18,7 @@ use super::queue::{Append, Batch, BatchLimit, CleanRequest};
 use super::shared::Shared;
 use super::tail::Tail;
 use commit::{Answer, Commit, Sealed};
+use own::Own;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -102,8 +104,11 @@ impl Committer {
         let mut commit = Commit::new(self.next);
         for Append { drafts, now_ms, answer, room } in appends {
             self.accepted_ms = self.accepted_ms.max(now_ms);
-            let outcomes: Result<_, _> =
-                drafts.into_iter().map(|draft| self.place(draft, &mut commit)).collect();
+            let mut own = Own::default();
+            let outcomes: Result<_, _> = drafts
+                .into_iter()
+                .map(|draft| own.place(draft, |draft| self.place(draft, &mut commit)))
+                .collect();
             commit.answer(Answer::Append(outcomes?, answer, room));
         }
         self.next = commit.next();

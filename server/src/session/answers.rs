@@ -52,10 +52,10 @@ pub fn processed(id: &ActionId, answer: AnswerId) -> Option<Sent> {
     Some((builtin::processed(id), answer.meta(answer.ms)?))
 }
 
-/// `logux/undo` of `action`. Its time is never before that of the action, or a store that travels
-/// in time would keep the action.
+/// `logux/undo` of `action`. Its time is after that of the action, or a store that travels in time
+/// would keep the action: at equal times the node ids decide.
 pub fn undone(action: &Action, meta: &Meta, reason: &str, answer: AnswerId) -> Option<Sent> {
-    let time = answer.ms.max(meta.time);
+    let time = answer.ms.max(meta.time.saturating_add(1).min(ActionId::NUMBER_MAX));
     Some((builtin::undo(&meta.id, reason, action), answer.meta(time)?))
 }
 

@@ -5,11 +5,11 @@
 //! client acknowledges them; one that is caught up lives from its inbox.
 
 use super::answers::{self, AnswerId, Sent};
-use super::subscriptions::{self, Key, State, Subscription};
-use super::{Effect, Moment, NodeState, ReadOrder, Session};
+use super::subscriptions::{Key, State, Subscription};
+use super::{Effect, Gone, Moment, NodeState, ReadOrder, Session};
 use crate::hub::{Delivery as Mail, Resumed};
 use crate::log::{Channel, Entry, LogName, Page};
-use crate::rules::Filter;
+use crate::rules::{Filter, SyncMapOp};
 use crate::sync_map;
 use std::collections::VecDeque;
 use tidelog_crdt::{Context, Incarnation, Position, Ranges, Seen};
@@ -19,6 +19,10 @@ use tidelog_crdt::{Context, Incarnation, Position, Ranges, Seen};
 const HISTORY_AFTER_MS: u64 = 50;
 /// Own positions in a context; of a client that acknowledges nothing the oldest are left out.
 const OWN_RANGES_MAX: usize = 64;
+/// Items that lists have brought along; further ones the page asks for itself.
+const IMPLIED_MAX: usize = 10_000;
+/// Live-only entries that wait while the session is behind; older ones are dropped first.
+const WAITING_MAX: usize = 64;
 /// Acknowledgements remembered for telling what an author had seen when it acted.
 const ACKS_MAX: usize = 32;
 
@@ -28,9 +32,17 @@ pub(super) struct Delivery {
     cursor: Position,
     /// The client's own actions up to here are sent to it too: it starts with nothing.
     echo_through: Position,
+    /// Of those, the ones that it has sent again.
+    held: Ranges,
+    /// Live-only entries, while the session is behind.
+    waiting: VecDeque<Mail>,
     phase: Phase,
+    /// Answers wait for the first page of history: if it brings nothing, they can carry a number
+    /// that covers the client's own actions, and a page that comes back is not sent them again.
+    holds_answers: bool,
     /// What the one read under way is for.
     reading: Option<Reading>,
+    history_is_next: bool,
     acked: Position,
     /// When the frames that were acknowledged had been sent, and the cursor that they carried.
     seen: VecDeque<(u64, Position)>,
@@ -55,7 +67,8 @@ enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reading {
     History,
-    Load(Key),
+    /// The load of this subscription with this serial number.
+    Load(Key, u64),
 }
 
 impl Delivery {
@@ -71,8 +84,12 @@ impl Delivery {
         Self {
             cursor,
             echo_through: if from.is_some() { Position::ZERO } else { head },
+            held: Ranges::default(),
+            waiting: VecDeque::new(),
             phase: Phase::Waiting(now + HISTORY_AFTER_MS),
+            holds_answers: false,
             reading: None,
+            history_is_next: true,
             acked: cursor,
             seen: VecDeque::new(),
             resumed_from: cursor,
@@ -106,7 +123,13 @@ impl Delivery {
     }
 
     pub(super) fn done_reading(&mut self) -> Option<Reading> {
+        self.history_is_next = self.reading != Some(Reading::History);
         self.reading.take()
+    }
+
+    /// Whether history has the next turn at reading.
+    pub(super) fn history_is_next(&self) -> bool {
+        self.history_is_next || self.holds_answers
     }
 
     pub(super) fn history_at(&self) -> Option<u64> {
@@ -123,6 +146,15 @@ impl Delivery {
         }
     }
 
+    /// There are answers to send. Whether they have to wait.
+    pub(super) fn hold_answers(&mut self) -> bool {
+        if matches!(self.phase, Phase::Waiting(_)) {
+            self.phase = Phase::Behind;
+            self.holds_answers = true;
+        }
+        self.holds_answers
+    }
+
     pub(super) fn start_history_at(&mut self, now: u64) {
         if self.history_at().is_some_and(|at| at <= now) {
             self.phase = Phase::Behind;
@@ -135,13 +167,29 @@ impl Delivery {
         }
     }
 
-    pub(super) fn on_resumed(&mut self, resumed: &Resumed) {
+    /// Returns whether the session lives from its inbox now.
+    pub(super) fn on_resumed(&mut self, resumed: &Resumed) -> bool {
         if self.phase == Phase::Resuming {
             self.phase = match resumed {
                 Resumed::CaughtUp => Phase::Live,
                 Resumed::ReadOn => Phase::Behind,
             };
         }
+        self.is_live()
+    }
+
+    /// What no log has waits for its place among the entries that do.
+    pub(super) fn keep_waiting(&mut self, mail: Vec<Mail>) {
+        self.waiting.extend(mail);
+        let surplus = self.waiting.len().saturating_sub(WAITING_MAX);
+        self.waiting.drain(..surplus);
+    }
+
+    /// What waits and comes before the entry at `position`; all of it without one.
+    pub(super) fn take_waiting(&mut self, position: Option<Position>) -> Vec<Mail> {
+        let comes_before = |mail: &&Mail| position.is_none_or(|next| mail.entry.position < next);
+        let count = self.waiting.iter().take_while(comes_before).count();
+        self.waiting.drain(..count).collect()
     }
 
     /// The client has acknowledged a frame that was sent when the cursor was at `through`.
@@ -155,6 +203,23 @@ impl Delivery {
             self.seen.pop_front();
         }
         self.seen.push_back((sent_ms, through));
+    }
+
+    /// Whether an action of the client's own is sent to it.
+    fn echoes(&self, position: Position) -> bool {
+        position <= self.echo_through && !self.held.contains(position)
+    }
+
+    /// The page has sent the action at `position` on this connection, so it has it.
+    pub(super) fn on_held(&mut self, position: Position) {
+        if position <= self.echo_through {
+            self.held.insert(position);
+        }
+    }
+
+    /// Whether history has not started.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Waiting(_))
     }
 
     /// An action of the client's own is at `position`.
@@ -196,8 +261,10 @@ impl Session {
     pub(super) fn take_page(&mut self, page: &Page, at: Moment) {
         match self.delivery.done_reading() {
             Some(Reading::History) => self.take_history(page, at),
-            Some(Reading::Load(key)) => self.take_load_page(&key, page),
-            None => {}
+            Some(Reading::Load(key, serial)) if self.subscriptions.is_loading(&key, serial) => {
+                self.take_load_page(&key, page);
+            }
+            Some(Reading::Load(..)) | None => {}
         }
     }
 
@@ -205,7 +272,18 @@ impl Session {
         let mut sent = Vec::with_capacity(page.entries.len());
         let cursor = self.delivery.cursor;
         for entry in page.entries.iter().filter(|entry| entry.position > cursor) {
+            for waiting in self.delivery.take_waiting(Some(entry.position)) {
+                // What a log has too comes by its page.
+                if !(waiting.entry.kept && self.in_my_logs(&waiting.entry)) {
+                    self.show_mail(&waiting, at, &mut sent);
+                }
+            }
             self.show(entry, false, at, &mut sent);
+        }
+        // The client's own answer comes first, and `synced` last: a page that has had neither sends
+        // the action again, and so is known to have it.
+        if std::mem::take(&mut self.delivery.holds_answers) && !sent.is_empty() {
+            self.send_answers(at);
         }
         self.delivery.cursor = self.delivery.cursor.max(page.through);
         self.send_frame(&sent, at.now);
@@ -218,14 +296,18 @@ impl Session {
     /// Entries from the inbox, in order of position; only live-only ones may be older.
     pub(super) fn deliver_mail(&mut self, mail: Vec<Mail>, at: Moment) {
         let mut sent = Vec::new();
-        for Mail { entry, live } in mail {
-            let new = entry.position > self.delivery.cursor || !entry.kept;
-            if new || (live && !self.in_my_logs(&entry)) {
-                self.show(&entry, live, at, &mut sent);
-            }
-            self.delivery.cursor = self.delivery.cursor.max(entry.position);
+        for mail in mail {
+            self.show_mail(&mail, at, &mut sent);
+            self.delivery.cursor = self.delivery.cursor.max(mail.entry.position);
         }
         self.send_frame(&sent, at.now);
+    }
+
+    fn show_mail(&mut self, Mail { entry, live }: &Mail, at: Moment, sent: &mut Vec<Sent>) {
+        let new = entry.position > self.delivery.cursor || !entry.kept;
+        if new || (*live && !self.in_my_logs(entry)) {
+            self.show(entry, *live, at, sent);
+        }
     }
 
     /// Adds to `sent` what the client is to see of `entry`.
@@ -236,11 +318,15 @@ impl Session {
         }
         let named = entry.addresses.clients.contains(self.subject.client())
             || entry.addresses.nodes.contains(self.subject.node());
-        if own && entry.position > self.delivery.echo_through && !(live && named) {
+        let echoed = entry.kept && self.delivery.echoes(entry.position);
+        if own && !echoed && !(live && named) {
             return;
         }
         if (live && named) || self.in_own_log(entry) {
-            sent.push(subscriptions::as_it_is(entry));
+            sent.push(sync_map::shown(entry, None));
+            return;
+        }
+        if self.subscriptions.is_gone(entry) {
             return;
         }
         let Some(subscription) = self.subscriptions.wanting(entry).next() else { return };
@@ -250,6 +336,14 @@ impl Session {
             self.imply_created(entry, &name, &by, at, sent);
         }
         sent.push(shown);
+        self.take_note(entry);
+    }
+
+    /// Lists take note of items that go.
+    pub(super) fn take_note(&mut self, entry: &Entry) {
+        if let Some(ended) = self.subscriptions.note(entry) {
+            self.drop_subscription(&ended);
+        }
     }
 
     /// An item that comes to be within a list brings its own subscription along.
@@ -261,7 +355,7 @@ impl Session {
         at: Moment,
         sent: &mut Vec<Sent>,
     ) {
-        if sync_map::Operation::of(entry.action.kind(), name) == Some(sync_map::Operation::Create)
+        if SyncMapOp::of(entry.action.kind(), name) == Some(SyncMapOp::Create)
             && let Ok(body) = entry.action.body::<sync_map::Body<'_>>()
             && let Some(key) = self.imply(name, &body.id, (by, entry.position), at, sent)
             && let Some(subscription) = self.subscriptions.get_mut(&key)
@@ -282,8 +376,7 @@ impl Session {
     ) -> Option<Key> {
         let channel = Channel::new(&format!("{name}/{item}")).ok()?;
         let key = Key { channel: channel.clone(), filter: String::new() };
-        let full = self.subscriptions.len() >= self.shared.limits.subscriptions;
-        if full || self.subscriptions.contains(&key) {
+        if self.subscriptions.implied() >= IMPLIED_MAX || self.subscriptions.contains(&key) {
             return None;
         }
         let subscription = Subscription {
@@ -292,13 +385,15 @@ impl Session {
             access: self.access_to_item(name, item)?,
             state: State::Live,
             from: through,
+            resumed: false,
             through,
             sent_at: None,
             implied_by: Some(by.clone()),
+            gone: Gone::default(),
         };
         let id = AnswerId::unplaced(self.shared.incarnation, self.delivery.cursor, at.now);
         sent.extend(answers::subscribed(channel.as_str(), id));
-        if self.subscriptions.insert(key.clone(), subscription) {
+        if self.subscriptions.insert(subscription) {
             self.effects.push(Effect::Follow(LogName::Channel(channel)));
         }
         Some(key)

@@ -2,7 +2,7 @@
 //! answered, and then acknowledged.
 
 use super::answers::{self, AnswerId, Sent};
-use super::{Effect, Moment, Session};
+use super::{Effect, FORGET_AFTER_MS, Moment, Session};
 use crate::ingest::{Given, Judgement, Submission, Verdict};
 use crate::rules::UndoReason;
 use std::collections::VecDeque;
@@ -27,6 +27,9 @@ pub(super) struct Intake {
     queue: VecDeque<(u64, Pair)>,
     /// The frames of the actions that are being judged, in order.
     submitted: Vec<u64>,
+    /// Actions that came in to be judged, and that were, counted.
+    received: u64,
+    judged: u64,
     answers: Vec<Sent>,
     answered: VecDeque<ActionId>,
 }
@@ -46,6 +49,16 @@ impl Intake {
         self.frames.len()
     }
 
+    /// Actions without a verdict.
+    pub(super) fn unjudged(&self) -> usize {
+        usize::try_from(self.received - self.judged).unwrap_or(usize::MAX)
+    }
+
+    /// Whether no action waits for its verdict.
+    pub(super) fn is_judged(&self) -> bool {
+        self.received == self.judged
+    }
+
     /// When the first frame is to be acknowledged, though it still waits for a load.
     pub(super) fn early_at(&self) -> Option<u64> {
         let first = self.frames.front()?;
@@ -57,7 +70,18 @@ impl Intake {
         self.frames.get_mut(at)
     }
 
+    /// Actions that came in to be judged.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Actions that were judged.
+    pub(super) fn judged(&self) -> u64 {
+        self.judged
+    }
+
     fn queue(&mut self, serial: u64, pair: Pair) {
+        self.received += 1;
         if let Some(frame) = self.frame_mut(serial) {
             frame.unjudged += 1;
         }
@@ -133,8 +157,10 @@ impl Session {
             if let Some(frame) = self.intake.frame_mut(serial) {
                 frame.unjudged = frame.unjudged.saturating_sub(1);
             }
+            self.intake.judged += 1;
             if let Some(position) = verdict.position {
                 self.delivery.on_own(position);
+                self.delivery.on_held(position);
             }
             // On the connection that answered it, a duplicate is acknowledged and no more.
             if !(verdict.repeated && self.intake.answered.contains(&verdict.id)) {
@@ -146,13 +172,33 @@ impl Session {
 
     /// Answers, then acknowledges what is answered, in the order of the frames.
     pub(super) fn settle(&mut self, at: Moment) {
-        let answers = std::mem::take(&mut self.intake.answers);
-        self.send_under_current_number(&answers, at.now);
+        if self.waits_for_history(at.now) {
+            return;
+        }
+        self.send_answers(at);
         while let Some(number) = self.intake.pop_done(at.now) {
             let frame = self.conn.synced(number, at.now);
             self.effects.push(Effect::Send(frame));
             self.delivery.start_history();
+            // Stock clients name their subscriptions when all that they made offline is acknowledged.
+            self.forget_at = self.forget_at.map(|_| at.now + FORGET_AFTER_MS);
         }
+    }
+
+    pub(super) fn send_answers(&mut self, at: Moment) {
+        let answers = std::mem::take(&mut self.intake.answers);
+        self.send_under_current_number(&answers, at.now);
+    }
+
+    /// Before its first answers a session reads the first page of history, once the first frame is
+    /// judged: what that frame brought again is then known to be on the page.
+    fn waits_for_history(&mut self, now: u64) -> bool {
+        let late = self.intake.early_at().is_some_and(|at| at <= now);
+        if self.intake.answers.is_empty() || late {
+            return false;
+        }
+        let judged = self.intake.frames.front().is_none_or(|frame| frame.unjudged == 0);
+        if judged { self.delivery.hold_answers() } else { self.delivery.is_waiting() }
     }
 
     /// Whether the action comes from this client and says nothing of where it goes.

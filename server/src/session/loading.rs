@@ -3,6 +3,7 @@
 //! A load stands apart from the order of positions: its frames carry the connection's current
 //! number. Entries that arrive meanwhile belong to it, until it has read as far as the cursor.
 
+use super::answers::Sent;
 use super::delivery::Reading;
 use super::subscriptions::{Key, Load, LoadKind, State, Subscription};
 use super::{Effect, Moment, ReadOrder, Session};
@@ -21,38 +22,55 @@ enum Step {
 impl Session {
     /// Sends, reads or finishes loads, as far as the window lets it.
     pub(super) fn send_loads(&mut self, at: Moment) {
-        while self.window_open() {
-            match self.next_step() {
-                Some(Step::Send(key)) => self.send_chunk(&key, at),
-                Some(Step::Finish(key)) => self.finish(&key, at),
-                Some(Step::Read(key, order)) => {
-                    self.delivery.start_reading(Reading::Load(key));
+        let mut finished = Vec::new();
+        while let Some(step) = self.next_step() {
+            match step {
+                Step::Send(key) => self.send_chunk(&key, at),
+                Step::Finish(key) => {
+                    self.finish(&key, at);
+                    finished.push(key);
+                }
+                Step::Read(key, order) => {
+                    let serial = self.subscriptions.load_mut(&key).map_or(0, |load| load.serial);
+                    self.delivery.start_reading(Reading::Load(key, serial));
                     self.effects.push(Effect::Read(order));
                 }
-                None => return,
             }
+        }
+        if !finished.is_empty() {
+            self.settle(at);
+            self.subscriptions.all_sent(&finished, self.frames.sent);
         }
     }
 
-    fn next_step(&self) -> Option<Step> {
-        let (key, load, subscription) =
-            self.subscriptions.next_load(!self.delivery.is_reading())?;
+    /// One load at a time is read and sent; the next has its turn when it is over.
+    fn next_step(&mut self) -> Option<Step> {
+        let (window_open, may_read) = (self.window_open(), !self.delivery.is_reading());
+        let (judged, cursor) = (self.intake.judged(), self.delivery.cursor());
+        let (key, load, subscription) = self.subscriptions.next_load()?;
+        if load.after > judged {
+            return None;
+        }
         if !load.queue.is_empty() {
-            return Some(Step::Send(key));
+            return window_open.then_some(Step::Send(key));
         }
         if load.read {
-            return Some(Step::Finish(key));
+            // A page of history that is being read leaves this channel out, so the load ends after
+            // it; and what has moved the cursor meanwhile is to be loaded too.
+            if !may_read {
+                return None;
+            }
+            if subscription.through >= cursor {
+                return Some(Step::Finish(key));
+            }
         }
         let order = order_of(&key, load, subscription);
-        Some(Step::Read(key, order))
+        may_read.then_some(Step::Read(key, order))
     }
 
     fn send_chunk(&mut self, key: &Key, at: Moment) {
-        let count = self.shared.limits.chunk_actions.max(1);
-        let Some(load) = self.subscriptions.load_mut(key) else { return };
-        let count = count.min(load.queue.len());
-        let chunk: Vec<_> = load.queue.drain(..count).collect();
-        self.send_under_current_number(&chunk, at.now);
+        let frame = self.subscriptions.load_mut(key).and_then(|load| load.queue.pop_front());
+        self.send_frame(&frame.unwrap_or_default(), at.now);
     }
 
     /// The load is over: entries come live from here on, and who waited is answered.
@@ -61,52 +79,94 @@ impl Session {
         let State::Loading(load) = std::mem::replace(&mut subscription.state, State::Live) else {
             return;
         };
-        if load.kind == LoadKind::Nothing {
-            subscription.from = subscription.through;
-        }
         self.changed = true;
         for waiting in load.waiting {
             self.intake.loaded(waiting.frame);
             self.answer_subscribed(&key.channel, waiting, at);
         }
-        self.settle(at);
-        self.subscriptions.all_sent(key, self.frames.sent);
     }
 
     /// A page of a channel's entries, or the head alone.
     pub(super) fn take_load_page(&mut self, key: &Key, page: &Page) {
-        let Some(subscription) = self.subscriptions.get(key) else { return };
-        let State::Loading(load) = &subscription.state else { return };
-        let wanted = page.entries.iter().filter(|entry| {
-            entry.position > subscription.through
-                && subscription.filter_passes(entry)
-                && !self.comes_otherwise(entry, key, load.resumes)
-        });
-        let rendered: Vec<_> = wanted.map(|entry| subscription.render(entry)).collect();
-        let read = !page.more && page.through >= self.delivery.cursor();
+        let mut rendered = Vec::with_capacity(page.entries.len());
+        for entry in &page.entries {
+            if self.is_loaded_by(key, entry)
+                && let Some(subscription) = self.subscriptions.get(key)
+            {
+                rendered.push(subscription.render(entry));
+                self.take_note(entry);
+            }
+        }
+        let (frames, read) =
+            (self.frames_of(rendered), !page.more && page.through >= self.delivery.cursor());
+        // A subscription without a load starts at the head that it first saw.
+        if let Some(subscription) = self.subscriptions.get_mut(key)
+            && let State::Loading(load) = &mut subscription.state
+            && load.kind == LoadKind::Nothing
+        {
+            load.kind = LoadKind::Entries;
+            subscription.from = page.through;
+        }
         self.continue_load(key, page.through, |load| {
-            load.queue.extend(rendered);
+            load.queue.extend(frames);
             load.read = read;
         });
     }
 
-    /// What a map adds up to, as far as `through`.
-    pub(super) fn take_loaded(&mut self, loaded: Vec<Loaded>, through: Position, at: Moment) {
-        let Some(Reading::Load(key)) = self.delivery.done_reading() else { return };
-        let Some(list) = self.subscriptions.get(&key).map(Subscription::list_name) else { return };
-        let mut queue = Vec::with_capacity(loaded.len());
-        for Loaded { item, gone, action, meta } in loaded {
-            if let Some(name) = list.as_ref().filter(|_| !gone) {
-                self.imply(name, &item, (&key, through), at, &mut queue);
+    fn is_loaded_by(&self, key: &Key, entry: &Arc<Entry>) -> bool {
+        let Some(subscription) = self.subscriptions.get(key) else { return false };
+        let State::Loading(load) = &subscription.state else { return false };
+        // What a list has brought along by now wants its entries too, even where its filter does not.
+        let brought_along = |other: &Subscription| other.implied_by.as_ref() == Some(key);
+        entry.position > subscription.through
+            && (subscription.filter_passes(entry)
+                || self.subscriptions.wanting(entry).any(brought_along))
+            && !self.subscriptions.is_gone(entry)
+            && !self.comes_otherwise(entry, key, load.resumes)
+    }
+
+    /// What a map adds up to, as far as `through`. A list of a stock client misses the second
+    /// `changed` of an item that comes in the same frame as the first, so a frame has one of each.
+    pub(super) fn take_loaded(&mut self, loaded: Loaded, through: Position, at: Moment) {
+        let Some(Reading::Load(key, serial)) = self.delivery.done_reading() else { return };
+        if !self.subscriptions.is_loading(&key, serial) {
+            return;
+        }
+        let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
+        // An item that takes several actions is not brought along: the page then asks for it, and
+        // its store hears of all of them.
+        let list = subscription.list_name();
+        loaded.gone.into_iter().for_each(|item| subscription.gone.insert(item));
+        let mut frames = Vec::new();
+        for round in loaded.rounds {
+            let mut sent = Vec::with_capacity(round.len());
+            for shown in round {
+                if let Some(name) = list.as_ref().filter(|_| shown.whole) {
+                    self.imply(name, &shown.item, (&key, through), at, &mut sent);
+                }
+                sent.push((shown.action, shown.meta));
             }
-            queue.push((action, meta));
+            frames.extend(self.frames_of(sent));
         }
         let read = through >= self.delivery.cursor();
         self.continue_load(&key, through, |load| {
-            load.queue.extend(queue);
+            load.queue.extend(frames);
             load.kind = LoadKind::Entries;
             load.read = read;
         });
+    }
+
+    fn frames_of(&self, mut sent: Vec<Sent>) -> Vec<Vec<Sent>> {
+        let most = self.shared.limits.chunk_actions.max(1);
+        let mut frames = Vec::with_capacity(sent.len() / most + 1);
+        while sent.len() > most {
+            let rest = sent.split_off(most);
+            frames.push(std::mem::replace(&mut sent, rest));
+        }
+        if !sent.is_empty() {
+            frames.push(sent);
+        }
+        frames
     }
 
     fn continue_load(&mut self, key: &Key, through: Position, change: impl FnOnce(&mut Load)) {

@@ -2,8 +2,10 @@
 //!
 //! Nothing here is needed for soundness: what is lost costs repeats, never a gap.
 
+use crate::epochs::Epochs;
 use crate::log::Channel;
 use serde::{Deserialize, Serialize};
+use std::collections::{HashSet, VecDeque};
 use tidelog_crdt::{Position, Ranges};
 
 /// A node's subscriptions and how far it has acknowledged.
@@ -15,6 +17,9 @@ pub struct NodeState {
     pub own: Ranges,
     /// What it was subscribed to.
     pub subscriptions: Vec<Remembered>,
+    /// The greatest position named here, and the epoch that gave it: the record is of no use to
+    /// another history, such as that of a feed that was restored without its index.
+    pub of: (Position, u64),
     /// Everything visible up to here was sent on its last connection. Not stored: after a crash
     /// nobody can say what was sent.
     #[serde(skip)]
@@ -35,15 +40,76 @@ pub struct Remembered {
     pub acked: bool,
     /// The channel and filter of the subscription that brought this one along.
     pub implied_by: Option<(String, String)>,
+    /// Of a list: items that are gone. Not stored.
+    #[serde(skip)]
+    pub gone: Gone,
     /// It was live when the last connection ended, so `sent` counts for it. Not stored.
     #[serde(skip)]
     pub live: bool,
+}
+
+/// Items that are gone, the last ones of many.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gone {
+    items: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+/// Items of one list that are known to be gone.
+const GONE_MAX: usize = 1_000;
+
+impl Gone {
+    /// An item goes.
+    pub fn insert(&mut self, item: String) {
+        if self.items.insert(item.clone()) {
+            self.order.push_back(item);
+        }
+        if self.order.len() > GONE_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.items.remove(&oldest);
+        }
+    }
+
+    /// An item comes to be again.
+    pub fn remove(&mut self, item: &str) {
+        if self.items.remove(item) {
+            self.order.retain(|known| known != item);
+        }
+    }
+
+    /// Whether the item is gone.
+    pub fn contains(&self, item: &str) -> bool {
+        self.items.contains(item)
+    }
+
+    /// Whether no item is known to be gone.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
 }
 
 impl NodeState {
     /// Reads what [`NodeState::to_bytes`] wrote; anything else is as good as nothing remembered.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         rmp_serde::from_slice(bytes).unwrap_or_default()
+    }
+
+    /// The record, if it is of the history that `epochs` tell of, up to `head`.
+    #[must_use]
+    pub fn in_history(self, epochs: &Epochs, head: Position) -> Self {
+        let (position, epoch) = self.of;
+        let same = position <= head && epochs.of(position).is_none_or(|known| known.id == epoch);
+        if same { self } else { Self::default() }
+    }
+
+    /// The same, said to be of the history that `epochs` tell of.
+    #[must_use]
+    pub fn of_history(mut self, epochs: &Epochs) -> Self {
+        let through = self.subscriptions.iter().map(|known| known.through);
+        let position = through.fold(self.acked, Position::max);
+        self.of = (position, epochs.of(position).map_or(0, |epoch| epoch.id));
+        self
     }
 
     /// The stored form.
@@ -75,6 +141,7 @@ impl NodeState {
 }
 
 mod channel_text {
+    use crate::epochs::Epochs;
     use crate::log::Channel;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

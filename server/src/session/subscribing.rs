@@ -6,12 +6,15 @@
 
 use super::answers::{self, AnswerId};
 use super::subscriptions::{Key, Load, LoadKind, State, Subscription, Waiting};
-use super::{Effect, Moment, Session};
+use super::{Effect, Gone, Moment, Session};
 use crate::ingest::Given;
 use crate::log::{Channel, LogName};
 use crate::rules::{Access, Filter, Load as LoadRule, UndoReason};
 use tidelog_crdt::Position;
 use tidelog_protocol::{ActionId, Meta, Pair, builtin};
+
+/// The longest filter, as JSON: it lives as long as its subscription.
+const FILTER_BYTES_MAX: usize = 4 << 10;
 
 /// What a `logux/subscribe` asks for, with the access that the rules give.
 struct Asked {
@@ -19,8 +22,8 @@ struct Asked {
     filter: Filter,
     access: Access,
     creating: bool,
-    /// There is a `since`, trusted or not: the page has had something.
-    has_since: bool,
+    /// The page has had something of it: there is a `since`, trusted or not, or a load was cut.
+    has_shown: bool,
     /// The position in it, if this server minted it.
     since: Option<Position>,
 }
@@ -31,6 +34,10 @@ impl Session {
         if !self.is_own(&pair) {
             return self.reject(&pair, UndoReason::Denied, at);
         }
+        let given = self.shared.verdicts.of(self.subject.client(), &pair.meta.id);
+        if let Some(given) = given.filter(|given| given.undone.is_some()) {
+            return self.repeat(&pair, given);
+        }
         match self.asked(&pair) {
             Ok(asked) => self.subscribe(asked, Waiting { id: pair.meta.id, frame }, at),
             Err(reason) => self.reject(&pair, reason, at),
@@ -38,7 +45,8 @@ impl Session {
     }
 
     fn asked(&self, pair: &Pair) -> Result<Asked, UndoReason> {
-        let body: builtin::Subscribe<'_> = pair.action.body().map_err(|_| UndoReason::Error)?;
+        let body: builtin::Subscribe<'_> =
+            pair.action.body().map_err(|_| UndoReason::WrongChannel)?;
         let channel = Channel::new(&body.channel).map_err(|_| UndoReason::WrongChannel)?;
         let filter = Filter::of(&pair.action).map_err(|_| UndoReason::Error)?.unwrap_or_default();
         let access = self.shared.rules.subscribe(
@@ -48,6 +56,9 @@ impl Session {
             &pair.meta,
         )?;
         let key = Key { channel, filter: filter.text() };
+        if key.filter.len() > FILTER_BYTES_MAX {
+            return Err(UndoReason::Error);
+        }
         let shared = &self.shared;
         let since = body.since.as_ref().and_then(|since| {
             answers::position_in_since(&since.id, shared.incarnation, &shared.epochs)
@@ -62,12 +73,12 @@ impl Session {
             filter,
             access,
             creating: body.creating,
-            has_since: body.since.is_some(),
+            has_shown: body.since.is_some(),
             since,
         })
     }
 
-    fn subscribe(&mut self, asked: Asked, waiting: Waiting, at: Moment) {
+    fn subscribe(&mut self, mut asked: Asked, waiting: Waiting, at: Moment) {
         match self.subscriptions.get_mut(&asked.key).map(|known| &mut known.state) {
             Some(State::Loading(load)) => {
                 self.intake.loading(waiting.frame);
@@ -80,41 +91,41 @@ impl Session {
             }
             Some(State::Live) | None => {}
         }
-        let resumed = self.resumed_from(&asked);
-        let from = resumed.unwrap_or_default();
-        let kind = if resumed.is_some() { LoadKind::Entries } else { full_load(&asked) };
+        let resumed = self.resumed_from(&mut asked);
+        let goes_on = resumed.is_some();
+        let kind = if goes_on { LoadKind::Entries } else { full_load(&asked) };
+        let (from, gone) = resumed.unwrap_or_default();
         self.intake.loading(waiting.frame);
-        let load = Load::new(kind, resumed.is_some(), Some(waiting));
-        self.begin(&asked.key, asked.filter, asked.access, from, load);
+        let load = Load::new(kind, goes_on, self.intake.received(), Some(waiting));
+        let subscription = Subscription::new(&asked.key, asked.filter, asked.access, load);
+        self.begin(Subscription { from, resumed: goes_on, through: from, gone, ..subscription });
+        self.resume_implied(&asked.key, from);
     }
 
-    fn begin(&mut self, key: &Key, filter: Filter, access: Access, from: Position, load: Load) {
-        let channel = key.channel.clone();
-        let subscription = Subscription {
-            key: key.clone(),
-            filter,
-            access,
-            state: State::Loading(load),
-            from,
-            through: from,
-            sent_at: None,
-            implied_by: None,
-        };
-        if self.subscriptions.insert(key.clone(), subscription) {
+    fn begin(&mut self, subscription: Subscription) {
+        let channel = subscription.key.channel.clone();
+        if self.subscriptions.insert(subscription) {
             self.effects.push(Effect::Follow(LogName::Channel(channel)));
         }
-        self.resume_implied(key, from);
     }
 
-    /// From where the subscription goes on; none for a full load.
-    fn resumed_from(&mut self, asked: &Asked) -> Option<Position> {
+    /// From where the subscription goes on, and what of a list is gone; none for a full load.
+    fn resumed_from(&mut self, asked: &mut Asked) -> Option<(Position, Gone)> {
         self.changed = true;
         let known = self.dormant.take(&asked.key.channel, &asked.key.filter);
         match (known, asked.since) {
-            (Some(known), _) if known.acked => Some(known.through),
+            (Some(known), _) if known.acked => Some((known.through, known.gone)),
             // The answer to it was not acknowledged, but it was received, or it could not be named.
-            (Some(known), Some(since)) if since >= known.through => Some(known.through),
-            (_, since) => since,
+            (Some(known), Some(since))
+                if known.through > Position::ZERO && since >= known.through =>
+            {
+                Some((known.through, known.gone))
+            }
+            (known, since) => {
+                // The page may show what came before the load was cut.
+                asked.has_shown |= known.is_some();
+                since.map(|since| (since, Gone::default()))
+            }
         }
     }
 
@@ -129,17 +140,22 @@ impl Session {
             return;
         }
         for known in along {
-            let Some((_, item)) = known.channel.as_str().split_once('/') else { continue };
+            let rest = known.channel.as_str().strip_prefix(by.channel.as_str());
+            let Some(item) = rest.and_then(|rest| rest.strip_prefix('/')) else { continue };
             let key = Key { channel: known.channel.clone(), filter: String::new() };
             if self.subscriptions.contains(&key) {
                 continue;
             }
             let Some(access) = self.access_to_item(by.channel.as_str(), item) else { continue };
-            let load = Load::new(LoadKind::Entries, true, None);
-            self.begin(&key, Filter::default(), access, known.through, load);
-            if let Some(subscription) = self.subscriptions.get_mut(&key) {
-                subscription.implied_by = Some(by.clone());
-            }
+            let load = Load::new(LoadKind::Entries, true, self.intake.received(), None);
+            let subscription = Subscription::new(&key, Filter::default(), access, load);
+            self.begin(Subscription {
+                from: known.through,
+                resumed: true,
+                through: known.through,
+                implied_by: Some(by.clone()),
+                ..subscription
+            });
         }
     }
 
@@ -163,7 +179,9 @@ impl Session {
             Some(given) => return self.repeat(pair, given),
             None => {}
         }
-        let Some(key) = key_of(pair) else { return self.reject(pair, UndoReason::Error, at) };
+        let Some(key) = key_of(pair) else {
+            return self.reject(pair, UndoReason::WrongChannel, at);
+        };
         self.unsubscribe(&key, at);
         let answer = self.unplaced_answer(at);
         let given = Given { undone: None, answer };
@@ -172,18 +190,23 @@ impl Session {
     }
 
     fn unsubscribe(&mut self, key: &Key, at: Moment) {
-        self.changed = true;
         self.dormant.take(&key.channel, &key.filter);
-        let Some((ended, last)) = self.subscriptions.remove(key) else { return };
-        if last {
-            self.effects.push(Effect::Unfollow(LogName::Channel(key.channel.clone())));
-        }
+        let Some(ended) = self.drop_subscription(key) else { return };
         if let State::Loading(load) = ended.state {
             for waiting in load.waiting {
                 self.intake.loaded(waiting.frame);
                 self.answer_subscribed(&key.channel, waiting, at);
             }
         }
+    }
+
+    pub(super) fn drop_subscription(&mut self, key: &Key) -> Option<Subscription> {
+        self.changed = true;
+        let (ended, last) = self.subscriptions.remove(key)?;
+        if last {
+            self.effects.push(Effect::Unfollow(LogName::Channel(key.channel.clone())));
+        }
+        Some(ended)
     }
 
     /// The answer to a subscription: its id says from where the client may go on.
@@ -198,9 +221,9 @@ impl Session {
 
 fn full_load(asked: &Asked) -> LoadKind {
     match (&asked.access.sync_map, asked.access.load) {
-        _ if asked.creating && !asked.has_since => LoadKind::Nothing,
+        _ if asked.creating && !asked.has_shown => LoadKind::Nothing,
         (_, LoadRule::None) => LoadKind::Nothing,
-        (Some(_), _) => LoadKind::Fold { tombstones: asked.has_since },
+        (Some(_), _) => LoadKind::Fold { tombstones: asked.has_shown },
         (None, LoadRule::Log | LoadRule::State) => LoadKind::Entries,
     }
 }

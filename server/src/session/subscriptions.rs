@@ -1,13 +1,13 @@
 //! What a session is subscribed to, and how far each subscription has come.
 
-use super::Remembered;
 use super::answers::Sent;
+use super::{Gone, Remembered};
 use crate::log::{Channel, Entry, LogName};
-use crate::rules::{Access, Filter};
+use crate::rules::{Access, Filter, SyncMapOp};
 use crate::sync_map;
 use std::collections::{HashMap, VecDeque};
 use tidelog_crdt::Position;
-use tidelog_protocol::{ActionId, Meta};
+use tidelog_protocol::ActionId;
 
 /// The name of a subscription within its node: its channel and its filter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +31,8 @@ pub struct Subscription {
     pub state: State,
     /// Where it began on this connection: what is above was, or will be, sent.
     pub from: Position,
+    /// It went on where an earlier connection of the node had come.
+    pub resumed: bool,
     /// Entries up to here need not be sent: they were loaded, or came before.
     pub through: Position,
     /// The count of sent frames at which everything up to `through` was sent; the subscription is
@@ -38,6 +40,9 @@ pub struct Subscription {
     pub sent_at: Option<u64>,
     /// The subscription that brought this one along.
     pub implied_by: Option<Key>,
+    /// Of a list: items that are gone. A page would show one again, with one field, if it heard of
+    /// a change in it.
+    pub gone: Gone,
 }
 
 /// Whether a subscription's load is over.
@@ -57,19 +62,24 @@ pub struct Load {
     /// The node resumes: what it authored, or what reached it by another subscription on this
     /// connection, is left out.
     pub resumes: bool,
-    /// Read and not yet sent.
-    pub queue: VecDeque<Sent>,
+    /// Read and not yet sent, frame by frame.
+    pub queue: VecDeque<Vec<Sent>>,
     /// Everything was read.
     pub read: bool,
+    /// Tells this load from an earlier one of the same name.
+    pub serial: u64,
+    /// It reads when this many of the client's actions are judged: a client that changes an item
+    /// and then asks for it is shown its change.
+    pub after: u64,
     /// Who waits for the end of it.
     pub waiting: Vec<Waiting>,
 }
 
 impl Load {
     /// A load that has read nothing yet.
-    pub fn new(kind: LoadKind, resumes: bool, waiting: Option<Waiting>) -> Self {
+    pub fn new(kind: LoadKind, resumes: bool, after: u64, waiting: Option<Waiting>) -> Self {
         let waiting = waiting.into_iter().collect();
-        Self { kind, resumes, queue: VecDeque::new(), read: false, waiting }
+        Self { kind, resumes, queue: VecDeque::new(), read: false, serial: 0, after, waiting }
     }
 }
 
@@ -101,12 +111,27 @@ pub struct Waiting {
 pub struct Subscriptions {
     by_channel: HashMap<Channel, HashMap<String, Subscription>>,
     count: usize,
+    implied: usize,
+    loads: u64,
+    /// Those whose load is not over, in the order in which they came; some may be gone.
+    loading: VecDeque<Key>,
 }
 
 impl Subscriptions {
-    /// How many there are.
+    /// How many the client asked for.
     pub fn len(&self) -> usize {
-        self.count
+        self.count - self.implied
+    }
+
+    /// How many lists have brought along.
+    pub fn implied(&self) -> usize {
+        self.implied
+    }
+
+    /// Whether the load with this serial number is under way for `key`: a page that was read for
+    /// an earlier one is of no use to it.
+    pub fn is_loading(&mut self, key: &Key, serial: u64) -> bool {
+        self.load_mut(key).is_some_and(|load| load.serial == serial)
     }
 
     /// The subscription called `key`.
@@ -133,11 +158,21 @@ impl Subscriptions {
     }
 
     /// Adds one. Returns whether it is the first of its channel.
-    pub fn insert(&mut self, key: Key, subscription: Subscription) -> bool {
+    pub fn insert(&mut self, mut subscription: Subscription) -> bool {
+        let key = subscription.key.clone();
+        self.loads += 1;
+        if let State::Loading(load) = &mut subscription.state {
+            load.serial = self.loads;
+        }
+        self.implied += usize::from(subscription.implied_by.is_some());
+        if !subscription.is_live() {
+            self.loading.push_back(key.clone());
+        }
         let all = self.by_channel.entry(key.channel).or_default();
         let first = all.is_empty();
-        if all.insert(key.filter, subscription).is_none() {
-            self.count += 1;
+        match all.insert(key.filter, subscription) {
+            Some(earlier) => self.implied -= usize::from(earlier.implied_by.is_some()),
+            None => self.count += 1,
         }
         first
     }
@@ -147,6 +182,7 @@ impl Subscriptions {
         let all = self.by_channel.get_mut(&key.channel)?;
         let removed = all.remove(&key.filter)?;
         self.count -= 1;
+        self.implied -= usize::from(removed.implied_by.is_some());
         let last = all.is_empty();
         if last {
             self.by_channel.remove(&key.channel);
@@ -165,14 +201,17 @@ impl Subscriptions {
         live.map(|(channel, _)| LogName::Channel(channel.clone()))
     }
 
-    /// One that is loading and can go on: it has something to send, or may read.
-    pub fn next_load(&self, may_read: bool) -> Option<(Key, &Load, &Subscription)> {
-        self.iter().find_map(|subscription| match &subscription.state {
-            State::Loading(load) if !load.queue.is_empty() || load.read || may_read => {
-                Some((subscription.key.clone(), load, subscription))
+    /// The load whose turn it is.
+    pub fn next_load(&mut self) -> Option<(Key, &Load, &Subscription)> {
+        while let Some(key) = self.loading.front().cloned() {
+            if self.load_mut(&key).is_some() {
+                let subscription = self.get(&key)?;
+                let State::Loading(load) = &subscription.state else { return None };
+                return Some((key, load, subscription));
             }
-            State::Loading(_) | State::Live => None,
-        })
+            self.loading.pop_front();
+        }
+        None
     }
 
     /// The least position that all subscriptions of `channel` have been sent: what the answer to
@@ -185,11 +224,12 @@ impl Subscriptions {
         self.by_channel.get(channel)?.values().map(through).min()
     }
 
-    /// The load of `key` was sent, with the frame counted `sent` as its last.
-    pub fn all_sent(&mut self, key: &Key, sent: u64) {
+    /// The loads of `finished` were sent, with the frame counted `sent` as their last.
+    pub fn all_sent(&mut self, finished: &[Key], sent: u64) {
         for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
-            let belongs = subscription.key == *key || subscription.implied_by.as_ref() == Some(key);
-            if belongs && subscription.is_live() {
+            let by = subscription.implied_by.as_ref();
+            let loading_list = by.is_some_and(|by| !finished.contains(by));
+            if subscription.is_live() && !(subscription.sent_at.is_none() && loading_list) {
                 subscription.sent_at.get_or_insert(sent);
             }
         }
@@ -211,14 +251,61 @@ impl Subscriptions {
         })
     }
 
+    /// Whether `entry` changes an item that a list knows to be gone.
+    pub fn is_gone(&self, entry: &Entry) -> bool {
+        let mut lists = self.of_entry(entry).filter(|list| !list.gone.is_empty());
+        lists.any(|list| {
+            list.operation(entry).is_some_and(|(operation, item)| {
+                operation == SyncMapOp::Change && list.gone.contains(&item)
+            })
+        })
+    }
+
+    /// Lists take note of an item that goes, or comes to be again. An item that goes takes along
+    /// the subscription that its list had brought; its name is returned.
+    pub fn note(&mut self, entry: &Entry) -> Option<Key> {
+        let mut ended = None;
+        for channel in &entry.addresses.channels {
+            let lists = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
+            for list in lists.filter(|list| list.is_list()) {
+                match list.operation(entry) {
+                    Some((SyncMapOp::Delete, item)) => {
+                        let name = format!("{}/{item}", list.key.channel);
+                        ended = Channel::new(&name).ok();
+                        list.gone.insert(item);
+                    }
+                    Some((SyncMapOp::Create, item)) => list.gone.remove(&item),
+                    Some((SyncMapOp::Change, _)) | None => {}
+                }
+            }
+        }
+        let key = Key { channel: ended?, filter: String::new() };
+        self.get(&key).is_some_and(|item| item.implied_by.is_some()).then_some(key)
+    }
+
     /// What to remember of them, given what was acknowledged.
     pub fn remembered(&self, acked: Position, acked_frames: u64) -> Vec<Remembered> {
-        let live = self.iter().filter(|subscription| subscription.is_live());
-        live.map(|subscription| subscription.remembered(acked, acked_frames)).collect()
+        self.iter().map(|subscription| subscription.remembered(acked, acked_frames)).collect()
     }
 }
 
 impl Subscription {
+    /// A subscription whose load begins.
+    pub fn new(key: &Key, filter: Filter, access: Access, load: Load) -> Self {
+        Self {
+            key: key.clone(),
+            filter,
+            access,
+            state: State::Loading(load),
+            from: Position::ZERO,
+            resumed: false,
+            through: Position::ZERO,
+            sent_at: None,
+            implied_by: None,
+            gone: Gone::default(),
+        }
+    }
+
     /// Whether its load is over.
     pub fn is_live(&self) -> bool {
         matches!(self.state, State::Live)
@@ -227,13 +314,22 @@ impl Subscription {
     fn remembered(&self, acked: Position, acked_frames: u64) -> Remembered {
         let loaded = self.sent_at.is_some_and(|sent| sent <= acked_frames);
         let by = self.implied_by.as_ref();
+        // What was resumed and not acknowledged resumes from where it did.
+        let resumed = !loaded && self.resumed;
         Remembered {
             channel: self.key.channel.clone(),
             filter: self.key.filter.clone(),
-            through: if loaded { self.through.max(acked) } else { self.through },
-            acked: loaded,
+            through: match (loaded, resumed) {
+                (true, _) => self.through.max(acked),
+                (false, true) => self.from,
+                (false, false) if self.is_live() => self.through,
+                // The load was cut: it starts again.
+                (false, false) => Position::ZERO,
+            },
+            acked: loaded || resumed,
             implied_by: by.map(|by| (by.channel.as_str().to_owned(), by.filter.clone())),
-            live: true,
+            gone: self.gone.clone(),
+            live: loaded || (!resumed && self.is_live()),
         }
     }
 
@@ -242,6 +338,16 @@ impl Subscription {
     pub fn list_name(&self) -> Option<String> {
         let map = self.access.sync_map.as_ref().filter(|map| map.item.is_none())?;
         Some(map.name.to_string())
+    }
+
+    fn is_list(&self) -> bool {
+        self.access.sync_map.as_ref().is_some_and(|map| map.item.is_none())
+    }
+
+    /// What `entry` does to which item of the map that this is a channel of.
+    fn operation(&self, entry: &Entry) -> Option<(SyncMapOp, String)> {
+        let operation = SyncMapOp::of(entry.action.kind(), self.map_name()?)?;
+        Some((operation, entry.action.body::<sync_map::Body<'_>>().ok()?.id))
     }
 
     fn map_name(&self) -> Option<&str> {
@@ -255,14 +361,6 @@ impl Subscription {
 
     /// `entry` as this subscription shows it.
     pub fn render(&self, entry: &Entry) -> Sent {
-        let rendered = self.map_name().and_then(|name| sync_map::render(entry, name));
-        rendered.unwrap_or_else(|| as_it_is(entry))
+        sync_map::shown(entry, self.map_name())
     }
-}
-
-/// `entry` as its author made it.
-pub fn as_it_is(entry: &Entry) -> Sent {
-    let meta =
-        Meta { id: entry.id.clone(), time: entry.time, subprotocol: Some(entry.subprotocol) };
-    (entry.action.clone(), meta)
 }

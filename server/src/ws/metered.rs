@@ -5,6 +5,9 @@
 //! the length that the frame declares, before its payload is read; and one that is longer than the
 //! peer may send is refused at its header.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,12 +23,24 @@ const UNIT_BYTES: usize = 1 << 10;
 
 /// Bytes that all connections together may be buffering.
 #[derive(Clone)]
-pub struct Budget(Arc<Semaphore>);
+pub struct Budget {
+    semaphore: Arc<Semaphore>,
+    units: usize,
+}
 
 impl Budget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new((bytes / UNIT_BYTES).min(Semaphore::MAX_PERMITS))))
+        let units = (bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
+        Self { semaphore: Arc::new(Semaphore::new(units)), units }
+    }
+
+    /// Waits for `bytes` of it; who needs more than there is gets all of it.
+    pub async fn reserve(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let units = usize::try_from(bytes.div_ceil(UNIT_BYTES as u64)).unwrap_or(usize::MAX);
+        let units = u32::try_from(units.min(self.units)).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        self.semaphore.clone().acquire_many_owned(units).await.ok()
     }
 }
 
@@ -42,8 +57,10 @@ pub struct Metered<S> {
     /// A message goes on in a further frame.
     unfinished: bool,
     scan: Scan,
-    /// Reserved for frames that are not yet dealt with.
+    /// Reserved for the message under way.
     held: Option<OwnedSemaphorePermit>,
+    /// Reserved for messages that are whole and not yet dealt with.
+    whole: Option<OwnedSemaphorePermit>,
     asking: Option<Asking>,
 }
 
@@ -68,6 +85,7 @@ impl<S> Metered<S> {
             unfinished: false,
             scan,
             held: None,
+            whole: None,
             asking: None,
         }
     }
@@ -79,6 +97,7 @@ impl<S> Metered<S> {
 
     /// The frames read so far are dealt with: their memory is free.
     pub fn release(&mut self) {
+        self.whole = None;
         if !self.unfinished && !matches!(self.scan, Scan::Payload(_)) {
             self.held = None;
         }
@@ -127,6 +146,9 @@ impl<S> Metered<S> {
             1..8 => length,
             _ => self.message,
         };
+        if (1..8).contains(&opcode) {
+            self.end_message();
+        }
         if length.max(self.message) > self.message_max {
             return Err(io::Error::new(io::ErrorKind::InvalidData, TooLong(self.message_max)));
         }
@@ -134,13 +156,21 @@ impl<S> Metered<S> {
             self.unfinished = !last;
         }
         if opcode < 8 && self.message > SMALL_BYTES {
-            let units = u32::try_from(length / UNIT_BYTES as u64 + 1).unwrap_or(u32::MAX);
-            let budget = self.budget.0.clone();
-            self.asking =
-                Some(Box::pin(async move { budget.acquire_many_owned(units).await.ok() }));
+            let budget = self.budget.clone();
+            self.asking = Some(Box::pin(async move { budget.reserve(length).await }));
         }
         self.scan = if length == 0 { Scan::Header([0; 14], 0) } else { Scan::Payload(length) };
         Ok(())
+    }
+
+    /// What was reserved so far is for messages before this one: it can be released while this one
+    /// comes in, or two connections could each wait for what the other holds.
+    fn end_message(&mut self) {
+        match (&mut self.whole, self.held.take()) {
+            (Some(whole), Some(held)) => whole.merge(held),
+            (whole @ None, held) => *whole = held,
+            (Some(_), None) => {}
+        }
     }
 
     fn poll_reserved(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -5,7 +5,7 @@ use crate::support::{append, channel_log, draft, id, open, small, user_log, wait
 use proptest::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
-use tidelog_crdt::{Context, Incarnation, Position, Ranges, Seen};
+use tidelog_crdt::{Context, Dot, Incarnation, Position, Ranges, Seen};
 use tidelog_protocol::{ActionId, ClientId, UserId};
 use tidelog_server::log::{
     Channel, Cleaned, Draft, Entry, Log, LogName, Outcome, Page, PageLimit, Settings,
@@ -97,7 +97,15 @@ struct Model {
 impl Model {
     fn append(&mut self, drafts: &[Draft], outcomes: &[Outcome]) {
         assert_eq!(drafts.len(), outcomes.len());
+        // What the author was given right before, in this append: it has seen that.
+        let mut given: Vec<(&str, Dot)> = Vec::new();
         for (draft, outcome) in drafts.iter().zip(outcomes) {
+            let client = draft.id.node.client_str();
+            given.retain(|(author, _)| *author == client);
+            let dots: Vec<_> = given.iter().map(|(_, dot)| *dot).collect();
+            if let Outcome::Accepted(entry) | Outcome::Known(entry) = outcome {
+                given.push((client, entry.dot));
+            }
             match (outcome, self.by_id.get(&draft.id)) {
                 (Outcome::Passed(entry), _) => {
                     assert!(!draft.kept && !entry.kept);
@@ -111,16 +119,22 @@ impl Model {
                     assert_eq!((entry.position, &entry.id), (original.position, &original.id));
                     assert!(cleaned || entry == original);
                 }
-                (Outcome::Accepted(entry), None) => self.accept(draft, entry),
+                (Outcome::Accepted(entry), None) => self.accept(draft, &dots, entry),
                 (outcome, known) => panic!("{outcome:?} although known = {known:?}"),
             }
         }
     }
 
-    fn accept(&mut self, draft: &Draft, entry: &Arc<Entry>) {
+    fn accept(&mut self, draft: &Draft, given: &[Dot], entry: &Arc<Entry>) {
         assert!(draft.kept && entry.kept && entry.position > self.head);
         assert_eq!((&entry.id, &entry.action), (&draft.id, &draft.action));
-        assert_eq!((&entry.addresses, &entry.context), (&draft.addresses, &draft.context));
+        assert_eq!(entry.addresses, draft.addresses);
+        assert!(given.iter().all(|dot| entry.context.covers(*dot)));
+        let mut context = draft.context.clone();
+        for dot in given {
+            context.add_own(dot.incarnation, &[dot.position].into_iter().collect());
+        }
+        assert_eq!(entry.context, context);
         self.head = entry.position;
         self.by_id.insert(entry.id.clone(), self.entries.len());
         self.entries.push(Arc::clone(entry));

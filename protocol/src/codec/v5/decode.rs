@@ -28,7 +28,9 @@ pub(in super::super) fn decode(
     if frame.len() > limits.frame_bytes {
         return Err(OverLimit::Frame(limits.frame_bytes).into());
     }
-    read(frame, FrameSeed { limits, link: Some(link) })
+    // An error's options become a tree of values, which can take many times the bytes of its frame.
+    let only_sync = frame.len() > limits.frame_bytes_before_sign_in;
+    read(frame, FrameSeed { limits, link: Some(link), only_sync })
 }
 
 /// Reads a frame from before the handshake was over.
@@ -39,7 +41,7 @@ pub(in super::super) fn decode_opening(
     if frame.len() > limits.frame_bytes_before_sign_in {
         return Err(OverLimit::FrameBeforeSignIn(limits.frame_bytes_before_sign_in).into());
     }
-    Ok(match read(frame, FrameSeed { limits, link: None })? {
+    Ok(match read(frame, FrameSeed { limits, link: None, only_sync: false })? {
         Message::Ping(_) | Message::Pong(_) | Message::Sync(_) | Message::Synced(_) => {
             Opening::Later
         }
@@ -61,6 +63,8 @@ struct FrameSeed<'a> {
     limits: &'a Limits,
     /// None before the handshake is over.
     link: Option<&'a Link>,
+    /// Whether the frame is too long for every other message.
+    only_sync: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for FrameSeed<'_> {
@@ -80,6 +84,11 @@ impl<'de> Visitor<'de> for FrameSeed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let read = match next(&mut seq)? {
+            Name::Sync => self.sync(&mut seq)?.map(Message::Sync),
+            Name::Unknown(error) => Err(error),
+            _ if self.only_sync => {
+                Err(OverLimit::Message(self.limits.frame_bytes_before_sign_in).into())
+            }
             Name::Connect => connect(&mut seq)?.map(Message::Connect),
             Name::Connected => connected(&mut seq)?.map(Message::Connected),
             Name::Headers => self.headers(&mut seq)?.map(Message::Headers),
@@ -87,9 +96,7 @@ impl<'de> Visitor<'de> for FrameSeed<'_> {
             Name::Debug => Ok(Message::Debug(debug(&mut seq)?)),
             Name::Ping => Ok(Message::Ping(number(&mut seq)?)),
             Name::Pong => Ok(Message::Pong(number(&mut seq)?)),
-            Name::Sync => self.sync(&mut seq)?.map(Message::Sync),
             Name::Synced => Ok(Message::Synced(number(&mut seq)?)),
-            Name::Unknown(error) => Err(error),
         };
         match (&read, seq.next_element::<IgnoredAny>()?) {
             (Ok(_), Some(_)) => return Err(A::Error::custom("one element too many")),
@@ -145,32 +152,32 @@ impl FrameSeed<'_> {
     }
 }
 
-/// The version comes first: whoever speaks another one may have other elements after it.
-fn version<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Read<u32>, A::Error> {
-    let used = u32::try_from(number(seq)?).map_err(A::Error::custom)?;
-    let supported = Version::PREFERRED.protocol();
-    Ok(Version::of(used).map(|_| used).ok_or(WireError::WrongProtocol { supported, used }))
-}
-
 fn connect<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Read<Connect>, A::Error> {
-    let protocol = match version(seq)? {
-        Ok(protocol) => protocol,
-        Err(error) => return Ok(Err(error)),
-    };
+    let used = protocol(seq)?;
+    let Some(version) = Version::of(used) else { return Ok(Err(wrong_protocol(used))) };
     let (node, synced) = (node(seq)?, number(seq)?);
     let Options { token, subprotocol } = seq.next_element()?.unwrap_or_default();
-    Ok(Ok(Connect { protocol, node, synced, token, subprotocol }))
+    Ok(Ok(Connect { version, node, synced, token, subprotocol }))
 }
 
 fn connected<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Read<Connected>, A::Error> {
-    let protocol = match version(seq)? {
-        Ok(protocol) => protocol,
-        Err(error) => return Ok(Err(error)),
-    };
+    let used = protocol(seq)?;
+    if used != Version::V5.protocol() {
+        return Ok(Err(wrong_protocol(used)));
+    }
     let node = node(seq)?;
     let (Number(start), Number(end)) = next(seq)?;
     let Options { token, subprotocol } = seq.next_element()?.unwrap_or_default();
-    Ok(Ok(Connected { protocol, node, start, end, token, subprotocol }))
+    Ok(Ok(Connected { node, start, end, token, subprotocol }))
+}
+
+/// Comes first and is judged first: in another version other elements may follow.
+fn protocol<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<u32, A::Error> {
+    u32::try_from(number(seq)?).map_err(A::Error::custom)
+}
+
+fn wrong_protocol(used: u32) -> WireError {
+    WireError::WrongProtocol { supported: Version::V5.protocol(), used }
 }
 
 fn error<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<WireError, A::Error> {

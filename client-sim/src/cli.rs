@@ -1,0 +1,171 @@
+//! The command line of `tidelog-sim`.
+
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+
+/// Simulated Logux clients that put a server under load and check what they receive.
+///
+/// Every run is bounded in count and in time, and stays on this machine unless told otherwise.
+#[derive(Debug, Parser)]
+#[command(name = "tidelog-sim", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub scenario: Scenario,
+}
+
+/// The scenarios.
+#[derive(Debug, Subcommand)]
+pub enum Scenario {
+    /// Clients send actions and wait until they are answered and acknowledged.
+    Actions(ActionsArgs),
+    /// One author sends to a channel that many follow.
+    FanOut(FanOutArgs),
+    /// Clients connect, sign in and leave.
+    Connect(ConnectArgs),
+    /// Signed-in clients that do nothing.
+    Idle(IdleArgs),
+}
+
+impl Scenario {
+    /// What all scenarios are told.
+    pub fn common(&self) -> &Common {
+        match self {
+            Self::Actions(args) => &args.common,
+            Self::FanOut(args) => &args.common,
+            Self::Connect(args) => &args.common,
+            Self::Idle(args) => &args.common,
+        }
+    }
+}
+
+/// What all scenarios are told.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Where the server listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31337")]
+    pub server: SocketAddr,
+    /// Let `--server` be on another machine, which has to be yours.
+    #[arg(long)]
+    pub beyond_loopback: bool,
+    /// The server's process, to measure what a run costs it.
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+    /// Signs every client in.
+    #[arg(long, default_value = "token")]
+    pub token: String,
+    /// Addresses to come from, 127.1.0.1 and so on; one has ports for 28,000 connections.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=250))]
+    pub sources: u8,
+    /// Begins the names of users, so that runs do not meet; made from the time when left out.
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Give up on whatever takes longer than this.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds())]
+    pub patience: u64,
+}
+
+/// `tidelog-sim actions`
+#[derive(Clone, Debug, Args)]
+pub struct ActionsArgs {
+    /// What all scenarios are told.
+    #[command(flatten)]
+    pub common: Common,
+    /// Clients.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = count())]
+    pub clients: u64,
+    /// Users that the clients belong to; one each when left out.
+    #[arg(long, value_name = "N", value_parser = count())]
+    pub users: Option<u64>,
+    /// Frames that each client has on the way.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = count())]
+    pub outstanding: u64,
+    /// Actions in a frame.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub batch: u64,
+    /// Bytes of an action.
+    #[arg(long, value_name = "N", default_value_t = 224, value_parser = clap::value_parser!(u64).range(64..=100_000))]
+    pub bytes: u64,
+    /// How long to go on.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = seconds())]
+    pub seconds: u64,
+    /// Stop after so many actions.
+    #[arg(long, value_name = "N", default_value_t = 100_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub actions: u64,
+    /// The server keeps nothing: do not read back as a new client what was acknowledged.
+    #[arg(long)]
+    pub keeps_nothing: bool,
+}
+
+/// `tidelog-sim fan-out`
+#[derive(Clone, Debug, Args)]
+pub struct FanOutArgs {
+    /// What all scenarios are told.
+    #[command(flatten)]
+    pub common: Common,
+    /// Clients that follow the channel.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = count())]
+    pub subscribers: u64,
+    /// Actions that not everyone has yet.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count())]
+    pub outstanding: u64,
+    /// Bytes of an action.
+    #[arg(long, value_name = "N", default_value_t = 224, value_parser = clap::value_parser!(u64).range(128..=100_000))]
+    pub bytes: u64,
+    /// How long to go on.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = seconds())]
+    pub seconds: u64,
+}
+
+/// `tidelog-sim connect`
+#[derive(Clone, Debug, Args)]
+pub struct ConnectArgs {
+    /// What all scenarios are told.
+    #[command(flatten)]
+    pub common: Common,
+    /// Clients at a time.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = count())]
+    pub concurrency: u64,
+    /// How long to go on.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = seconds())]
+    pub seconds: u64,
+    /// Stop after so many sign-ins.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub sign_ins: u64,
+}
+
+/// `tidelog-sim idle`
+#[derive(Clone, Debug, Args)]
+pub struct IdleArgs {
+    /// What all scenarios are told.
+    #[command(flatten)]
+    pub common: Common,
+    /// Clients.
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = count())]
+    pub connections: u64,
+    /// How long to hold them.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = seconds())]
+    pub hold: u64,
+}
+
+fn count() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=200_000)
+}
+
+fn seconds() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=3600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,147 @@
+//! Frames over a WebSocket, without a word about what they mean.
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+/// Small, because a generator has thousands of them; a longer frame grows them while it lasts.
+const BUFFER_BYTES: usize = 4 << 10;
+/// A generator takes what it is sent, up to this.
+const FRAME_BYTES_MAX: usize = 256 << 20;
+
+/// A WebSocket in the client's role: frames in, frames out, both without waiting for the other.
+#[derive(Debug)]
+pub struct Wire {
+    socket: WebSocketStream<TcpStream>,
+    out: VecDeque<Message>,
+    unflushed: bool,
+}
+
+/// Why there is no WebSocket.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No TCP connection.
+    #[error("cannot connect: {0}")]
+    Tcp(#[from] io::Error),
+    /// No upgrade.
+    #[error("no WebSocket: {0}")]
+    Upgrade(#[source] Box<Error>),
+}
+
+impl Wire {
+    /// Connects to `server`; `source` is the address to come from, since one has 28,000 ports only.
+    pub async fn open(server: SocketAddr, source: Option<Ipv4Addr>) -> Result<Self, OpenError> {
+        let stream = match source {
+            Some(source) => {
+                let socket = TcpSocket::new_v4()?;
+                // Ports of connections that are over may be taken again.
+                socket.set_reuseaddr(true)?;
+                socket.bind(SocketAddr::new(IpAddr::V4(source), 0))?;
+                socket.connect(server).await?
+            }
+            None => TcpStream::connect(server).await?,
+        };
+        stream.set_nodelay(true)?;
+        let config = WebSocketConfig::default()
+            .read_buffer_size(BUFFER_BYTES)
+            .max_message_size(Some(FRAME_BYTES_MAX))
+            .max_frame_size(Some(FRAME_BYTES_MAX));
+        let url = format!("ws://{server}/");
+        let upgraded = client_async_with_config(url, stream, Some(config)).await;
+        let (socket, _) = upgraded.map_err(|error| OpenError::Upgrade(Box::new(error)))?;
+        Ok(Self { socket, out: VecDeque::new(), unflushed: false })
+    }
+
+    /// Puts a text frame behind those that are on their way out; [`Wire::next`] and [`Wire::flush`]
+    /// write.
+    pub fn send(&mut self, frame: impl Into<Utf8Bytes>) {
+        self.out.push_back(Message::Text(frame.into()));
+    }
+
+    /// Puts a frame of the protocol behind those that are on their way out.
+    pub fn send_frame(&mut self, frame: Bytes) {
+        self.out.push_back(match Utf8Bytes::try_from(frame) {
+            Ok(text) => Message::Text(text),
+            Err(_) => return,
+        });
+    }
+
+    /// Puts a binary frame behind those that are on their way out.
+    pub fn send_binary(&mut self, frame: Bytes) {
+        self.out.push_back(Message::Binary(frame));
+    }
+
+    /// Writes what is ready to go out, and waits for a frame; none when the other side closed or the
+    /// connection broke.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// A frame that has come in, if there is one already.
+    pub async fn next_ready(&mut self) -> Poll<Option<Bytes>> {
+        poll_fn(|cx| Poll::Ready(self.poll_next(cx))).await
+    }
+
+    /// Writes everything out.
+    pub async fn flush(&mut self) -> Result<(), Box<Error>> {
+        poll_fn(|cx| self.poll_flush(cx)).await.map_err(Box::new)
+    }
+
+    /// The TCP stream below, to write what no WebSocket library would.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        self.socket.get_mut()
+    }
+
+    /// Says goodbye without waiting for the answer.
+    pub async fn close(mut self) {
+        // Whoever is gone already needs no goodbye.
+        drop(self.flush().await);
+        drop(self.socket.close(None).await);
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            match Pin::new(&mut self.socket).poll_next(cx) {
+                Poll::Ready(Some(Ok(Message::Text(text)))) => {
+                    return Poll::Ready(Some(text.into()));
+                }
+                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => return Poll::Ready(Some(bytes)),
+                Poll::Ready(Some(Ok(Message::Close(_)) | Err(_)) | None) => {
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Ok(_))) => self.unflushed = true,
+                // Written only when nothing more has come in, so that many answers go out at once.
+                Poll::Pending => {
+                    return match self.poll_flush(cx) {
+                        Poll::Ready(Err(_)) => Poll::Ready(None),
+                        _ => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while !self.out.is_empty() {
+            ready!(Pin::new(&mut self.socket).poll_ready(cx))?;
+            if let Some(message) = self.out.pop_front() {
+                Pin::new(&mut self.socket).start_send(message)?;
+                self.unflushed = true;
+            }
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+}

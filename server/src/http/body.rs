@@ -1,0 +1,61 @@
+//! The body of a request: how long it may be, and how long it may take.
+
+use super::problem::{Kind, Problem};
+use crate::app::App;
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::error::Error;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A body of up to this length is read without reserving memory for it.
+const SMALL_BYTES: usize = 16 << 10;
+
+type Fault = Box<dyn Error + Send + Sync>;
+
+/// A body, with the memory that is reserved for it.
+pub(super) struct Whole {
+    pub(super) bytes: Bytes,
+    _reserved: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads a body. Memory is reserved before, by the length that the request declares; a request
+/// that declares none takes as much as it may.
+pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Whole, Problem> {
+    let bytes_max = app.http.settings.body_bytes;
+    let declared = declared_length(headers).unwrap_or(bytes_max);
+    if declared > bytes_max {
+        return Err(too_large(bytes_max));
+    }
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        let detail = "send the body without Content-Encoding";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    }
+    let reading = async {
+        let reserved =
+            if declared > SMALL_BYTES { app.budget.reserve(declared as u64).await } else { None };
+        let bytes = Limited::new(body, declared).collect().await?.to_bytes();
+        Ok(Whole { bytes, _reserved: reserved })
+    };
+    match tokio::time::timeout(app.http.settings.patience, reading).await {
+        Ok(read) => read.map_err(|error: Fault| unread(&error, bytes_max)),
+        Err(_) => Err(Problem::new(Kind::BodyTimeout, "send the request again, or a smaller one")),
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    let detail = format!("a body has at most {bytes_max} bytes: send the actions in several");
+    Problem::new(Kind::TooLarge, detail)
+}
+
+fn unread(error: &Fault, bytes_max: usize) -> Problem {
+    if error.is::<LengthLimitError>() {
+        return too_large(bytes_max);
+    }
+    Problem::new(Kind::MalformedBody, format!("the body broke off: {error}"))
+}

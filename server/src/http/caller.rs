@@ -1,0 +1,237 @@
+//! Who calls: the user that the token proves, and the device that says it asks.
+
+use super::Peer;
+use super::problem::{Kind, Problem};
+use crate::app::App;
+use crate::auth::{Attempt, Claim, Identity, Refusal};
+use crate::clock;
+use crate::rules::Subject;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, header};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use tidelog_protocol::{ClientId, NodeId, UserId};
+
+/// The header that names the device: `user:client`, or its second part alone.
+const CLIENT: HeaderName = HeaderName::from_static("tidelog-client");
+/// The claim that binds a token to a device.
+const CLIENT_CLAIM: &str = "client";
+/// The client that stands for a device that has no name.
+const NAMELESS: &str = "http";
+
+/// A signed-in caller.
+pub(super) struct Caller {
+    identity: Identity,
+    /// The device, if it has a name.
+    device: Option<ClientId>,
+    subprotocol: u32,
+}
+
+impl Caller {
+    /// The user.
+    pub(super) fn user(&self) -> &UserId {
+        &self.identity.user
+    }
+
+    /// The device, if it has a name.
+    pub(super) fn device(&self) -> Option<&ClientId> {
+        self.device.as_ref()
+    }
+
+    /// When the token expires.
+    pub(super) fn expires_ms(&self) -> Option<u64> {
+        self.identity.expires_ms
+    }
+
+    /// The device; one that stands for it, if it has no name.
+    pub(super) fn client(&self) -> Result<ClientId, Problem> {
+        match &self.device {
+            Some(device) => Ok(device.clone()),
+            None => of_user(self.user(), NAMELESS),
+        }
+    }
+
+    /// The caller as rules see it when it acts as `client`, which is then its node, too.
+    pub(super) fn subject(&self, client: &ClientId) -> Result<Arc<Subject>, Problem> {
+        let node = NodeId::new(client.as_str()).map_err(|error| malformed(&error.to_string()))?;
+        Ok(Arc::new(Subject::new(&self.identity, node, self.subprotocol)))
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let named = Named::of(&parts.headers)?;
+        let claim = match &named {
+            Some(Named::Client(client)) => Some(client),
+            Some(Named::Part(_)) | None => None,
+        };
+        let peer = parts.extensions.get::<Peer>();
+        let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+        let attempt = Attempt {
+            claim: Claim::Http(claim),
+            token: bearer(&parts.headers),
+            cookies: text(&parts.headers, &header::COOKIE),
+            origin: text(&parts.headers, &header::ORIGIN),
+            host: text(&parts.headers, &header::HOST),
+            address,
+        };
+        wait_in_line(app, address).await?;
+        let signed_in = app.auth.sign_in(&attempt, clock::now_ms());
+        app.metrics.signed_in(signed_in.is_ok());
+        let identity = signed_in.map_err(|refusal| refused(app, refusal))?;
+        let device = device(&identity, named)?;
+        Ok(Self { identity, device, subprotocol: app.subprotocol })
+    }
+}
+
+/// An address over its ceiling of failures waits, so that a good token from there is accepted
+/// whatever others did.
+async fn wait_in_line(app: &App, address: IpAddr) -> Result<(), Problem> {
+    let wait = app.auth.delay(address, clock::now_ms());
+    if wait.is_zero() {
+        return Ok(());
+    }
+    if wait > app.http.settings.patience {
+        return Err(too_many_failures(wait.as_secs()));
+    }
+    tokio::select! {
+        () = app.stopping() => Err(Problem::stopping()),
+        () = tokio::time::sleep(wait) => Ok(()),
+    }
+}
+
+/// What the header says.
+enum Named {
+    /// `user:client`
+    Client(ClientId),
+    /// The second part alone.
+    Part(String),
+}
+
+impl Named {
+    fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+        let Some(value) = headers.get(CLIENT) else { return Ok(None) };
+        let text = std::str::from_utf8(value.as_bytes()).map_err(|_| malformed("no UTF-8"))?;
+        Self::read(text).map(Some)
+    }
+
+    fn read(text: &str) -> Result<Self, Problem> {
+        let client = ClientId::new(text).map_err(|error| malformed(&error.to_string()))?;
+        match text.split_once(':') {
+            None => Ok(Self::Part(text.to_owned())),
+            Some((user, part)) if user.is_empty() || part.is_empty() || part.contains(':') => {
+                Err(malformed("it has other parts"))
+            }
+            Some(_) => Ok(Self::Client(client)),
+        }
+    }
+
+    fn complete(self, user: &UserId) -> Result<ClientId, Problem> {
+        match self {
+            Self::Client(client) if client.user_str() == Some(user.as_str()) => Ok(client),
+            Self::Client(_) => Err(Problem::new(
+                Kind::NotSignedIn,
+                "Tidelog-Client names a client of another user than the token",
+            )),
+            Self::Part(part) => of_user(user, &part),
+        }
+    }
+}
+
+/// The device that the token is bound to, or else the one that the request names.
+fn device(identity: &Identity, named: Option<Named>) -> Result<Option<ClientId>, Problem> {
+    let named = named.map(|named| named.complete(&identity.user)).transpose()?;
+    let claim = identity.claims.get(CLIENT_CLAIM).and_then(serde_json::Value::as_str);
+    let Some(claim) = claim else { return Ok(named) };
+    let bound = Named::read(claim).and_then(|bound| bound.complete(&identity.user));
+    let bound = bound.map_err(|_| {
+        Problem::new(
+            Kind::WrongClient,
+            "the claim `client` of the token names no client of its user",
+        )
+    })?;
+    if named.is_some_and(|named| named != bound) {
+        return Err(Problem::new(
+            Kind::WrongClient,
+            "leave Tidelog-Client out, or name the client that the token is bound to",
+        ));
+    }
+    Ok(Some(bound))
+}
+
+fn of_user(user: &UserId, part: &str) -> Result<ClientId, Problem> {
+    ClientId::new(&format!("{user}:{part}")).map_err(|error| malformed(&error.to_string()))
+}
+
+fn malformed(what: &str) -> Problem {
+    let detail = format!("Tidelog-Client is `user:client`, or the second part alone: {what}");
+    Problem::new(Kind::MalformedHeader, detail)
+}
+
+fn refused(app: &App, refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::Credentials => Problem::new(
+            Kind::NotSignedIn,
+            "send Authorization: Bearer TOKEN with a token that is valid for the user",
+        ),
+        Refusal::TooManyFailures => too_many_failures(app.http.settings.sign_in_again.as_secs()),
+    }
+}
+
+fn too_many_failures(seconds: u64) -> Problem {
+    let detail = "wait as long as Retry-After says before the next attempt";
+    Problem::new(Kind::TooManyFailures, detail).retry_after(seconds.max(1))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = text(headers, &header::AUTHORIZATION)?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Map, json};
+
+    fn identity(claims: &serde_json::Value) -> Identity {
+        let claims: Map<_, _> = claims.as_object().unwrap().clone();
+        let user = UserId::new("10").unwrap();
+        Identity { user, claims: Arc::new(claims), expires_ms: None, anonymous: false }
+    }
+
+    fn of(header: Option<&str>, claims: &serde_json::Value) -> Result<Option<String>, Kind> {
+        let named = header.map(Named::read).transpose().map_err(|problem| problem.kind())?;
+        let device = device(&identity(claims), named).map_err(|problem| problem.kind())?;
+        Ok(device.map(|device| device.to_string()))
+    }
+
+    #[test]
+    fn a_device_is_named_in_full_or_by_its_second_part() {
+        let expected = Ok(Some("10:phone".to_owned()));
+        assert_eq!(of(Some("10:phone"), &json!({})), expected);
+        assert_eq!(of(Some("phone"), &json!({})), expected);
+        assert_eq!(of(None, &json!({})), Ok(None));
+        assert_eq!(of(Some("11:phone"), &json!({})), Err(Kind::NotSignedIn));
+        for bad in ["", "10:", ":phone", "10:phone:tab", "a b"] {
+            assert_eq!(of(Some(bad), &json!({})), Err(Kind::MalformedHeader), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_bound_to_a_device_is_of_no_other() {
+        for claim in ["phone", "10:phone"] {
+            let claims = json!({ "client": claim });
+            assert_eq!(of(None, &claims), Ok(Some("10:phone".to_owned())));
+            assert_eq!(of(Some("phone"), &claims), Ok(Some("10:phone".to_owned())));
+            assert_eq!(of(Some("tablet"), &claims), Err(Kind::WrongClient));
+        }
+        assert_eq!(of(None, &json!({"client": "11:phone"})), Err(Kind::WrongClient));
+    }
+}

@@ -1,0 +1,49 @@
+//! The entity tag of a page: weak, because the times in it differ, and made of what decides the rest.
+
+use super::caller::Caller;
+use super::format::Format;
+use super::reader::Reader;
+use axum::http::{HeaderMap, HeaderValue, header};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use siphasher::sip128::{Hasher128, SipHasher24};
+use std::hash::Hash;
+use tidelog_protocol::http::Cursor;
+
+/// What identifies a page of one URL.
+pub(super) struct ETag(String);
+
+impl ETag {
+    /// The tag of the page that leaves the reader at `cursor`.
+    pub(super) fn of(
+        caller: &Caller,
+        reader: &Reader,
+        cursor: &Cursor,
+        more: bool,
+        format: Format,
+    ) -> Self {
+        let mut hasher = SipHasher24::new();
+        cursor.as_str().hash(&mut hasher);
+        (more, format).hash(&mut hasher);
+        caller.device().hash(&mut hasher);
+        for (channel, access) in reader.accesses() {
+            channel.as_str().hash(&mut hasher);
+            format!("{access:?}").hash(&mut hasher);
+        }
+        let hash = hasher.finish128().as_u128().to_be_bytes();
+        Self(format!("W/\"{}\"", URL_SAFE_NO_PAD.encode(hash)))
+    }
+
+    /// Whether the client has the page already.
+    pub(super) fn is_known(&self, headers: &HeaderMap) -> bool {
+        let values = headers.get_all(header::IF_NONE_MATCH).iter();
+        let tags = values.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
+        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        tags.map(opaque).any(|tag| tag == "*" || tag == opaque(&self.0))
+    }
+
+    /// As a header.
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.0).ok()
+    }
+}

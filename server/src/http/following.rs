@@ -1,0 +1,80 @@
+//! Waiting for news in logs.
+
+use crate::app::App;
+use crate::clock;
+use crate::hub::Inbox;
+use crate::log::LogName;
+use std::sync::Arc;
+use std::time::Duration;
+use tidelog_crdt::Position;
+
+/// The longest sleep, so that adding it to now cannot overflow; who wakes looks again.
+const SLEEP_MAX: Duration = Duration::from_secs(86_400);
+
+/// Follows logs for as long as it lives.
+pub(super) struct Following {
+    app: App,
+    inbox: Arc<Inbox>,
+    logs: Vec<LogName>,
+    expires_ms: Option<u64>,
+}
+
+/// Why waiting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// Something came into one of the logs.
+    News,
+    /// The time was over.
+    Time,
+    /// The server stops, or the token has expired.
+    End,
+}
+
+impl Following {
+    /// Follows `logs` on behalf of a token that expires. What comes in before this is to be read
+    /// after it.
+    pub(super) fn new(app: &App, logs: Vec<LogName>, expires_ms: Option<u64>) -> Self {
+        let inbox = Arc::new(Inbox::default());
+        for log in &logs {
+            app.hub.follow(log.clone(), &inbox);
+        }
+        app.metrics.waiting.inc();
+        Self { app: app.clone(), inbox, logs, expires_ms }
+    }
+
+    /// Waits for news since the last call, until `deadline_ms`.
+    pub(super) async fn wait(&self, deadline_ms: u64) -> Woken {
+        let until = deadline_ms.min(self.expires_ms.unwrap_or(u64::MAX));
+        loop {
+            let now = clock::now_ms();
+            let expired = self.expires_ms.is_some_and(|expires| expires <= now);
+            if expired || *self.app.stop.borrow() {
+                return Woken::End;
+            }
+            if deadline_ms <= now {
+                return Woken::Time;
+            }
+            let sleep = Duration::from_millis(until.saturating_sub(now)).min(SLEEP_MAX);
+            tokio::select! {
+                biased;
+                () = self.app.stopping() => return Woken::End,
+                () = self.inbox.mail() => {
+                    // What came is read from the log; the inbox only rings.
+                    drop(self.inbox.take());
+                    self.inbox.resume(Position::MAX);
+                    return Woken::News;
+                }
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        for log in &self.logs {
+            self.app.hub.unfollow(log, &self.inbox);
+        }
+        self.app.metrics.waiting.dec();
+    }
+}

@@ -1,0 +1,220 @@
+//! Looking from where a reader stands: what is visible, in order, as much as a page holds.
+//!
+//! Logs are read in stretches: the lowest mark up to the next one, then those two together, and so
+//! on to the head. Within a stretch entries come in order of position, each once.
+//!
+//! A mark moves on visible entries only, so that the cursor of a reader for whom nothing happened
+//! stays the same; but it does move past a whole read in which nothing was visible.
+
+use super::cursor::{Mark, Stage};
+use super::lives::Fate;
+use super::source::{Source, Unread};
+use super::standpoint::{Followed, Standpoint, View, Visible};
+use crate::log::{Entry, LogName, Page, PageLimit};
+use tidelog_crdt::Position;
+
+/// Entries read at once: at least, and at most.
+const READ_MIN: usize = 100;
+const READ_MAX: usize = 1_000;
+/// Bytes read at once.
+const READ_BYTES: usize = 1 << 20;
+/// Entries looked at for one page; with more of them invisible the page ends early.
+const LOOKED_AT_MAX: usize = 20_000;
+
+/// A look under way.
+pub(super) struct Look<'a> {
+    source: &'a Source<'a>,
+    limit: PageLimit,
+    view: View,
+    /// How far the user's log was read, and each channel.
+    own_at: Position,
+    channels_at: Vec<Position>,
+    bytes: usize,
+    looked_at: usize,
+}
+
+/// The logs that are read together, up to the next mark.
+pub(super) struct Stretch {
+    /// Whether the user's log is among them.
+    pub(super) own: bool,
+    /// Whether each of the channels is.
+    pub(super) channels: Vec<bool>,
+    above: Position,
+    until: Position,
+}
+
+impl<'a> Look<'a> {
+    /// What is visible from there.
+    pub(super) fn from(
+        from: &Standpoint,
+        source: &'a Source<'a>,
+        limit: PageLimit,
+    ) -> Result<View, Unread> {
+        let view = View { shown: Vec::new(), after: from.clone(), more: false };
+        let (own_at, channels_at) = (from.own_mark.through, Vec::new());
+        let mut look = Self { source, limit, view, own_at, channels_at, bytes: 0, looked_at: 0 };
+        look.at_items()?;
+        look.at_entries()?;
+        Ok(look.view)
+    }
+
+    /// Shows these together, if there is room; a page has room for whatever comes first.
+    fn show(&mut self, together: Vec<Visible>) -> bool {
+        let bytes: usize = together.iter().map(Visible::bytes).sum();
+        let entries = self.view.shown.len() + together.len();
+        let fits = entries <= self.limit.entries && self.bytes + bytes <= self.limit.bytes;
+        if !fits && !self.view.shown.is_empty() && !together.is_empty() {
+            self.view.more = true;
+            return false;
+        }
+        self.bytes += bytes;
+        self.view.shown.extend(together);
+        true
+    }
+
+    /// Items of the maps whose items are being sent.
+    fn at_items(&mut self) -> Result<(), Unread> {
+        let mut channels = std::mem::take(&mut self.view.after.channels);
+        let done = channels.iter_mut().try_for_each(|followed| {
+            let sending = followed.mark.stage == Stage::Items && !self.view.more;
+            if sending { self.at_items_of(followed) } else { Ok(()) }
+        });
+        self.view.after.channels = channels;
+        done
+    }
+
+    fn at_items_of(&mut self, followed: &mut Followed) -> Result<(), Unread> {
+        let (channel, map) = (&followed.channel, followed.map.as_deref().unwrap_or_default());
+        let begins = followed.mark.through == Position::ZERO;
+        let snapshot = self.source.snapshot(channel, map, begins)?;
+        for item in snapshot.above(followed.mark.through) {
+            // A reader that has nothing need not hear of what is gone.
+            let told = item.shown.iter().filter(|shown| !(shown.gone && begins));
+            if !self.show(told.map(|shown| Visible::item(shown, channel)).collect()) {
+                self.source.snapshots.keep(channel, &snapshot);
+                return Ok(());
+            }
+            followed.mark.through = item.touched;
+        }
+        let through = snapshot.through.max(followed.mark.through);
+        followed.mark = Mark { through, stage: Stage::Partly, ..Mark::default() };
+        Ok(())
+    }
+
+    /// Entries of all other logs.
+    fn at_entries(&mut self) -> Result<(), Unread> {
+        let head = self.source.log.head();
+        self.channels_at = self.view.after.channels.iter().map(|it| it.mark.through).collect();
+        while !self.view.more
+            && let Some(stretch) = self.next_stretch(head)
+        {
+            self.at_stretch(&stretch)?;
+            if !self.view.more {
+                self.was_read(&stretch);
+            }
+        }
+        self.forget_echoes();
+        Ok(())
+    }
+
+    /// Where a log was read up to where the reader's own actions are shown, that is done. What
+    /// remains of a start must not be in the cursor: it would differ from start to start.
+    fn forget_echoes(&mut self) {
+        let read = |mark: &mut Mark, at: Position| {
+            if mark.echo_through <= at {
+                mark.echo_through = Position::ZERO;
+            }
+        };
+        read(&mut self.view.after.own_mark, self.own_at);
+        for (followed, at) in self.view.after.channels.iter_mut().zip(&self.channels_at) {
+            read(&mut followed.mark, *at);
+        }
+    }
+
+    fn was_read(&mut self, stretch: &Stretch) {
+        if stretch.own {
+            self.own_at = stretch.until;
+        }
+        for (at, within) in self.channels_at.iter_mut().zip(&stretch.channels) {
+            if *within {
+                *at = stretch.until;
+            }
+        }
+    }
+
+    fn next_stretch(&self, head: Position) -> Option<Stretch> {
+        let after = &self.view.after;
+        let own_at = after.own.is_some().then_some(self.own_at);
+        let reading = |followed: &Followed| followed.mark.stage != Stage::Items;
+        let channels = after.channels.iter().zip(&self.channels_at);
+        let marks = channels.clone().filter(|(it, _)| reading(it)).map(|(_, at)| *at);
+        let marks = marks.chain(own_at);
+        let above = marks.clone().min().filter(|lowest| *lowest < head)?;
+        let until = marks.filter(|mark| *mark > above).fold(head, Position::min);
+        Some(Stretch {
+            own: own_at == Some(above),
+            channels: channels.map(|(it, at)| reading(it) && *at == above).collect(),
+            above,
+            until,
+        })
+    }
+
+    fn at_stretch(&mut self, stretch: &Stretch) -> Result<(), Unread> {
+        let mut logs: Vec<_> =
+            self.view.after.own.iter().filter(|_| stretch.own).cloned().collect();
+        let within = self.view.after.channels.iter().zip(&stretch.channels).filter(|(_, it)| **it);
+        logs.extend(within.map(|(followed, _)| LogName::Channel(followed.channel.clone())));
+        let mut above = stretch.above;
+        loop {
+            let wanted = self.limit.entries.saturating_sub(self.view.shown.len()) + 1;
+            let entries = wanted.clamp(READ_MIN, READ_MAX);
+            let limit = PageLimit { entries, bytes: READ_BYTES };
+            let page = self.source.read(&logs, (above, stretch.until), limit)?;
+            let any = self.at_page(&page, stretch)?;
+            if self.view.more || !page.more {
+                return Ok(());
+            }
+            above = page.through;
+            self.looked_at += page.entries.len();
+            self.view.more = self.looked_at >= LOOKED_AT_MAX;
+            if !any || self.view.more {
+                self.view.after.move_to(stretch, page.through);
+            }
+        }
+    }
+
+    /// Returns whether anything of the page was visible.
+    fn at_page(&mut self, page: &Page, stretch: &Stretch) -> Result<bool, Unread> {
+        let mut any = false;
+        for entry in &page.entries {
+            let Some(visible) = self.view.after.visible(entry, stretch) else { continue };
+            let together = self.told_of(entry, visible)?;
+            if together.is_empty() {
+                continue;
+            }
+            any = true;
+            if !self.show(together) {
+                return Ok(any);
+            }
+            self.view.after.move_to(stretch, entry.position);
+        }
+        Ok(any)
+    }
+
+    /// What the reader is told of an entry: of one of a map, what became of its item decides.
+    fn told_of(&self, entry: &Entry, visible: Visible) -> Result<Vec<Visible>, Unread> {
+        let Visible::Entry { map: Some(map), channels, .. } = &visible else {
+            return Ok(vec![visible]);
+        };
+        Ok(match self.source.lives.fate(entry, map, self.source)? {
+            Fate::Plain => vec![visible],
+            Fate::Hidden => Vec::new(),
+            Fate::Renewed(item) => {
+                let snapshot = self.source.fold(&item, map)?;
+                let shown = snapshot.items().iter().flat_map(|item| &item.shown);
+                let shown = shown.filter_map(|shown| Some(Visible::item(shown, channels.first()?)));
+                shown.collect()
+            }
+        })
+    }
+}

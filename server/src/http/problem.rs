@@ -1,0 +1,252 @@
+//! What goes wrong over HTTP, as RFC 9457 has it: a stable `type`, and a `detail` that says what to do.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tidelog_protocol::http::Cursor;
+
+/// What went wrong. Its name is part of the interface: `urn:tidelog:problem:NAME`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The body cannot be read.
+    MalformedBody,
+    /// The query string cannot be read.
+    MalformedQuery,
+    /// A header cannot be read.
+    MalformedHeader,
+    /// The cursor is none.
+    MalformedCursor,
+    /// More channels or devices than one request may name.
+    TooMany,
+    /// Nobody, or not who was named.
+    NotSignedIn,
+    /// The token belongs to another device.
+    WrongClient,
+    /// The rules do not let this user read the channel.
+    ChannelDenied,
+    /// No rule knows the channel.
+    UnknownChannel,
+    /// No such path.
+    NotFound,
+    /// Not with this method.
+    MethodNotAllowed,
+    /// The body did not come in time.
+    BodyTimeout,
+    /// The cursor is of another user, or of a history that this server does not have.
+    ForeignCursor,
+    /// The body, or the number of its actions.
+    TooLarge,
+    /// A format that is not spoken here.
+    UnsupportedMediaType,
+    /// Too many failed sign-ins.
+    TooManyFailures,
+    /// The log cannot be read.
+    LogUnreadable,
+    /// The server stops.
+    Stopping,
+}
+
+impl Kind {
+    /// Its name, status and title.
+    const fn words(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::MalformedBody => ("malformed-body", 400, "The body cannot be read"),
+            Self::MalformedQuery => ("malformed-query", 400, "The query string cannot be read"),
+            Self::MalformedHeader => ("malformed-header", 400, "A header cannot be read"),
+            Self::MalformedCursor => ("malformed-cursor", 400, "The cursor cannot be read"),
+            Self::TooMany => ("too-many", 400, "The request names too much at once"),
+            Self::NotSignedIn => ("not-signed-in", 401, "Sign-in is needed"),
+            Self::WrongClient => ("wrong-client", 403, "The token belongs to another device"),
+            Self::ChannelDenied => ("channel-denied", 403, "The channel may not be read"),
+            Self::UnknownChannel => ("unknown-channel", 404, "There is no such channel"),
+            Self::NotFound => ("not-found", 404, "There is nothing at this path"),
+            Self::MethodNotAllowed => ("method-not-allowed", 405, "The path has no such method"),
+            Self::BodyTimeout => ("body-timeout", 408, "The body did not come in time"),
+            Self::ForeignCursor => {
+                ("foreign-cursor", 410, "The cursor says nothing about this user's log here")
+            }
+            Self::TooLarge => ("too-large", 413, "The request is too large"),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", 415, "The format of the body is not spoken here")
+            }
+            Self::TooManyFailures => ("too-many-failures", 429, "Too many failed sign-ins"),
+            Self::LogUnreadable => ("log-unreadable", 500, "The log cannot be read"),
+            Self::Stopping => ("stopping", 503, "The server is stopping"),
+        }
+    }
+}
+
+/// Where in a body the fault is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Place {
+    /// The way to the value, such as `actions[2][1].time`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) path: String,
+    /// The line in JSON, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) line: Option<usize>,
+    /// The column in JSON, in bytes, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) column: Option<usize>,
+}
+
+/// The answer to a request that went wrong.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct Problem(Box<Told>);
+
+/// What the answer says.
+#[derive(Debug, Serialize)]
+struct Told {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    place: Option<Place>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<Cursor>,
+    #[serde(skip)]
+    kind: Kind,
+    #[serde(skip)]
+    retry_after_s: Option<u64>,
+}
+
+impl Problem {
+    /// A problem whose `detail` says what to do.
+    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let (name, status, title) = kind.words();
+        Self(Box::new(Told {
+            r#type: format!("urn:tidelog:problem:{name}"),
+            title,
+            status,
+            detail: detail.into(),
+            place: None,
+            channel: None,
+            cursor: None,
+            kind,
+            retry_after_s: None,
+        }))
+    }
+
+    /// Says where in the body the fault is.
+    pub(super) fn at(mut self, place: Place) -> Self {
+        self.0.place = Some(place);
+        self
+    }
+
+    /// Names the channel.
+    pub(super) fn of_channel(mut self, channel: &str) -> Self {
+        self.0.channel = Some(channel.to_owned());
+        self
+    }
+
+    /// Gives the cursor to go on with.
+    pub(super) fn with_cursor(mut self, cursor: Cursor) -> Self {
+        self.0.cursor = Some(cursor);
+        self
+    }
+
+    /// Says when to try again.
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.0.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// The log takes nothing more, or nothing more is read.
+    pub(super) fn stopping() -> Self {
+        let detail = "send the request again, here or to another server; actions with an id, or \
+                      sent with an Idempotency-Key, are stored once";
+        Self::new(Kind::Stopping, detail).retry_after(1)
+    }
+
+    /// What went wrong.
+    #[cfg(test)]
+    pub(super) fn kind(&self) -> Kind {
+        self.0.kind
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        // Plain data always serializes, and every status above is one.
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let status = StatusCode::from_u16(self.0.status).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        let json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, json);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.0.kind == Kind::NotSignedIn {
+            let challenge = HeaderValue::from_static("Bearer realm=\"tidelog\"");
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.0.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// The answer at a path that is none.
+pub(super) async fn not_found() -> Problem {
+    let detail = "the paths are /v1/log, /v1/sync, /health, /ready and /metrics; a WebSocket \
+                  connects at any path";
+    Problem::new(Kind::NotFound, detail)
+}
+
+/// The answer to a method that the path does not have.
+pub(super) async fn method_not_allowed() -> Problem {
+    Problem::new(Kind::MethodNotAllowed, "the methods of this path are in the Allow header")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Kind; 18] = [
+        Kind::MalformedBody,
+        Kind::MalformedQuery,
+        Kind::MalformedHeader,
+        Kind::MalformedCursor,
+        Kind::TooMany,
+        Kind::NotSignedIn,
+        Kind::WrongClient,
+        Kind::ChannelDenied,
+        Kind::UnknownChannel,
+        Kind::NotFound,
+        Kind::MethodNotAllowed,
+        Kind::BodyTimeout,
+        Kind::ForeignCursor,
+        Kind::TooLarge,
+        Kind::UnsupportedMediaType,
+        Kind::TooManyFailures,
+        Kind::LogUnreadable,
+        Kind::Stopping,
+    ];
+
+    #[test]
+    fn the_table_in_the_docs_has_each_problem_with_its_status() {
+        let docs = include_str!("../../../docs/http.md");
+        let rows = docs.lines().filter(|line| line.starts_with("| `") && line.contains("` | "));
+        let documented: Vec<_> = rows
+            .filter_map(|row| row.strip_prefix("| `")?.split_once("` | "))
+            .filter_map(|(name, rest)| Some((name, rest.split_once(" |")?.0.parse::<u16>().ok()?)))
+            .collect();
+        let words = ALL.map(|kind| (kind.words().0, kind.words().1));
+        assert_eq!(documented, words);
+    }
+
+    #[test]
+    fn a_problem_says_what_where_and_what_to_do() {
+        let place = Place { path: "actions[0]".into(), line: Some(1), column: Some(2) };
+        let problem = Problem::new(Kind::MalformedBody, "do this").at(place);
+        let json = serde_json::to_string(&problem).unwrap();
+        assert_eq!(
+            json,
+            r#"{"type":"urn:tidelog:problem:malformed-body","title":"The body cannot be read","status":400,"detail":"do this","path":"actions[0]","line":1,"column":2}"#
+        );
+    }
+}

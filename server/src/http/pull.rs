@@ -1,0 +1,97 @@
+//! `GET /v1/log`: what is new above a cursor.
+
+use super::caller::Caller;
+use super::etag::ETag;
+use super::following::{Following, Woken};
+use super::format::{Format, wants_events};
+use super::problem::Problem;
+use super::query::{self, Pull};
+use super::reader::Reader;
+use super::standpoint::{View, Visible};
+use super::stream;
+use crate::app::App;
+use crate::clock;
+use crate::log::PageLimit;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use std::time::Duration;
+use tidelog_protocol::http::PullResponse;
+
+/// What a page depends on beside its URL.
+const VARY: &str = "authorization, cookie, accept, accept-encoding, tidelog-client";
+
+/// Answers a pull with a page, a 304, or a stream.
+pub(super) async fn pull(
+    State(app): State<App>,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let received = clock::now_ms();
+    let Pull { since, limit, wait, channels } = Pull::read(&uri)?;
+    let limit = page_limit(&app, limit)?;
+    if wants_events(&headers) {
+        let since = stream::last_event(&headers).or(since);
+        let reader = Reader::new(&app, &caller, since.as_deref(), channels)?;
+        return Ok(private(stream::open(app, &caller, reader, limit)));
+    }
+    let format = Format::accepted(&headers, Format::Json);
+    let reader = Reader::new(&app, &caller, since.as_deref(), channels)?;
+    let view = wait_for_view(&app, &caller, &reader, limit, wait).await?;
+    let cursor = reader.cursor(&view.after);
+    let tag = ETag::of(&caller, &reader, &cursor, view.more, format);
+    let mut response = if tag.is_known(&headers) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let actions = view.shown.into_iter().map(Visible::render).collect();
+        let time = (received, clock::now_ms());
+        format.write(&PullResponse { actions, cursor, more: view.more, time })
+    };
+    if let Some(tag) = tag.header() {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(private(response))
+}
+
+/// How much a page may hold.
+pub(super) fn page_limit(app: &App, wanted: Option<usize>) -> Result<PageLimit, Problem> {
+    let most = app.http.settings.page;
+    Ok(PageLimit { entries: query::limit(wanted, most.entries)?, ..most })
+}
+
+/// Looks at once; then again whenever something comes, until something is visible, or the time is
+/// over.
+async fn wait_for_view(
+    app: &App,
+    caller: &Caller,
+    reader: &Reader,
+    limit: PageLimit,
+    wait: Duration,
+) -> Result<View, Problem> {
+    if wait.is_zero() {
+        return reader.look(limit).await;
+    }
+    let wait = wait.min(app.http.settings.wait);
+    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    let deadline_ms = clock::now_ms().saturating_add(wait_ms);
+    let following = Following::new(app, reader.logs(), caller.expires_ms());
+    loop {
+        let view = reader.look(limit).await?;
+        if !view.shown.is_empty() || view.more {
+            return Ok(view);
+        }
+        match following.wait(deadline_ms).await {
+            Woken::News => {}
+            Woken::Time | Woken::End => return Ok(view),
+        }
+    }
+}
+
+/// One user's answer, which caches may keep but must ask about.
+fn private(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static(VARY));
+    response
+}

@@ -1,0 +1,217 @@
+//! `POST /v1/log`: actions in, verdicts out, by the same way in as a WebSocket's.
+
+use super::body;
+use super::caller::Caller;
+use super::format::Format;
+use super::problem::{Kind, Problem};
+use super::reader;
+use crate::app::App;
+use crate::clock;
+use crate::ingest::{Judgement, Submission, Verdict};
+use crate::log::LogName;
+use crate::rules::UndoReason;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::Response;
+use std::collections::HashMap;
+use tidelog_crdt::{Context, Position, Ranges, Seen};
+use tidelog_protocol::http::{Cursor, PushRequest, PushResponse, PushResult, PushedMeta, Status};
+use tidelog_protocol::{Action, ActionId, ClientId, Meta, OverLimit, Pair, builtin};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The longest key, in bytes.
+const KEY_BYTES_MAX: usize = 255;
+/// Actions in one push; more are refused with 413.
+pub(super) const ACTIONS_MAX: usize = 10_000;
+/// Devices that one push may hold actions of; each is committed on its own.
+const DEVICES_MAX: usize = 16;
+/// The newest entries of a user's log in which the author's own are looked for.
+const OWN_AMONG: usize = 256;
+/// Ranges of own positions in a context.
+const OWN_RANGES_MAX: usize = 64;
+/// Subscriptions belong to connections.
+const USE_CHANNEL_PARAMETER: &str = "useChannelParameter";
+
+/// Actions with what their author says of them.
+pub(super) type Pushed = Vec<(Action, PushedMeta)>;
+
+/// Answers a push.
+pub(super) async fn push(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let received = clock::now_ms();
+    let format = Format::of_content(&headers)?;
+    let whole = body::read(&app, &headers, body).await?;
+    let PushRequest { actions, seen } = format.read(&whole.bytes)?;
+    let results = take(&app, &caller, &headers, actions, seen.as_ref()).await?;
+    let response = PushResponse { results, time: (received, clock::now_ms()) };
+    Ok(answer(Format::accepted(&headers, format).write(&response)))
+}
+
+/// The answer to a POST is nobody's to keep.
+pub(super) fn answer(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Judges `actions` and stores what is accepted: one result each, in order, true on disk.
+pub(super) async fn take(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    actions: Pushed,
+    seen: Option<&Cursor>,
+) -> Result<Vec<PushResult>, Problem> {
+    let seen = reader::seen(app, caller.user(), seen)?;
+    let mut pushes = sort(app, caller, named(app, caller, headers, actions)?)?;
+    let mut results = std::mem::take(&mut pushes.results);
+    let contexts = Contexts::new(app, caller, seen).await?;
+    for (client, group) in pushes.groups {
+        let subject = caller.subject(&client)?;
+        let (indexes, pairs): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        let context = contexts.of(&client);
+        let submissions =
+            pairs.into_iter().map(|pair| Submission { pair, context: context.clone() });
+        let taken = app.ingest.take(&subject, submissions.collect(), clock::now_ms()).await;
+        let verdicts = taken.map_err(|_| Problem::stopping())?;
+        results.extend(indexes.into_iter().zip(verdicts.iter().map(result)));
+    }
+    results.sort_unstable_by_key(|(index, _)| *index);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Gives a name and a time to what comes without.
+fn named(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    actions: Pushed,
+) -> Result<Vec<Pair>, Problem> {
+    if actions.len() > ACTIONS_MAX {
+        let detail = format!("a push has at most {ACTIONS_MAX} actions: send the rest in another");
+        return Err(Problem::new(Kind::TooLarge, detail));
+    }
+    let (client, key, now) = (caller.client()?, idempotency_key(headers)?, clock::now_ms());
+    let names = app.http.mint.names(&client, key, &actions, now);
+    let names = names.map_err(|error| Problem::new(Kind::MalformedHeader, error.to_string()))?;
+    let pairs = actions.into_iter().enumerate().map(|(index, (action, meta))| {
+        let time = meta.time.or(meta.id.as_ref().map(|id| id.ms)).unwrap_or(now);
+        let id = meta.id.clone().unwrap_or_else(|| names.of(index, &meta));
+        let meta = Meta { id, time, subprotocol: meta.subprotocol };
+        Pair { action, meta, extra_keys: false }
+    });
+    Ok(pairs.collect())
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+    key.map(Some).ok_or_else(|| {
+        let detail = format!("Idempotency-Key is visible ASCII of 1 to {KEY_BYTES_MAX} bytes");
+        Problem::new(Kind::MalformedHeader, detail)
+    })
+}
+
+/// A push, sorted by who is to be asked.
+#[derive(Default)]
+struct Sorted {
+    /// What is undone before it is judged.
+    results: Vec<(usize, PushResult)>,
+    /// The rest by device, with its place in the push.
+    groups: Vec<(ClientId, Vec<(usize, Pair)>)>,
+}
+
+/// An id says of which device its action is. A caller that has a name acts as that device alone; one
+/// that has none acts as any device of its user, as it could by WebSocket with the same token.
+fn sort(app: &App, caller: &Caller, pairs: Vec<Pair>) -> Result<Sorted, Problem> {
+    let mut sorted = Sorted::default();
+    let mut group_of: HashMap<ClientId, usize> = HashMap::new();
+    for (index, pair) in pairs.into_iter().enumerate() {
+        if let Some(reason) = undone_at_once(app, &pair.action) {
+            sorted.results.push((index, undone(pair.meta.id, reason)));
+            continue;
+        }
+        let client = acting_as(caller, &pair.meta.id)?;
+        let at = *group_of.entry(client.clone()).or_insert_with(|| {
+            sorted.groups.push((client, Vec::new()));
+            sorted.groups.len() - 1
+        });
+        if let Some((_, group)) = sorted.groups.get_mut(at) {
+            group.push((index, pair));
+        }
+    }
+    if sorted.groups.len() > DEVICES_MAX {
+        let detail = format!("a push has actions of at most {DEVICES_MAX} devices: send several");
+        return Err(Problem::new(Kind::TooMany, detail));
+    }
+    Ok(sorted)
+}
+
+/// As whom the caller pushes the action called `id`. Who may not is told so by the verdict.
+fn acting_as(caller: &Caller, id: &ActionId) -> Result<ClientId, Problem> {
+    let own = id.node.user_str() == Some(caller.user().as_str());
+    match caller.device() {
+        None if own => Ok(id.node.client()),
+        None | Some(_) => caller.client(),
+    }
+}
+
+/// Why an action is undone that the rules need not see. One that is too large is left to them, who
+/// say so.
+fn undone_at_once(app: &App, action: &Action) -> Option<&'static str> {
+    if matches!(action.kind(), builtin::SUBSCRIBE | builtin::UNSUBSCRIBE) {
+        return Some(USE_CHANNEL_PARAMETER);
+    }
+    let limits = &app.peer.limits;
+    let checked = limits.check_action(action.json()).and(limits.check_name(action.kind()));
+    match checked {
+        Ok(()) | Err(OverLimit::Action(_)) => None,
+        Err(_) => Some(UndoReason::Error.as_str()),
+    }
+}
+
+fn undone(id: ActionId, reason: &str) -> PushResult {
+    PushResult { id, status: Status::Undone, reason: Some(reason.to_owned()) }
+}
+
+fn result(verdict: &Verdict) -> PushResult {
+    let id = verdict.id.clone();
+    match &verdict.outcome {
+        Judgement::Processed => PushResult { id, status: Status::Processed, reason: None },
+        Judgement::Undone(reason, _) => undone(id, reason.as_str()),
+    }
+}
+
+/// What the authors of a push had seen: what its cursor says, and their own actions beyond it.
+struct Contexts<'a> {
+    app: &'a App,
+    seen: Position,
+    own: Vec<(ClientId, Position)>,
+}
+
+impl<'a> Contexts<'a> {
+    async fn new(app: &'a App, caller: &Caller, seen: Position) -> Result<Self, Problem> {
+        let (log, name) = (app.log.clone(), LogName::User(caller.user().clone()));
+        let reading = tokio::task::spawn_blocking(move || log.newest(&name, OWN_AMONG));
+        // Nobody cancels it.
+        let read = reading.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+        let newest = read.map_err(|error| {
+            tracing::error!(%error, user = %caller.user(), "cannot read the log");
+            Problem::new(Kind::LogUnreadable, "try again later; the server's log says more")
+        })?;
+        let above = newest.entries.iter().filter(|entry| entry.position > seen);
+        let own = above.map(|entry| (entry.id.node.client(), entry.position)).collect();
+        Ok(Self { app, seen, own })
+    }
+
+    fn of(&self, client: &ClientId) -> Context {
+        let own = self.own.iter().filter(|(author, _)| author == client);
+        let own: Ranges = own.map(|(_, position)| *position).collect();
+        let seen = Seen { prefix: self.seen, own: own.newest(OWN_RANGES_MAX) };
+        Context::of(self.app.log.incarnation(), seen)
+    }
+}

@@ -1,0 +1,165 @@
+//! One reader: the logs that it may read, and where it stands in them.
+
+use super::caller::Caller;
+use super::cursor::{Mark, Others, Reached, Stage};
+use super::problem::{Kind, Problem};
+use super::source::{Source, Unread};
+use super::standpoint::{Followed, Standpoint, View};
+use crate::app::App;
+use crate::clock;
+use crate::log::{Channel, LogName, PageLimit};
+use crate::rules::{Access, Load, Subject, UndoReason};
+use tidelog_crdt::Position;
+use tidelog_protocol::http::Cursor;
+use tidelog_protocol::{ActionId, Meta, UserId, builtin};
+
+/// A reader whose access was checked.
+pub(super) struct Reader {
+    app: App,
+    user: UserId,
+    standpoint: Standpoint,
+    others: Others,
+    accesses: Vec<(Channel, Access)>,
+}
+
+impl Reader {
+    /// The caller as a reader of its own log and of `channels`, from `since` or from the start.
+    pub(super) fn new(
+        app: &App,
+        caller: &Caller,
+        since: Option<&str>,
+        channels: Vec<Channel>,
+    ) -> Result<Self, Problem> {
+        let subject = caller.subject(&caller.client()?)?;
+        let accesses = channels.into_iter().map(|channel| {
+            let access = access(app, &subject, &channel)?;
+            Ok((channel, access))
+        });
+        let accesses = accesses.collect::<Result<Vec<_>, Problem>>()?;
+        let (reached, others) = resume(app, caller.user(), since)?;
+        let head = app.log.head();
+        let follow = |(channel, access): &(Channel, Access)| {
+            let key = app.http.cursors.key(channel);
+            let map = access.sync_map.as_ref().map(|map| map.name.clone());
+            let known = reached.channels.get(&key).copied();
+            // A channel that is a map's no longer is read from the start.
+            let known = known.filter(|mark| mark.stage != Stage::Items || map.is_some());
+            let mark = known.unwrap_or_else(|| first_mark(access, head));
+            Followed { channel: channel.clone(), key, map, mark }
+        };
+        let own = (!subject.anonymous()).then(|| LogName::User(caller.user().clone()));
+        let standpoint = Standpoint {
+            own,
+            own_mark: reached.own,
+            channels: accesses.iter().map(follow).collect(),
+            device: caller.device().cloned(),
+        };
+        let user = caller.user().clone();
+        Ok(Self { app: app.clone(), user, standpoint, others, accesses })
+    }
+
+    /// The logs that it reads.
+    pub(super) fn logs(&self) -> Vec<LogName> {
+        self.standpoint.logs()
+    }
+
+    /// What it may read of which channel.
+    pub(super) fn accesses(&self) -> &[(Channel, Access)] {
+        &self.accesses
+    }
+
+    /// What is visible to it, as much as `limit` allows.
+    pub(super) async fn look(&self, limit: PageLimit) -> Result<View, Problem> {
+        let (app, from) = (self.app.clone(), self.standpoint.clone());
+        let look = move |may_wait| {
+            let source = Source {
+                log: &app.log,
+                snapshots: &app.http.snapshots,
+                lives: &app.http.lives,
+                now: clock::now_ms(),
+                may_wait,
+            };
+            from.look(&source, limit)
+        };
+        let view = match look(false) {
+            Err(Unread::NotInMemory) => {
+                let reading = tokio::task::spawn_blocking(move || look(true));
+                // Nobody cancels it.
+                reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+            }
+            view => view,
+        };
+        view.map_err(|unread| {
+            if let Unread::Failed(error) = unread {
+                tracing::error!(%error, user = %self.user, "cannot read the log");
+            }
+            Problem::new(Kind::LogUnreadable, "try again later; the server's log says more")
+        })
+    }
+
+    /// The reader has had what it saw.
+    pub(super) fn move_on(&mut self, to: Standpoint) {
+        self.standpoint = to;
+    }
+
+    /// The cursor of a reader that stands at `standpoint`.
+    pub(super) fn cursor(&self, standpoint: &Standpoint) -> Cursor {
+        self.app.http.cursors.mint(self.user.as_str(), &standpoint.reached(), &self.others)
+    }
+}
+
+/// What the cursor says of the user here. One that says nothing is answered with one that keeps
+/// what it says of other servers.
+fn resume(app: &App, user: &UserId, since: Option<&str>) -> Result<(Reached, Others), Problem> {
+    let (cursors, head) = (&app.http.cursors, app.log.head());
+    let Some(since) = since else { return Ok((Reached::start(head), Others::default())) };
+    match cursors.read(since, user.as_str(), head) {
+        Ok((Some(reached), others)) => Ok((reached, others)),
+        Ok((None, others)) => {
+            app.metrics.claims_failed.inc();
+            let cursor = cursors.mint(user.as_str(), &Reached::start(head), &others);
+            let detail = "go on with the cursor in this answer: it starts from the beginning here, \
+                          and keeps your place at other servers";
+            Err(Problem::new(Kind::ForeignCursor, detail).with_cursor(cursor))
+        }
+        Err(_) => {
+            let detail =
+                "send a cursor as this server gave it, or none to start from the beginning";
+            Err(Problem::new(Kind::MalformedCursor, detail))
+        }
+    }
+}
+
+/// How much of a log the author of an action had seen, if its cursor says so here.
+pub(super) fn seen(app: &App, user: &UserId, cursor: Option<&Cursor>) -> Result<Position, Problem> {
+    let Some(cursor) = cursor else { return Ok(Position::ZERO) };
+    let read = app.http.cursors.read(cursor.as_str(), user.as_str(), app.log.head());
+    let (reached, _) = read.map_err(|_| {
+        Problem::new(Kind::MalformedCursor, "send `seen` as this server gave it, or leave it out")
+    })?;
+    Ok(reached.map(|reached| reached.prefix()).unwrap_or_default())
+}
+
+fn access(app: &App, subject: &Subject, channel: &Channel) -> Result<Access, Problem> {
+    let (name, now) = (channel.as_str(), clock::now_ms());
+    let id = ActionId { node: subject.node().clone(), ms: now, sequence: 0 };
+    let meta = Meta { id, time: now, subprotocol: None };
+    let allowed = app.rules.subscribe(subject, name, &builtin::subscribe(name), &meta);
+    allowed.map_err(|reason| {
+        let (kind, detail) = if reason == UndoReason::WrongChannel {
+            (Kind::UnknownChannel, "leave it out, or add a [[channel]] whose pattern fits it")
+        } else {
+            (Kind::ChannelDenied, "leave it out: the rules do not let this user read it")
+        };
+        Problem::new(kind, format!("{name:?}: {detail}")).of_channel(name)
+    })
+}
+
+/// Where the reader of a channel that is new to it starts.
+fn first_mark(access: &Access, head: Position) -> Mark {
+    match (access.load, &access.sync_map) {
+        (Load::None, _) => Mark { through: head, stage: Stage::Partly, ..Mark::default() },
+        (_, Some(_)) => Mark { stage: Stage::Items, ..Mark::default() },
+        (Load::Log | Load::State, None) => Mark { echo_through: head, ..Mark::default() },
+    }
+}

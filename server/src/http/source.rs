@@ -1,0 +1,62 @@
+//! Where pages come from: the log, from memory or from disk, and what is kept of maps.
+
+use super::lives::Lives;
+use super::snapshots::{Snapshot, Snapshots};
+use crate::catch_up;
+use crate::log::{Channel, Log, LogName, Page, PageLimit, ReadError};
+use std::sync::Arc;
+use tidelog_crdt::Position;
+
+/// Why logs were not read.
+pub(super) enum Unread {
+    /// It takes the disk.
+    NotInMemory,
+    /// The log cannot be read.
+    Failed(ReadError),
+}
+
+/// Where entries and items come from.
+pub(super) struct Source<'a> {
+    pub(super) log: &'a Log,
+    pub(super) snapshots: &'a Snapshots,
+    pub(super) lives: &'a Lives,
+    pub(super) now: u64,
+    /// Whether it may wait for the disk.
+    pub(super) may_wait: bool,
+}
+
+impl Source<'_> {
+    /// The entries of `logs` above the first position, up to and including the second.
+    pub(super) fn read(
+        &self,
+        logs: &[LogName],
+        between: (Position, Position),
+        limit: PageLimit,
+    ) -> Result<Page, Unread> {
+        if self.may_wait {
+            catch_up::read_between(self.log, logs, between, limit).map_err(Unread::Failed)
+        } else {
+            let page = catch_up::read_between_cached(self.log, logs, between, limit);
+            page.ok_or(Unread::NotInMemory)
+        }
+    }
+
+    /// A fold of the channel of the map `map`, for a load that begins or one that goes on.
+    pub(super) fn snapshot(
+        &self,
+        channel: &Channel,
+        map: &str,
+        begins: bool,
+    ) -> Result<Arc<Snapshot>, Unread> {
+        let kept = self.snapshots.get(channel, begins, self.now);
+        kept.map_or_else(|| self.fold(channel, map).map(Arc::new), Ok)
+    }
+
+    /// The channel of the map `map`, folded now.
+    pub(super) fn fold(&self, channel: &Channel, map: &str) -> Result<Snapshot, Unread> {
+        if !self.may_wait {
+            return Err(Unread::NotInMemory);
+        }
+        Snapshot::make(self.log, channel, map, self.now).map_err(Unread::Failed)
+    }
+}

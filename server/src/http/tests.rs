@@ -1,0 +1,15 @@
+//! The routes, as a client sees them, over a log in a temporary directory.
+
+mod channels;
+mod etags;
+mod formats;
+mod maps;
+mod pull;
+mod push;
+mod readers;
+mod sign_in;
+mod site;
+mod status;
+mod stream;
+mod sync;
+mod wait;

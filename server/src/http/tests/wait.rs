@@ -1,0 +1,94 @@
+//! A device waits for news.
+
+use super::site::{RULES, Site, post_to};
+use crate::http::following::{Following, Woken};
+use crate::log::LogName;
+use tidelog_protocol::UserId;
+
+/// Waits until a long poll or a stream waits.
+async fn somebody_waits(site: &Site) {
+    while site.app.metrics.waiting.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_wait_ends_when_something_visible_comes() {
+    let site = Site::open(RULES);
+    site.notes("10:b", &["1"]).await;
+    let cursor = site.pull("10:a", "").await.cursor;
+    let mut query = format!("wait=50&channel=posts%2F1&since={cursor}");
+    for by_channel in [false, true] {
+        let news = async {
+            somebody_waits(&site).await;
+            site.notes("10:a", &["own"]).await;
+            site.notes("11:c", &["of another user"]).await;
+            if by_channel {
+                site.push("11:c", &[post_to("1", "2")]).await;
+            } else {
+                site.notes("10:b", &["2"]).await;
+            }
+        };
+        let (pulled, ()) = tokio::join!(site.pull("10:a", &query), news);
+        assert_eq!(pulled.texts(), ["2"]);
+        query = format!("wait=50&channel=posts%2F1&since={}", pulled.cursor);
+    }
+    assert_eq!(site.app.metrics.waiting.get(), 0);
+}
+
+#[tokio::test]
+async fn more_news_than_an_inbox_holds_still_ends_the_wait_and_the_next_one() {
+    let site = Site::open(RULES);
+    let following =
+        Following::new(&site.app, vec![LogName::User(UserId::new("10").unwrap())], None);
+    for _ in 0..3 {
+        site.notes("10:b", &["x"; 200]).await;
+        assert_eq!(following.wait(u64::MAX).await, Woken::News);
+    }
+}
+
+#[tokio::test]
+async fn a_wait_that_is_over_is_answered_with_nothing_new_or_304() {
+    let site = Site::open(&format!("{RULES}\n[limits]\nwait = \"5ms\""));
+    site.notes("10:b", &["1"]).await;
+    let first = site.get("10:a", "/v1/log").await;
+    let since = first.json()["cursor"].as_str().unwrap().to_owned();
+    let path = format!("/v1/log?wait=3600&since={since}");
+    let answer = site.get("10:a", &path).await;
+    assert_eq!(answer.json()["actions"], serde_json::json!([]));
+    assert_eq!(answer.json()["cursor"], since);
+    let request = super::site::get("10:a", &path).header("if-none-match", answer.header("etag"));
+    assert_eq!(site.send(request.body(axum::body::Body::empty()).unwrap()).await.status, 304);
+}
+
+#[tokio::test]
+async fn a_wait_ends_when_the_server_stops() {
+    let site = Site::open(RULES);
+    let stop = async {
+        somebody_waits(&site).await;
+        site.stop.send(true).unwrap();
+    };
+    let (pulled, ()) = tokio::join!(site.pull("10:a", "wait=50"), stop);
+    assert_eq!(pulled.texts(), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_wait_ends_with_the_token() {
+    let site = Site::open(RULES);
+    let soon = crate::clock::now_ms() + 5;
+    let following = Following::new(&site.app, Vec::new(), Some(soon));
+    assert_eq!(following.wait(u64::MAX).await, Woken::End);
+    assert!(crate::clock::now_ms() >= soon);
+    assert_eq!(following.wait(0).await, Woken::End);
+}
+
+#[tokio::test]
+async fn who_waits_no_longer_is_not_followed_by_the_hub() {
+    let site = Site::open(RULES);
+    let waiting = site.get("10:a", "/v1/log?wait=50");
+    tokio::select! {
+        _ = waiting => panic!("nothing came"),
+        () = somebody_waits(&site) => {}
+    }
+    assert_eq!(site.app.metrics.waiting.get(), 0);
+}

@@ -1,0 +1,194 @@
+//! From the settings of a file to rules, with the line of whatever is wrong.
+
+use super::check::Names;
+use super::expression::{Expression, Fault};
+use super::pattern::{ChannelPattern, Glob};
+use super::sync_map::SyncMap;
+use super::template::Template;
+use super::{ActionRule, Allow, ChannelRule, Load, Rules, address};
+use crate::config::{self, Config, ConfigError, LoadSetting, RuleSettings, Source};
+use cel::Env;
+use std::sync::Arc;
+use tidelog_protocol::{ClientId, NodeId, UserId};
+use toml::Spanned;
+
+/// Names of maps that would take the types of something else.
+const RESERVED: [&str; 3] = ["0", "crdt", "logux"];
+
+/// The parser of expressions calls itself for each bracket, several times over: within its own
+/// bound on them it still needs more than the stack of most threads.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Compiles on a thread with a stack that no expression of allowed length fills.
+pub(super) fn rules(config: &Config) -> Result<Rules, ConfigError> {
+    let failed = || ConfigError::Refused("the rules cannot be compiled".to_owned());
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("rules".to_owned()).stack_size(STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, || compile(config)).map_err(|_| failed())?;
+        thread.join().unwrap_or_else(|_| Err(failed()))
+    })
+}
+
+fn compile(config: &Config) -> Result<Rules, ConfigError> {
+    let settings = &config.rules;
+    let compiler = Compiler { env: Arc::new(Env::stdlib()), source: &settings.source };
+    compiler.sync_map_names(settings)?;
+    let actions = settings.actions.iter().map(|rule| compiler.action(rule));
+    let sync_maps = settings.sync_maps.iter().map(|rule| compiler.sync_map(rule));
+    let sync_maps = sync_maps.collect::<Result<Vec<_>, _>>()?;
+    let channels = settings.channels.iter().map(|rule| compiler.channel(rule, &sync_maps));
+    Ok(Rules {
+        actions: actions.collect::<Result<_, _>>()?,
+        channels: channels.collect::<Result<_, _>>()?,
+        sync_maps,
+        anonymous: config.auth.anonymous.clone(),
+        addresses_max: config.limits.addresses_per_action,
+    })
+}
+
+struct Compiler<'a> {
+    env: Arc<Env>,
+    source: &'a Source,
+}
+
+/// What an address is checked with when it is known before any action.
+type AddressCheck = fn(&str) -> Result<(), String>;
+
+impl Compiler<'_> {
+    fn action(&self, rule: &config::ActionRule) -> Result<ActionRule, ConfigError> {
+        let kind = rule.kind.get_ref();
+        if kind.is_empty() {
+            return Err(
+                self.error(&rule.kind, "type is a glob over action types, such as \"tasks/*\"")
+            );
+        }
+        if kind.starts_with("logux/") {
+            let reason = "types that start with logux/ are the protocol's own and match no rule";
+            return Err(self.error(&rule.kind, reason));
+        }
+        let user: AddressCheck = |text| UserId::new(text).map(drop).map_err(|it| it.to_string());
+        let client: AddressCheck =
+            |text| ClientId::new(text).map(drop).map_err(|it| it.to_string());
+        let node: AddressCheck = |text| NodeId::new(text).map(drop).map_err(|it| it.to_string());
+        Ok(ActionRule {
+            line: self.source.line(rule.kind.span().start),
+            kind: Glob::new(kind),
+            allow: self.allow(rule.allow.as_ref(), &Names::default())?,
+            channels: self.templates(&rule.channels, channel_name)?,
+            users: self.templates(&rule.users, user)?,
+            clients: self.templates(&rule.clients, client)?,
+            nodes: self.templates(&rule.nodes, node)?,
+            kept: rule.keep,
+        })
+    }
+
+    fn channel(
+        &self,
+        rule: &config::ChannelRule,
+        sync_maps: &[SyncMap],
+    ) -> Result<ChannelRule, ConfigError> {
+        let text = rule.pattern.get_ref();
+        let pattern = ChannelPattern::new(text).map_err(|it| self.error(&rule.pattern, it))?;
+        let of_map = |map: &SyncMap| {
+            let item = format!("{}/item", map.name());
+            let channels = [map.name(), item.as_str()];
+            map.channel(text).is_some() || channels.iter().any(|it| pattern.matches(it).is_some())
+        };
+        let load = match &rule.load {
+            Some(load)
+                if *load.get_ref() == LoadSetting::State && !sync_maps.iter().any(of_map) =>
+            {
+                let reason = "load = \"state\" is for the channels of a [[sync_map]]; other \
+                              channels have a log: load = \"log\"";
+                return Err(self.error(load, reason));
+            }
+            load => load.as_ref().map(|load| match load.get_ref() {
+                LoadSetting::Log => Load::Log,
+                LoadSetting::State => Load::State,
+                LoadSetting::None => Load::None,
+            }),
+        };
+        let names = Names { params: Some(pattern.names().collect()) };
+        let allow = self.allow(rule.allow.as_ref(), &names)?;
+        Ok(ChannelRule { pattern, allow, load })
+    }
+
+    fn sync_map(&self, rule: &config::SyncMapRule) -> Result<SyncMap, ConfigError> {
+        let allow = self.allow(rule.allow.as_ref(), &Names::default())?;
+        let names = Names { params: Some(vec!["id"]) };
+        let subscribe = self.allow(rule.subscribe.as_ref(), &names)?;
+        let channel = address::channel(rule.name.get_ref());
+        let channel = channel.ok_or_else(|| self.error(&rule.name, not_a_channel()))?;
+        Ok(SyncMap::new(channel, allow, subscribe))
+    }
+
+    /// The types and channels of a map are its own.
+    fn sync_map_names(&self, settings: &RuleSettings) -> Result<(), ConfigError> {
+        for (index, rule) in settings.sync_maps.iter().enumerate() {
+            let name = rule.name.get_ref().as_str();
+            if RESERVED.contains(&name) || RESERVED.iter().any(|it| within(name, it)) {
+                return Err(self.error(&rule.name, format!("the name {name:?} is taken")));
+            }
+            for other in settings.sync_maps.iter().take(index) {
+                let other = other.name.get_ref().as_str();
+                if name == other || within(name, other) || within(other, name) {
+                    let reason = format!("{name:?} and the [[sync_map]] {other:?} share channels");
+                    return Err(self.error(&rule.name, reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn allow(
+        &self,
+        text: Option<&Spanned<String>>,
+        names: &Names<'_>,
+    ) -> Result<Allow, ConfigError> {
+        let Some(text) = text else {
+            return Ok(Allow(None));
+        };
+        let line = self.source.value_line(&text.span());
+        let expression = Expression::compile(&self.env, text.get_ref(), line, names)
+            .map_err(|fault| self.fault(line, fault))?;
+        Ok(Allow(Some(expression).filter(|expression| !expression.is_true())))
+    }
+
+    fn templates(
+        &self,
+        texts: &[Spanned<String>],
+        check: AddressCheck,
+    ) -> Result<Vec<Template>, ConfigError> {
+        let templates = texts.iter().map(|text| {
+            let line = self.source.value_line(&text.span());
+            let names = Names::default();
+            let template = Template::compile(&self.env, text.get_ref(), line, &names)
+                .map_err(|fault| self.fault(line, fault))?;
+            template.fixed().map_or(Ok(()), check).map_err(|it| self.error(text, it))?;
+            Ok(template)
+        });
+        templates.collect()
+    }
+
+    fn error<T>(&self, at: &Spanned<T>, reason: impl Into<String>) -> ConfigError {
+        self.source.error(at.span(), reason)
+    }
+
+    fn fault(&self, line: usize, fault: Fault) -> ConfigError {
+        self.source.error_on(line + fault.line, fault.reason)
+    }
+}
+
+fn channel_name(text: &str) -> Result<(), String> {
+    address::channel(text).map(drop).ok_or_else(not_a_channel)
+}
+
+fn not_a_channel() -> String {
+    let bytes_max = address::CHANNEL_BYTES_MAX;
+    format!("the name of a channel has 1 to {bytes_max} bytes and no control characters")
+}
+
+/// Whether `name` is below `folder`: `a/b` below `a`.
+fn within(name: &str, folder: &str) -> bool {
+    name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}

@@ -1,0 +1,217 @@
+//! JSON as values of expressions, read in one pass and without copying its strings.
+
+use cel::common::types::{
+    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt,
+};
+use cel::common::value::Val;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+/// A JSON object, as expressions read it.
+pub(super) type Object<'v> = CelMap<'v>;
+
+/// Reads a JSON object that borrows from `json`.
+pub(super) fn object(json: &[u8]) -> Result<Object<'_>, serde_json::Error> {
+    serde_json::from_slice::<ReadObject<'_>>(json).map(|object| object.0)
+}
+
+/// An object that owns what it holds.
+pub(super) fn owned_object(json: serde_json::Map<String, serde_json::Value>) -> Object<'static> {
+    let entries = json.into_iter().map(|(name, value)| (key(name), owned(value)));
+    CelMap::from(entries.collect::<HashMap<_, _>>())
+}
+
+/// An object of named values.
+pub(super) fn record<'v>(
+    fields: impl IntoIterator<Item = (&'v str, Box<dyn Val + 'v>)>,
+) -> Object<'v> {
+    let fields = fields.into_iter().map(|(name, value)| (CelMapKey::from(name), value));
+    CelMap::from(fields.collect::<HashMap<_, _>>())
+}
+
+/// A text.
+pub(super) fn text<'v>(text: impl Into<Cow<'v, str>>) -> Box<dyn Val + 'v> {
+    match text.into() {
+        Cow::Borrowed(text) => Box::new(CelString::from(text)),
+        Cow::Owned(text) => Box::new(CelString::from(text)),
+    }
+}
+
+/// An integer; beyond what `int` holds, an unsigned one.
+pub(super) fn number(number: u64) -> Box<dyn Val> {
+    match i64::try_from(number) {
+        Ok(number) => Box::new(CelInt::from(number)),
+        Err(_) => Box::new(CelUInt::from(number)),
+    }
+}
+
+/// A truth value.
+pub(super) fn truth(value: bool) -> Box<dyn Val> {
+    Box::new(CelBool::from(value))
+}
+
+fn key(name: String) -> CelMapKey<'static> {
+    CelMapKey::from(name)
+}
+
+fn owned(json: serde_json::Value) -> Box<dyn Val> {
+    use serde_json::Value;
+    match json {
+        Value::Null => Box::new(CelNull),
+        Value::Bool(value) => Box::new(CelBool::from(value)),
+        Value::Number(value) => match (value.as_u64(), value.as_i64(), value.as_f64()) {
+            (Some(value), ..) => number(value),
+            (None, Some(value), _) => Box::new(CelInt::from(value)),
+            (None, None, value) => Box::new(CelDouble::from(value.unwrap_or(f64::NAN))),
+        },
+        Value::String(value) => text(value),
+        Value::Array(values) => {
+            Box::new(CelList::from(values.into_iter().map(owned).collect::<Vec<_>>()))
+        }
+        Value::Object(fields) => Box::new(owned_object(fields)),
+    }
+}
+
+struct ReadObject<'v>(Object<'v>);
+
+impl<'v> Deserialize<'v> for ReadObject<'v> {
+    fn deserialize<D: Deserializer<'v>>(from: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'v> Visitor<'v> for Fields {
+            type Value = Object<'v>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'v>>(self, map: A) -> Result<Object<'v>, A::Error> {
+                fields(map)
+            }
+        }
+        from.deserialize_map(Fields).map(Self)
+    }
+}
+
+struct Read<'v>(Box<dyn Val + 'v>);
+
+impl<'v> Deserialize<'v> for Read<'v> {
+    fn deserialize<D: Deserializer<'v>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Anything).map(Self)
+    }
+}
+
+struct Anything;
+
+impl<'v> Visitor<'v> for Anything {
+    type Value = Box<dyn Val + 'v>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Box::new(CelNull))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Box::new(CelBool::from(value)))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Box::new(CelInt::from(value)))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(number(value))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Box::new(CelDouble::from(value)))
+    }
+
+    fn visit_borrowed_str<E: Error>(self, value: &'v str) -> Result<Self::Value, E> {
+        Ok(text(value))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'v>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(Read(element)) = seq.next_element()? {
+            elements.push(element);
+        }
+        Ok(Box::new(CelList::from(elements)))
+    }
+
+    fn visit_map<A: MapAccess<'v>>(self, map: A) -> Result<Self::Value, A::Error> {
+        fields(map).map(|object| Box::new(object) as Self::Value)
+    }
+}
+
+/// A name that comes twice counts as its last value, as `JSON.parse` has it.
+fn fields<'v, A: MapAccess<'v>>(mut map: A) -> Result<Object<'v>, A::Error> {
+    let mut fields = HashMap::with_capacity(map.size_hint().unwrap_or(8).min(64));
+    while let Some((Name(name), Read(value))) = map.next_entry()? {
+        fields.insert(name, value);
+    }
+    Ok(CelMap::from(fields))
+}
+
+struct Name<'v>(CelMapKey<'v>);
+
+impl<'v> Deserialize<'v> for Name<'v> {
+    fn deserialize<D: Deserializer<'v>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'v> Visitor<'v> for Text {
+            type Value = CelMapKey<'v>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, name: &'v str) -> Result<Self::Value, E> {
+                Ok(CelMapKey::from(name))
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(key(name.to_owned()))
+            }
+        }
+        from.deserialize_str(Text).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    fn owned_from(json: &str) -> Object<'static> {
+        owned_object(serde_json::from_str(json).unwrap())
+    }
+
+    #[test]
+    fn json_reads_the_same_borrowed_and_owned() {
+        let json =
+            r#"{"a":null,"b":[true,-1,1,1.5],"c":{"d":"\u00e9\n","":{}},"e":18446744073709551615}"#;
+        assert!(object(json.as_bytes()).unwrap().equals(&owned_from(json)));
+        let other = json.replace("1.5", "1.25");
+        assert!(!object(json.as_bytes()).unwrap().equals(&owned_from(&other)));
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_counts_as_its_last_value() {
+        assert!(object(br#"{"a":1,"a":2}"#).unwrap().equals(&owned_from(r#"{"a":2}"#)));
+    }
+
+    #[test]
+    fn only_an_object_is_an_object_and_depth_is_bounded() {
+        for json in ["[]", "1", "\"a\"", "", "{", "{\"a\":1}x", "{\"a\":\"\\ud800\"}"] {
+            assert!(object(json.as_bytes()).is_err(), "{json}");
+        }
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
+        assert!(object(deep.as_bytes()).is_err());
+    }
+}

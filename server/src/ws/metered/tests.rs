@@ -1,0 +1,116 @@
+//! Frames through a metered socket.
+
+use super::*;
+use futures_util::FutureExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+/// A masked frame of a client: opcode and FIN bit, declared length.
+fn header(first: u8, length: u64) -> Vec<u8> {
+    let mut header = vec![first];
+    match u16::try_from(length) {
+        Ok(short @ 0..126) => header.push(0x80 | u8::try_from(short).unwrap()),
+        Ok(long) => {
+            header.push(0x80 | 126);
+            header.extend(long.to_be_bytes());
+        }
+        Err(_) => {
+            header.push(0x80 | 127);
+            header.extend(length.to_be_bytes());
+        }
+    }
+    header.extend([0; 4]);
+    header
+}
+
+const TEXT: u8 = 0x81;
+const TEXT_TO_BE_CONTINUED: u8 = 0x01;
+const CONTINUATION: u8 = 0x00;
+const PING: u8 = 0x89;
+
+fn metered(budget: usize, max: usize) -> (DuplexStream, Metered<DuplexStream>) {
+    let (peer, socket) = tokio::io::duplex(1 << 20);
+    (peer, Metered::new(socket, Budget::new(budget), max))
+}
+
+#[tokio::test]
+async fn a_frame_longer_than_it_may_be_is_refused_at_its_header() {
+    let (mut peer, mut socket) = metered(1 << 20, 1000);
+    peer.write_all(&header(TEXT, 1001)).await.unwrap();
+    let error = socket.read(&mut [0; 64]).await.unwrap_err();
+    assert_eq!(error.to_string(), "a frame has at most 1000 bytes");
+    let (mut peer, mut socket) = metered(1 << 20, 1000);
+    peer.write_all(&header(TEXT, 1000)).await.unwrap();
+    socket.read_exact(&mut [0; 8]).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_frames_of_one_message_count_together_and_a_ping_between_them_does_not() {
+    let (mut peer, mut socket) = metered(1 << 20, 1000);
+    for (first, length) in [(TEXT_TO_BE_CONTINUED, 600), (PING, 100), (CONTINUATION, 400)] {
+        peer.write_all(&header(first, length)).await.unwrap();
+        peer.write_all(&vec![b'x'; usize::try_from(length).unwrap()]).await.unwrap();
+    }
+    socket.read_exact(&mut vec![0; 8 + 600 + 6 + 100 + 8 + 400]).await.unwrap();
+    peer.write_all(&header(CONTINUATION, 1)).await.unwrap();
+    assert!(socket.read(&mut [0; 64]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_large_frame_waits_for_memory_that_another_holds() {
+    let budget = Budget::new(64 << 10);
+    let (mut one_peer, one) = tokio::io::duplex(1 << 20);
+    let (mut two_peer, two) = tokio::io::duplex(1 << 20);
+    let mut one = Metered::new(one, budget.clone(), 1 << 20);
+    let mut two = Metered::new(two, budget, 1 << 20);
+    for peer in [&mut one_peer, &mut two_peer] {
+        peer.write_all(&header(TEXT, 40 << 10)).await.unwrap();
+        peer.write_all(&vec![b'x'; 40 << 10]).await.unwrap();
+    }
+    let mut head = [0; 8];
+    one.read_exact(&mut head).await.unwrap();
+    two.read_exact(&mut head).await.unwrap();
+    let mut payload = vec![0; 40 << 10];
+    one.read_exact(&mut payload).await.unwrap();
+    assert!(two.in_large_frame());
+    assert!(two.read_exact(&mut payload).now_or_never().is_none(), "the budget is held");
+    one.release();
+    two.read_exact(&mut payload).await.unwrap();
+}
+
+#[tokio::test]
+async fn memory_of_a_message_is_released_while_the_next_one_waits_for_its_own() {
+    let (mut peer, mut socket) = metered(64 << 10, 1 << 20);
+    for _ in 0..2 {
+        peer.write_all(&header(TEXT, 40 << 10)).await.unwrap();
+        peer.write_all(&vec![b'x'; 40 << 10]).await.unwrap();
+    }
+    let mut payload = vec![0; 40 << 10];
+    socket.read_exact(&mut [0; 8]).await.unwrap();
+    socket.read_exact(&mut payload).await.unwrap();
+    socket.read_exact(&mut [0; 8]).await.unwrap();
+    assert!(socket.read_exact(&mut payload).now_or_never().is_none());
+    socket.release();
+    socket.read_exact(&mut payload).await.unwrap();
+}
+
+#[tokio::test]
+async fn memory_of_a_message_that_is_not_whole_is_not_released() {
+    let (mut peer, mut socket) = metered(64 << 10, 1 << 20);
+    peer.write_all(&header(TEXT_TO_BE_CONTINUED, 40 << 10)).await.unwrap();
+    peer.write_all(&vec![b'x'; 40 << 10]).await.unwrap();
+    socket.read_exact(&mut [0; 8]).await.unwrap();
+    socket.read_exact(&mut vec![0; 40 << 10]).await.unwrap();
+    socket.release();
+    assert!(socket.held.is_some());
+}
+
+#[test]
+fn the_length_is_read_from_a_whole_header_only() {
+    for length in [0, 1, 125, 126, 65_535, 65_536, 1 << 40] {
+        let header = header(TEXT, length);
+        assert_eq!(payload_length(&header), Some(length));
+        for cut in 0..header.len() {
+            assert_eq!(payload_length(&header[..cut]), None, "{length} cut at {cut}");
+        }
+    }
+}

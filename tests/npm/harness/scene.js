@@ -1,0 +1,70 @@
+// What a test opens is closed when the test ends, in reverse order, also when it fails.
+
+import { after } from 'node:test'
+
+import { createPage, reaches } from './pages.js'
+import { Proxy } from './proxy.js'
+import { Server } from './server.js'
+import { Wire } from './wire.js'
+
+/** A server for a whole test file. Each test takes users of its own. */
+export async function sharedServer(options) {
+  const server = await Server.start(options)
+  after(() => server.dispose())
+  return server
+}
+
+let users = 0
+
+export class Scene {
+  #closers = []
+
+  constructor(t) {
+    t.after(async () => {
+      for (const close of this.#closers.reverse()) await close()
+    })
+  }
+
+  /** A user id that no other test of the file has. */
+  user(prefix = 'u') {
+    users += 1
+    return `${prefix}${users}`
+  }
+
+  onEnd(close) {
+    this.#closers.push(close)
+  }
+
+  async server(options) {
+    const server = await Server.start(options)
+    this.onEnd(() => server.dispose())
+    return server
+  }
+
+  async proxy(target) {
+    const proxy = await Proxy.open(target)
+    this.onEnd(() => proxy.dispose())
+    return proxy
+  }
+
+  /** A started and synchronized page. */
+  async page(at, options) {
+    const client = this.idlePage(at, options)
+    client.start()
+    await reaches(client, 'synchronized')
+    return client
+  }
+
+  /** A page that the test starts itself. */
+  idlePage(at, options) {
+    const client = createPage(at.url, options)
+    this.onEnd(() => client.destroy())
+    return client
+  }
+
+  async wire(at, options) {
+    const wire = await Wire.open(at.url, options)
+    this.onEnd(() => wire.dispose())
+    return wire
+  }
+}

@@ -1,0 +1,106 @@
+// Keep-alive: pings in both directions, and what silence leads to.
+
+import assert from 'node:assert/strict'
+import test from 'node:test'
+
+import { reaches, send } from './harness/pages.js'
+import { DOWN, UP } from './harness/proxy.js'
+import { Scene, sharedServer } from './harness/scene.js'
+
+const tidelog = await sharedServer()
+const hasty = await sharedServer({
+  config: `
+[limits]
+handshake = "400ms"
+ping = "300ms"
+timeout = "600ms"
+`
+})
+
+test('pings of an idle client are answered, and it stays', async t => {
+  const scene = new Scene(t)
+  const proxy = await scene.proxy(tidelog)
+  const page = await scene.page(proxy, { userId: scene.user() })
+  const lost = []
+  page.on('state', () => lost.push(page.state))
+  await proxy.frames.until(
+    items => items.filter(i => i.dir === DOWN && i.frame[0] === 'pong').length >= 4,
+    'four pongs'
+  )
+  assert.deepEqual(proxy.list({ dir: UP, name: 'ping' }).length, 4)
+  assert.deepEqual(lost, [])
+  assert.deepEqual(page.errors.items, [])
+})
+
+test('a client that hears nothing times out and comes back', async t => {
+  const scene = new Scene(t)
+  const proxy = await scene.proxy(tidelog)
+  const page = await scene.page(proxy, { userId: scene.user(), timeout: 500 })
+  proxy.rule = ({ dir }) => (dir === DOWN ? 'drop' : 'pass')
+  await reaches(page, 'disconnected')
+  assert.equal(page.errors.items[0].type, 'timeout')
+  proxy.rule = undefined
+  await reaches(page, 'synchronized')
+  await send(page, { type: 'app/back' })
+})
+
+test('a socket that never says connect is closed without a frame', async t => {
+  const scene = new Scene(t)
+  const wire = await scene.wire(hasty)
+  assert.deepEqual(await wire.end(), [])
+})
+
+test('a socket that only sends headers is closed just the same', async t => {
+  const scene = new Scene(t)
+  const wire = await scene.wire(hasty)
+  wire.send(['headers', { locale: 'en' }])
+  wire.send(['ping', 1])
+  assert.deepEqual(await wire.end(), [])
+})
+
+test('a silent client is asked, and stays as long as it answers', async t => {
+  const scene = new Scene(t)
+  const wire = await scene.wire(hasty)
+  await wire.signIn(`${scene.user()}:c:t`)
+  for (let nth = 1; nth <= 4; nth++) {
+    await wire.next('ping', { nth })
+    wire.send(['pong', 0])
+  }
+  await wire.sync(1, [{ type: 'app/here' }, 1])
+  assert.equal(wire.verdicts(wire.id(1)).length, 1)
+})
+
+test('a client that does not answer a ping is closed without a frame', async t => {
+  const scene = new Scene(t)
+  const wire = await scene.wire(hasty)
+  await wire.signIn(`${scene.user()}:c:t`)
+  const frames = await wire.end()
+  assert.deepEqual(frames.map(i => i[0]), ['headers', 'connected', 'ping'])
+})
+
+test('a client that takes actions and never acknowledges them is closed', async t => {
+  const scene = new Scene(t)
+  const user = scene.user()
+  const writer = await scene.wire(hasty)
+  await writer.signIn(`${user}:w:t`)
+  await writer.sync(1, [{ type: 'app/add' }, 1])
+  const reader = await scene.wire(hasty, { acknowledge: false })
+  await reader.signIn(`${user}:r:t`)
+  await reader.next('sync')
+  // It answers pings all the while, so it is not taken for dead.
+  const alive = setInterval(() => reader.send(['pong', 0]), 100)
+  t.after(() => clearInterval(alive))
+  await reader.end()
+})
+
+test('a real client with its own clock of pings and a hasty server live together', async t => {
+  const scene = new Scene(t)
+  const proxy = await scene.proxy(hasty)
+  const page = await scene.page(proxy, { userId: scene.user() })
+  await proxy.frames.until(
+    items => items.filter(i => i.dir === UP && i.frame[0] === 'pong').length >= 5,
+    'five pongs of the client'
+  )
+  assert.equal(proxy.accepted, 1)
+  assert.deepEqual(page.errors.items, [])
+})
