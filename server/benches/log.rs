@@ -99,7 +99,7 @@ async fn fill(store: &Path, count: u64) {
     println!(
         "{count} durable actions: {}, {:.1} µs of CPU each, the benchmark's own included",
         rate(count, took),
-        (cpu() - cpu_began).as_secs_f64() * 1e6 / as_f64(count)
+        cpu().saturating_sub(cpu_began).as_secs_f64() * 1e6 / as_f64(count)
     );
     let began = Instant::now();
     log.close().await.unwrap();
@@ -156,9 +156,10 @@ impl Authors {
     /// About 220 bytes of JSON, half of it random.
     fn draft(&mut self, nth: u64) -> Draft {
         let user = usize::try_from(self.random()).unwrap() % USERS;
-        let (node, user) = match nth.is_multiple_of(READER_EVERY) {
-            true => self.reader.clone(),
-            false => self.nodes.get(user).unwrap().clone(),
+        let (node, user) = if nth.is_multiple_of(READER_EVERY) {
+            self.reader.clone()
+        } else {
+            self.nodes.get(user).unwrap().clone()
         };
         let mut json = String::with_capacity(224);
         write!(json, r#"{{"type":"tasks/change","id":"{nth:016}","fields":{{"title":""#).unwrap();
@@ -193,7 +194,7 @@ impl Report {
 
     fn line(&mut self, done: u64, log: &Log) {
         let now = Self::new();
-        let cpu = (now.cpu - self.cpu).as_secs_f64() * 1e6 / as_f64(REPORT_EVERY);
+        let cpu = now.cpu.saturating_sub(self.cpu).as_secs_f64() * 1e6 / as_f64(REPORT_EVERY);
         println!(
             "{:>3} million: {}, {cpu:.1} µs CPU, {} MiB written; RSS {} MiB, peak {} MiB; {:?}",
             done / REPORT_EVERY,

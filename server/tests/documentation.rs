@@ -22,7 +22,9 @@ fn parse(text: &str) -> Result<Config, String> {
 
 /// The keys of a section, which an unknown one makes the parser tell.
 fn keys(section: &str) -> Vec<String> {
-    let error = parse(&format!("{section}\nno_such_key = 1")).unwrap_err();
+    let Err(error) = parse(&format!("{section}\nno_such_key = 1")) else {
+        panic!("an unknown key of {section} is taken")
+    };
     let (_, listed) = error.split_once(", expected ").unwrap_or_else(|| panic!("{error}"));
     let names = listed.lines().next().unwrap_or_default().split('`').skip(1).step_by(2);
     names.map(str::to_owned).collect()
