@@ -35,8 +35,17 @@ impl Process {
 
     /// Memory in use, in KiB.
     pub fn resident_kib(&self) -> io::Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory that was ever in use, in KiB.
+    pub fn peak_kib(&self) -> io::Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(self, name: &str) -> io::Result<u64> {
         let status = fs::read_to_string(self.file("status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok()).ok_or_else(odd)
     }
 
@@ -66,6 +75,7 @@ mod tests {
     fn this_very_process_uses_memory_and_time() {
         let process = Process::new(std::process::id());
         assert!(process.resident_kib().unwrap() > 100);
+        assert!(process.peak_kib().unwrap() >= process.resident_kib().unwrap());
         let before = process.cpu().unwrap();
         while process.cpu().unwrap() == before {
             std::hint::black_box(0);

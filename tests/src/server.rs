@@ -72,10 +72,10 @@ impl Server {
         &self.data
     }
 
-    /// Memory in use, in MiB.
-    pub fn resident_mib(&self) -> anyhow::Result<u64> {
+    /// The most memory that was ever in use, in MiB.
+    pub fn peak_mib(&self) -> anyhow::Result<u64> {
         let pid = self.child.id().context("the server is over")?;
-        Ok(Process::new(pid).resident_kib()? / 1024)
+        Ok(Process::new(pid).peak_kib()? / 1024)
     }
 
     /// `kill -9`
