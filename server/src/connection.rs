@@ -10,12 +10,13 @@ use crate::hub::Inbox;
 use crate::rules::Subject;
 use crate::session::{NodeState, Session, Start};
 use crate::ws::{Incoming, Socket};
+use bytes::Bytes;
 use driver::Driver;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_protocol::peer::{Accept, Accepted, HandshakeEvent, ServerHandshake, SignIn, Tick};
-use tidelog_protocol::{UserId, WireError};
+use tidelog_protocol::{NodeId, UserId, WireError};
 
 /// How long a peer may take to accept a goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -48,19 +49,35 @@ enum End {
 /// Serves one connection until it ends.
 pub(crate) async fn serve(app: App, mut socket: Socket, origin: Origin) {
     app.metrics.connections.inc();
-    let end = match shake_hands(&app, &mut socket, &origin).await {
-        Ok((sign_in, handshake, identity)) => {
-            let node = sign_in.node.clone();
-            tracing::debug!(%node, "signed in");
-            run(&app, &mut socket, sign_in, handshake, identity).await
-        }
+    let address = origin.address;
+    let end = match Box::pin(let_in(&app, &mut socket, origin)).await {
+        Ok(guest) => run(&app, &mut socket, guest).await,
         Err(end) => end,
     };
     app.metrics.connections.dec();
     if let End::Error(error) = &end {
-        tracing::debug!(%error, address = %origin.address, "connection closed");
+        tracing::debug!(%error, %address, "connection closed");
     }
     socket.close(matches!(end, End::Malformed), GOODBYE).await;
+}
+
+/// A client that is in.
+struct Guest {
+    user: UserId,
+    node: NodeId,
+    session: Box<Session>,
+    inbox: Arc<Inbox>,
+    /// Frames that came before it was in.
+    queued: Vec<Bytes>,
+    expires_ms: Option<u64>,
+}
+
+/// From the first frame to `connected`. What that takes is gone afterwards: a connection may be idle
+/// for days.
+async fn let_in(app: &App, socket: &mut Socket, origin: Origin) -> Result<Guest, End> {
+    let (sign_in, handshake, identity) = shake_hands(app, socket, &origin).await?;
+    tracing::debug!(node = %sign_in.node, "signed in");
+    Ok(admit(app, socket, sign_in, handshake, identity).await)
 }
 
 /// Reads until the client has said who it is and that is true.
@@ -138,14 +155,14 @@ fn sign_in_now(app: &App, sign_in: &SignIn, origin: &Origin) -> Result<Identity,
     result.map_err(|_| WireError::WrongCredentials)
 }
 
-/// From `connected` to the end.
-async fn run(
+/// Gives the client its place, and answers `connected`.
+async fn admit(
     app: &App,
     socket: &mut Socket,
     sign_in: SignIn,
     handshake: ServerHandshake,
     identity: Identity,
-) -> End {
+) -> Guest {
     let inbox = Inbox::behind();
     let expires_ms = identity.expires_ms;
     let mut subject = Subject::new(&identity, sign_in.node.clone(), sign_in.subprotocol);
@@ -172,11 +189,18 @@ async fn run(
     if claim_failed {
         app.metrics.claims_failed.inc();
     }
+    let session = Box::new(session);
+    Guest { user: identity.user, node: sign_in.node, session, inbox, queued, expires_ms }
+}
+
+/// From `connected` to the end.
+async fn run(app: &App, socket: &mut Socket, guest: Guest) -> End {
+    let Guest { user, node, session, inbox, queued, expires_ms } = guest;
     let mut driver = Driver::new(app, session, inbox.clone());
     let end = driver.run(socket, queued, expires_ms).await;
     let (state, followed) = driver.end();
-    app.hub.leave((&identity.user, &sign_in.node), &inbox, followed.iter());
-    app.leave_node(&sign_in.node, state, clock::now_ms());
+    app.hub.leave((&user, &node), &inbox, followed.iter());
+    app.leave_node(&node, state, clock::now_ms());
     inbox.leave();
     end
 }

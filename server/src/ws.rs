@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 /// The library's buffers. Small, because most connections are idle; a longer frame grows them while
 /// it lasts.
-const BUFFER_BYTES: usize = 2 << 10;
+const BUFFER_BYTES: usize = 1 << 10;
 /// Outgoing bytes that wait for the peer; with more, nothing further is read from it.
 const OUT_BYTES_MAX: usize = 256 << 10;
 

@@ -30,7 +30,7 @@ enum Reading {
 /// A session, and what it waits for.
 pub(super) struct Driver<'a> {
     app: &'a App,
-    session: Session,
+    session: Box<Session>,
     inbox: Arc<Inbox>,
     node: NodeId,
     ingest: Option<Task<Result<Vec<Verdict>, Stopped>>>,
@@ -53,7 +53,7 @@ enum Event {
 }
 
 impl<'a> Driver<'a> {
-    pub(super) fn new(app: &'a App, session: Session, inbox: Arc<Inbox>) -> Self {
+    pub(super) fn new(app: &'a App, session: Box<Session>, inbox: Arc<Inbox>) -> Self {
         Self {
             app,
             node: session.subject().node().clone(),
