@@ -3,12 +3,16 @@
 
 use super::super::{Draft, Failure, Outcome};
 use tidelog_crdt::{Context, Dot};
-use tidelog_protocol::ClientId;
+use tidelog_protocol::NodeId;
 
 /// What the client of the last draft was given in this append.
 #[derive(Default)]
 pub(super) struct Own {
-    last: Option<(ClientId, Context)>,
+    author: Option<NodeId>,
+    /// The first of its dots, while it is the only one: most appends of many authors end there.
+    first: Option<Dot>,
+    /// All of its dots, once there are two.
+    given: Context,
 }
 
 impl Own {
@@ -18,20 +22,31 @@ impl Own {
         mut draft: Draft,
         place: impl FnOnce(Draft) -> Result<Outcome, Failure>,
     ) -> Result<Outcome, Failure> {
-        match &self.last {
-            Some((client, given)) if client.as_str() == draft.id.node.client_str() => {
-                given.iter().for_each(|(incarnation, seen)| {
-                    draft.context.add_own(incarnation, &seen.own);
-                });
+        let client = draft.id.node.client_str();
+        if self.author.as_ref().is_some_and(|author| author.client_str() == client) {
+            if let Some(first) = self.first.take() {
+                add(&mut self.given, first);
             }
-            _ => self.last = Some((draft.id.node.client(), Context::default())),
+            for (incarnation, seen) in self.given.iter() {
+                draft.context.add_own(incarnation, &seen.own);
+            }
+        } else {
+            *self = Self { author: Some(draft.id.node.clone()), ..Self::default() };
         }
         let outcome = place(draft)?;
-        if let (Some((_, given)), Some(dot)) = (&mut self.last, dot(&outcome)) {
-            given.add_own(dot.incarnation, &[dot.position].into_iter().collect());
+        if let Some(dot) = dot(&outcome) {
+            if self.first.is_none() && self.given.iter().len() == 0 {
+                self.first = Some(dot);
+            } else {
+                add(&mut self.given, dot);
+            }
         }
         Ok(outcome)
     }
+}
+
+fn add(given: &mut Context, dot: Dot) {
+    given.add_own(dot.incarnation, &[dot.position].into_iter().collect());
 }
 
 fn dot(outcome: &Outcome) -> Option<Dot> {
