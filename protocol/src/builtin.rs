@@ -79,6 +79,20 @@ pub fn subscribed(channel: &str) -> Action {
     built(SUBSCRIBED, &OfChannel { channel, r#type: SUBSCRIBED })
 }
 
+/// `logux/subscribe` to what has the fields of `filter`, which is JSON; empty for no filter.
+pub fn subscribe_filtered(channel: &str, filter: &str) -> Action {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        channel: &'a str,
+        filter: &'a RawValue,
+        r#type: &'a str,
+    }
+    match serde_json::from_str(filter) {
+        Ok(filter) => built(SUBSCRIBE, &Body { channel, filter, r#type: SUBSCRIBE }),
+        Err(_) => subscribe(channel),
+    }
+}
+
 #[derive(Serialize)]
 struct OfChannel<'a> {
     channel: &'a str,

@@ -31,7 +31,7 @@ use bytes::Bytes;
 use delivery::Delivery;
 use intake::Intake;
 use std::sync::Arc;
-use subscriptions::Subscriptions;
+use subscriptions::{Acknowledged, Subscriptions};
 use tidelog_crdt::{Incarnation, Position};
 use tidelog_protocol::WireError;
 use tidelog_protocol::peer::{Connection, Received, SentSync, Tick};
@@ -158,6 +158,7 @@ impl Session {
         if let Some(log) = own_log {
             session.effects.push(Effect::Follow(log));
         }
+        session.resume_pending(Moment { now, head });
         (session, claim_failed)
     }
 
@@ -366,7 +367,9 @@ impl Session {
 
     fn state(&self) -> NodeState {
         let acked = self.delivery.acked();
-        let mut subscriptions = self.subscriptions.remembered(acked, self.frames.acked);
+        let (of_ours, of_theirs) = (self.frames.acked, self.intake.acknowledged());
+        let frames = Acknowledged { of_ours, of_theirs };
+        let mut subscriptions = self.subscriptions.remembered(acked, frames);
         subscriptions.extend(self.dormant.subscriptions.iter().cloned());
         let own = self.delivery.own().clone();
         NodeState { acked, own, subscriptions, ..NodeState::default() }

@@ -49,6 +49,11 @@ impl Intake {
         self.frames.len()
     }
 
+    /// Frames that were acknowledged, counted.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.first
+    }
+
     /// Actions without a verdict.
     pub(super) fn unjudged(&self) -> usize {
         usize::try_from(self.received - self.judged).unwrap_or(usize::MAX)
@@ -89,15 +94,15 @@ impl Intake {
     }
 
     /// A subscription that came in the frame `serial` waits for its load.
-    pub(super) fn loading(&mut self, serial: u64) {
-        if let Some(frame) = self.frame_mut(serial) {
+    pub(super) fn loading(&mut self, serial: Option<u64>) {
+        if let Some(frame) = serial.and_then(|serial| self.frame_mut(serial)) {
             frame.loading += 1;
         }
     }
 
     /// A subscription that came in the frame `serial` has been loaded.
-    pub(super) fn loaded(&mut self, serial: u64) {
-        if let Some(frame) = self.frame_mut(serial) {
+    pub(super) fn loaded(&mut self, serial: Option<u64>) {
+        if let Some(frame) = serial.and_then(|serial| self.frame_mut(serial)) {
             frame.loading = frame.loading.saturating_sub(1);
         }
     }

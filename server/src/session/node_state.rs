@@ -40,6 +40,9 @@ pub struct Remembered {
     pub acked: bool,
     /// The channel and filter of the subscription that brought this one along.
     pub implied_by: Option<(String, String)>,
+    /// Subscriptions that were acknowledged before their load was over, and not answered: the node
+    /// does not send them again, so they are loaded and answered when it comes back.
+    pub pending: Vec<String>,
     /// Of a list: items that are gone. Not stored.
     #[serde(skip)]
     pub gone: Gone,

@@ -39,8 +39,31 @@ impl Session {
             return self.repeat(&pair, given);
         }
         match self.asked(&pair) {
-            Ok(asked) => self.subscribe(asked, Waiting { id: pair.meta.id, frame }, at),
+            Ok(asked) => {
+                self.subscribe(asked, Waiting { id: pair.meta.id, frame: Some(frame) }, at)
+            }
             Err(reason) => self.reject(&pair, reason, at),
+        }
+    }
+
+    /// What an earlier connection of the node was told to be patient for is loaded now.
+    pub(super) fn resume_pending(&mut self, at: Moment) {
+        let pending = self.dormant.subscriptions.iter().filter(|known| !known.pending.is_empty());
+        let pending: Vec<_> = pending
+            .map(|known| (known.channel.clone(), known.filter.clone(), known.pending.clone()))
+            .collect();
+        for (channel, filter, ids) in pending {
+            let action = builtin::subscribe_filtered(channel.as_str(), &filter);
+            for id in ids.iter().filter_map(|id| id.parse().ok()) {
+                let meta = Meta { id, time: at.now, subprotocol: None };
+                let pair = Pair::new(action.clone(), meta);
+                match self.asked(&pair) {
+                    Ok(asked) => {
+                        self.subscribe(asked, Waiting { id: pair.meta.id, frame: None }, at);
+                    }
+                    Err(reason) => self.reject(&pair, reason, at),
+                }
+            }
         }
     }
 

@@ -102,8 +102,17 @@ pub(super) enum LoadKind {
 pub(super) struct Waiting {
     /// The id of the action.
     pub id: ActionId,
-    /// The frame it came in.
-    pub frame: u64,
+    /// The frame it came in; none when that was on an earlier connection.
+    pub frame: Option<u64>,
+}
+
+/// How many frames were acknowledged, counted from the first.
+#[derive(Clone, Copy, Debug)]
+pub struct Acknowledged {
+    /// Of those that the session sent.
+    pub of_ours: u64,
+    /// Of those that the client sent.
+    pub of_theirs: u64,
 }
 
 /// The subscriptions of one session.
@@ -290,8 +299,8 @@ impl Subscriptions {
     }
 
     /// What to remember of them, given what was acknowledged.
-    pub(super) fn remembered(&self, acked: Position, acked_frames: u64) -> Vec<Remembered> {
-        self.iter().map(|subscription| subscription.remembered(acked, acked_frames)).collect()
+    pub(super) fn remembered(&self, acked: Position, frames: Acknowledged) -> Vec<Remembered> {
+        self.iter().map(|subscription| subscription.remembered(acked, frames)).collect()
     }
 }
 
@@ -317,8 +326,8 @@ impl Subscription {
         matches!(self.state, State::Live)
     }
 
-    fn remembered(&self, acked: Position, acked_frames: u64) -> Remembered {
-        let loaded = self.sent_at.is_some_and(|sent| sent <= acked_frames);
+    fn remembered(&self, acked: Position, frames: Acknowledged) -> Remembered {
+        let loaded = self.sent_at.is_some_and(|sent| sent <= frames.of_ours);
         let by = self.implied_by.as_ref();
         // What was resumed and not acknowledged resumes from where it did.
         let resumed = !loaded && self.resumed;
@@ -334,9 +343,17 @@ impl Subscription {
             },
             acked: loaded || resumed,
             implied_by: by.map(|by| (by.channel.as_str().to_owned(), by.filter.clone())),
+            pending: self.pending(frames.of_theirs),
             gone: self.gone.clone(),
             live: loaded || (!resumed && self.is_live()),
         }
+    }
+
+    /// Who waits for the load and came in a frame that was acknowledged.
+    fn pending(&self, acknowledged: u64) -> Vec<String> {
+        let State::Loading(load) = &self.state else { return Vec::new() };
+        let early = |waiting: &&Waiting| waiting.frame.is_none_or(|frame| frame < acknowledged);
+        load.waiting.iter().filter(early).map(|waiting| waiting.id.to_string()).collect()
     }
 
     /// The name of the map, when this is the subscription of a list, whose items clients subscribe

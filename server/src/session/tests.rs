@@ -725,3 +725,30 @@ fn what_is_remembered_of_another_history_is_forgotten() {
     world.send(&mut page, SUBSCRIBE);
     assert_eq!(page.count("posts/add"), 1, "the whole channel");
 }
+
+#[test]
+fn a_subscription_that_was_acknowledged_before_its_load_was_over_is_answered_on_the_next_connection()
+ {
+    // The client had its `synced`, so it never sent the subscription again, and waited for ever.
+    let mut world = World::new();
+    for _ in 0..12 {
+        world.add("11:b:t", r#"{"type":"posts/add"}"#);
+    }
+    let mut page = world.open("10:a:t");
+    page.acknowledges = false;
+    let id = world.send(&mut page, SUBSCRIBE);
+    assert_eq!(page.frames, ["sync", "sync", "sync"], "the window");
+    world.now += 51_000;
+    page.session.on_tick(world.at()).unwrap();
+    world.settle(&mut page);
+    assert!(page.frames.contains(&"synced"), "stock clients give up at 70 s");
+    let state = NodeState::from_bytes(&page.session.end().to_bytes());
+    let mut page = world.connect("10:a:t", page.number, state);
+    world.start(&mut page);
+    assert_eq!(page.count("posts/add"), 12);
+    let answer = page.got.last().unwrap();
+    assert_eq!(
+        (answer.kind.as_str(), answer.answers.clone()),
+        (builtin::PROCESSED, Some(id.to_string()))
+    );
+}
