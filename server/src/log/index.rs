@@ -329,7 +329,9 @@ mod tests {
         }
         staged.rows.push(builder.finish());
         tail.extend(staged);
-        hidden.iter().for_each(|position| tail.hide(at(*position), &[LOG], vec![3].into()));
+        for position in hidden {
+            tail.hide(at(*position), &[LOG], vec![3].into());
+        }
         tail
     }
 
@@ -370,7 +372,7 @@ mod tests {
                 let hidden: Vec<_> = hidden.into_iter().filter(|at| *at < first + count).collect();
                 index.add(&tail(first, count, &hidden), |_| {}).unwrap();
                 model.extend((first..first + count).map(|at| (at, at.to_be_bytes().to_vec())));
-                hidden.iter().for_each(|at| drop(model.remove(at)));
+                model.retain(|at, _| !hidden.contains(at));
                 first += count;
                 if reopen {
                     merge_all(&index);

@@ -271,7 +271,7 @@ pub(super) mod tests {
     }
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
     }
 
     /// Everything of the sample between its kind and its body.
@@ -345,7 +345,9 @@ pub(super) mod tests {
         });
         vec((any::<u64>(), seen), 0..3).prop_map(|servers| {
             let mut context = Context::default();
-            servers.into_iter().for_each(|(id, seen)| context.insert(Incarnation(id), seen));
+            for (id, seen) in servers {
+                context.insert(Incarnation(id), seen);
+            }
             context
         })
     }

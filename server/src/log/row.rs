@@ -184,14 +184,16 @@ mod tests {
 
     fn row(first: u64, records: &[Vec<u8>]) -> Row {
         let mut builder = RowBuilder::new(at(first));
-        records.iter().for_each(|record| builder.push(record));
+        for record in records {
+            builder.push(record);
+        }
         builder.finish()
     }
 
     #[test]
     fn a_row_has_the_bytes_it_always_had() {
         let row = row(300, &[b"one".to_vec(), b"three".to_vec()]);
-        let hex: String = row.value().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = row.value().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         let golden = concat!(
             "01",               // version
             "02000000",         // two records

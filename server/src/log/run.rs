@@ -219,7 +219,9 @@ mod tests {
 
     fn write(path: &Path, items: &BTreeMap<Key, Vec<u8>>) -> u64 {
         let mut writer = RunWriter::create(path).unwrap();
-        items.iter().for_each(|(key, value)| writer.push(*key, value).unwrap());
+        for (key, value) in items {
+            writer.push(*key, value).unwrap();
+        }
         writer.finish().unwrap()
     }
 

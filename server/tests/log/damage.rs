@@ -111,7 +111,9 @@ fn a_feed_that_ends_before_its_index_is_not_taken_for_whole() {
     with_rows(dir.path(), |rows| {
         let above: Vec<_> =
             rows.range(100_u64.to_be_bytes()..).keys().map(Result::unwrap).collect();
-        above.iter().for_each(|key| drop(rows.remove(key).unwrap()));
+        for key in above {
+            rows.remove(key).unwrap();
+        }
     });
     let error = corrupt(dir.path());
     assert_eq!((&error.file, error.position), (&dir.path().join("feed"), at(101)));
