@@ -372,9 +372,7 @@ mod tests {
                 let hidden: Vec<_> = hidden.into_iter().filter(|at| *at < first + count).collect();
                 index.add(&tail(first, count, &hidden), |_| {}).unwrap();
                 model.extend((first..first + count).map(|at| (at, at.to_be_bytes().to_vec())));
-                for at in &hidden {
-                    model.remove(at);
-                }
+                model.retain(|at, _| !hidden.contains(at));
                 first += count;
                 if reopen {
                     merge_all(&index);

@@ -271,8 +271,7 @@ pub(super) mod tests {
     }
 
     fn hex(bytes: &[u8]) -> String {
-        let pairs: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        pairs.concat()
+        bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
     }
 
     /// Everything of the sample between its kind and its body.

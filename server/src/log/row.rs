@@ -193,8 +193,7 @@ mod tests {
     #[test]
     fn a_row_has_the_bytes_it_always_had() {
         let row = row(300, &[b"one".to_vec(), b"three".to_vec()]);
-        let hex: Vec<_> = row.value().iter().map(|byte| format!("{byte:02x}")).collect();
-        let hex = hex.concat();
+        let hex = row.value().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         let golden = concat!(
             "01",               // version
             "02000000",         // two records

@@ -40,7 +40,7 @@ impl Session {
         }
         match self.asked(&pair) {
             Ok(asked) => {
-                self.subscribe(asked, Waiting { id: pair.meta.id, frame: Some(frame) }, at)
+                self.subscribe(asked, Waiting { id: pair.meta.id, frame: Some(frame) }, at);
             }
             Err(reason) => self.reject(&pair, reason, at),
         }

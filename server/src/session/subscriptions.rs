@@ -108,7 +108,7 @@ pub(super) struct Waiting {
 
 /// How many frames were acknowledged, counted from the first.
 #[derive(Clone, Copy, Debug)]
-pub struct Acknowledged {
+pub(super) struct Acknowledged {
     /// Of those that the session sent.
     pub of_ours: u64,
     /// Of those that the client sent.

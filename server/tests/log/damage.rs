@@ -111,7 +111,7 @@ fn a_feed_that_ends_before_its_index_is_not_taken_for_whole() {
     with_rows(dir.path(), |rows| {
         let above: Vec<_> =
             rows.range(100_u64.to_be_bytes()..).keys().map(Result::unwrap).collect();
-        for key in &above {
+        for key in above {
             rows.remove(key).unwrap();
         }
     });

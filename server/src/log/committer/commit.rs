@@ -49,11 +49,11 @@ impl Answer {
         match self {
             Self::Append(outcomes, answer, room) => {
                 drop(room);
-                drop(answer.send(outcomes));
+                let _ = answer.send(outcomes);
             }
             Self::Clean(cleaned, answer, room) => {
                 drop(room);
-                answer.send(cleaned).ok();
+                let _ = answer.send(cleaned);
             }
         }
     }
