@@ -203,7 +203,7 @@ async fn serve_connection(stream: TcpStream, address: SocketAddr, app: App, rout
     let upgraded = Box::pin(serve_requests(stream, address, &app, router)).await;
     if let Some((upgraded, origin)) = upgraded {
         let message_max = app.peer.limits.frame_bytes_before_sign_in;
-        let socket = Socket::new(upgraded, app.budget.clone(), message_max).await;
+        let socket = Box::pin(Socket::new(upgraded, app.budget.clone(), message_max)).await;
         Box::pin(connection::serve(app, socket, origin)).await;
     }
 }
