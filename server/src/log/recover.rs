@@ -16,6 +16,10 @@ use super::shared::Shared;
 use super::store::Feed;
 use super::tail::{Staged, Tail};
 use crate::epochs::{Epoch, Epochs};
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use tidelog_crdt::Position;
 
 /// A store that is ready to be served.
@@ -36,7 +40,7 @@ pub(super) fn open(settings: &Settings, now_ms: u64) -> Result<Recovered, OpenEr
     if settings.read_only && !Feed::exists(&feed_dir) {
         return Err(OpenError::Missing { dir: settings.dir.clone() });
     }
-    std::fs::create_dir_all(&settings.dir)
+    create_dir(&settings.dir)
         .map_err(|source| OpenError::Io { file: settings.dir.clone(), source })?;
     let lock = Lock::take(&settings.dir)?;
     let feed = Feed::open(&feed_dir, settings.cache_bytes)?;
@@ -164,4 +168,17 @@ fn epochs(shared: &Shared, now_ms: u64, read_only: bool) -> Result<Vec<Epoch>, O
         epochs.push(epoch);
     }
     Ok(epochs)
+}
+
+/// Makes the data directory, readable by its owner only, and makes sure that a power loss does not
+/// take it away again.
+fn create_dir(dir: &Path) -> io::Result<()> {
+    let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let missing: Vec<_> = dir.ancestors().take_while(is_missing).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    for created in missing {
+        let parent = created.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
