@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use tidelog_crdt::Position;
 use tidelog_protocol::{NodeId, UserId};
 use tidelog_server::log::{
-    Channel, Cleaned, Log, LogName, NodeRecord, OpenError, Outcome, PageLimit, Settings, Stopped,
+    Channel, Log, LogName, NodeRecord, OpenError, Outcome, PageLimit, Settings, Stopped,
 };
 
 #[test]
