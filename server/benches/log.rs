@@ -101,10 +101,22 @@ async fn fill(store: &Path, count: u64) {
         rate(count, took),
         cpu().saturating_sub(cpu_began).as_secs_f64() * 1e6 / as_f64(count)
     );
+    resend(&log).await;
     let began = Instant::now();
     log.close().await.unwrap();
     drop(log);
     println!("close: {} ms; on disk: {} MiB", began.elapsed().as_millis(), size(store) >> 20);
+}
+
+/// The first actions once more, as devices do whose acknowledgements were lost.
+async fn resend(log: &Log) {
+    let (mut authors, mut made) = (Authors::new(), 0);
+    let began = Instant::now();
+    while made < 20_000 {
+        let outcomes = log.append(authors.drafts(&mut made), DAY).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Known(_))));
+    }
+    println!("the oldest {made} sent again: {}", rate(made, began.elapsed()));
 }
 
 fn restart(store: &Path, how: &str) {
@@ -156,11 +168,9 @@ impl Authors {
     /// About 220 bytes of JSON, half of it random.
     fn draft(&mut self, nth: u64) -> Draft {
         let user = usize::try_from(self.random()).unwrap() % USERS;
-        let (node, user) = if nth.is_multiple_of(READER_EVERY) {
-            self.reader.clone()
-        } else {
-            self.nodes.get(user).unwrap().clone()
-        };
+        let reads = nth.is_multiple_of(READER_EVERY);
+        let author = if reads { Some(&self.reader) } else { self.nodes.get(user) };
+        let (node, user) = author.unwrap().clone();
         let mut json = String::with_capacity(224);
         write!(json, r#"{{"type":"tasks/change","id":"{nth:016}","fields":{{"title":""#).unwrap();
         while json.len() < 200 {

@@ -92,10 +92,10 @@ impl Index {
     /// Writes all of `tail`, which follows the checkpoint, and moves the checkpoint to its end.
     /// `publish` is called in the order of the manifests.
     pub(super) fn add(&self, tail: &Tail, publish: impl FnOnce(&Current)) -> Result<(), Failure> {
-        let entries = self.write(|writer| {
+        let entries = self.write(Family::Entries, |writer| {
             tail.all_entries().try_for_each(|item| writer.push(item.key, &item.value))
         })?;
-        let ids = self.write(|writer| {
+        let ids = self.write(Family::Ids, |writer| {
             tail.all_ids()
                 .try_for_each(|(key, position)| writer.push(key, &position.get().to_be_bytes()))
         })?;
@@ -111,12 +111,13 @@ impl Index {
     /// Writes one run of level 0; none when there is nothing to write.
     fn write(
         &self,
+        family: Family,
         fill: impl FnOnce(&mut RunWriter) -> io::Result<()>,
     ) -> Result<Option<Part>, Failure> {
         let number = self.next_file();
         let path = run_path(&self.runs_dir, number);
         let failure = |error: io::Error| Failure(format!("{}: {error}", path.display()).into());
-        let mut writer = RunWriter::create(&path).map_err(failure)?;
+        let mut writer = RunWriter::create(&path, family.block_bytes()).map_err(failure)?;
         fill(&mut writer).map_err(failure)?;
         if writer.finish().map_err(failure)? == 0 {
             fs::remove_file(&path).map_err(failure)?;
@@ -193,7 +194,7 @@ impl Index {
         let oldest = due.range.start == 0;
         let level = due.parts.first().map_or(0, |part| part.level).saturating_add(1);
         let mut stopped = false;
-        let merged = self.write(|writer| {
+        let merged = self.write(due.family, |writer| {
             for item in merged(&due.parts) {
                 let item = item.map_err(io::Error::other)?;
                 // What is gone must be said as long as something older may still have it.

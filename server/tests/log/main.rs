@@ -1,6 +1,7 @@
 //! The log as its users see it: against a model, through crashes, and with damaged files.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
 
+mod cleaning;
 mod crash;
 mod damage;
 mod limits;

@@ -9,8 +9,6 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// A block is closed once it is this long.
-const BLOCK_BYTES: usize = 16 << 10;
 /// Written to the file in pieces of this size.
 const WRITE_BYTES: usize = 1 << 20;
 /// Synced in steps, so that a large run never makes the feed's sync wait for all of it.
@@ -20,6 +18,8 @@ const SYNC_BYTES: u64 = 8 << 20;
 #[derive(Debug)]
 pub(in super::super) struct RunWriter {
     file: File,
+    /// A block is closed once it is this long.
+    block_bytes: usize,
     /// What was not written to the file yet, and where it goes.
     pending: Vec<u8>,
     at: u64,
@@ -32,11 +32,12 @@ pub(in super::super) struct RunWriter {
 }
 
 impl RunWriter {
-    /// Starts a run at `path`; what is there is overwritten.
-    pub(in super::super) fn create(path: &Path) -> io::Result<Self> {
+    /// Starts a run at `path` with blocks of about `block_bytes`; what is there is overwritten.
+    pub(in super::super) fn create(path: &Path, block_bytes: usize) -> io::Result<Self> {
         Ok(Self {
             file: File::create(path)?,
-            pending: Vec::with_capacity(WRITE_BYTES + 2 * BLOCK_BYTES),
+            block_bytes,
+            pending: Vec::with_capacity(WRITE_BYTES + 2 * block_bytes),
             at: 0,
             synced: 0,
             block: BlockBuilder::default(),
@@ -56,7 +57,7 @@ impl RunWriter {
         let (low, high) = self.majors.unwrap_or((key.major, key.major));
         self.majors = Some((low.min(key.major), high.max(key.major)));
         self.block.push(key, value);
-        if self.block.length() >= BLOCK_BYTES { self.end_block() } else { Ok(()) }
+        if self.block.length() >= self.block_bytes { self.end_block() } else { Ok(()) }
     }
 
     fn end_block(&mut self) -> io::Result<()> {
