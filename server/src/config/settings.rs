@@ -52,7 +52,7 @@ pub struct Limits {
     /// Sessions of one user; the oldest is closed for a new one.
     #[serde(deserialize_with = "read_count")]
     pub sessions_per_user: usize,
-    /// Subscriptions of one session; one more is undone with `error`.
+    /// Subscriptions that one session asks for; one more is undone with `tooManySubscriptions`.
     #[serde(deserialize_with = "read_count")]
     pub subscriptions_per_session: usize,
     /// A frame before sign-in, and every message but `sync` after it; a longer one ends the
