@@ -3,6 +3,7 @@
 use clap::Parser;
 use std::process::ExitCode;
 use tidelog_server::cli::{Cli, Command, check_config, token};
+use tidelog_server::revocations;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -10,6 +11,9 @@ fn main() -> ExitCode {
         Command::Log(args) => tidelog_server::log_export::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Revoke(args) => revocations::revoke(&args),
+        Command::Unrevoke(args) => revocations::unrevoke(&args),
+        Command::Revocations(args) => revocations::list(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

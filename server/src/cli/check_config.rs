@@ -2,7 +2,7 @@
 
 use super::CheckConfigArgs;
 use crate::auth::Authenticator;
-use crate::config::{Config, ConfigError, KeySource};
+use crate::config::{Config, ConfigError};
 use crate::rules::Rules;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -35,12 +35,7 @@ fn check(file: &Path) -> Result<String, ConfigError> {
 fn sign_in(config: &Config) -> String {
     let mut text = String::new();
     for jwt in &config.auth.jwt {
-        let keys = match &jwt.keys {
-            KeySource::Public(file) => format!("public keys in {}", file.display()),
-            KeySource::Secret(file) => format!("the secret in {}", file.display()),
-            KeySource::SecretVariable(name) => format!("the secret in ${name}"),
-        };
-        let _ = writeln!(text, "  line {:<4} tokens by {keys}", jwt.line);
+        let _ = writeln!(text, "  line {:<4} tokens by {}", jwt.line, jwt.keys);
     }
     for user in &config.auth.anonymous {
         let _ = writeln!(text, "  without a token: {user}, who has no log");

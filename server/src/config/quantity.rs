@@ -45,6 +45,13 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
+/// Serde's way to [`duration`], or to none by `"never"`.
+pub(super) fn read_age<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    let age = Some(text.as_str()).filter(|text| *text != "never").map(duration).transpose();
+    age.map_err(|error| D::Error::custom(format!("{error}, or \"never\"")))
+}
+
 /// Serde's way to [`duration`].
 pub(super) fn read_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     struct Text;

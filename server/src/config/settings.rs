@@ -2,7 +2,9 @@
 //!
 //! A key of the file is the name of its field. Every limit says what happens when it is reached.
 
+use super::proxies::{ProxyHeader, read_networks};
 use super::quantity::{read_action_bytes, read_bytes, read_count, read_depth, read_duration};
+use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -22,6 +24,11 @@ pub struct Server {
     pub subprotocol: u32,
     /// Clients of a version below it are refused with `wrong-subprotocol`.
     pub min_subprotocol: u32,
+    /// Reverse proxies whose word counts on where a connection comes from.
+    #[serde(deserialize_with = "read_networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// In which header they say it.
+    pub proxy_header: ProxyHeader,
     /// What is traced, as `tracing` filters it.
     pub trace: String,
     /// Trace lines as JSON instead of text.
@@ -36,6 +43,8 @@ impl Default for Server {
             dev: false,
             subprotocol: 0,
             min_subprotocol: 0,
+            trusted_proxies: Vec::new(),
+            proxy_header: ProxyHeader::XForwardedFor,
             trace: "info".to_owned(),
             trace_json: false,
         }

@@ -1,6 +1,8 @@
 //! Waiting for news in logs.
 
+use super::caller::Caller;
 use crate::app::App;
+use crate::auth::Presence;
 use crate::clock;
 use crate::hub::Inbox;
 use crate::log::LogName;
@@ -17,6 +19,8 @@ pub(super) struct Following {
     inbox: Arc<Inbox>,
     logs: Vec<LogName>,
     expires_ms: Option<u64>,
+    /// Whoever revokes the token finds it by this.
+    _presence: Presence,
 }
 
 /// Why waiting ended.
@@ -26,20 +30,23 @@ pub(super) enum Woken {
     News,
     /// The time was over.
     Time,
-    /// The server stops, or the token has expired.
+    /// The server stops, or the token has expired or was revoked.
     End,
 }
 
 impl Following {
-    /// Follows `logs` on behalf of a token that expires. What comes in before this is to be read
-    /// after it.
-    pub(super) fn new(app: &App, logs: Vec<LogName>, expires_ms: Option<u64>) -> Self {
+    /// Follows `logs` for `caller`, as long as its token counts. What comes in before this is to be
+    /// read after it.
+    pub(super) fn new(app: &App, logs: Vec<LogName>, caller: &Caller) -> Self {
         let inbox = Arc::new(Inbox::default());
+        let (identity, device) = (caller.identity(), caller.device());
+        let presence = app.auth.enter(identity, device, &inbox, clock::now_ms());
         for log in &logs {
             app.hub.follow(log.clone(), &inbox);
         }
         app.metrics.waiting.inc();
-        Self { app: app.clone(), inbox, logs, expires_ms }
+        let expires_ms = identity.expires_ms;
+        Self { app: app.clone(), inbox, logs, expires_ms, _presence: presence }
     }
 
     /// Waits for news since the last call, until `deadline_ms`.
@@ -48,7 +55,7 @@ impl Following {
         loop {
             let now = clock::now_ms();
             let expired = self.expires_ms.is_some_and(|expires| expires <= now);
-            if expired || *self.app.stop.borrow() {
+            if expired || self.inbox.has_ended() || *self.app.stop.borrow() {
                 return Woken::End;
             }
             if deadline_ms <= now {
@@ -58,6 +65,7 @@ impl Following {
             tokio::select! {
                 biased;
                 () = self.app.stopping() => return Woken::End,
+                () = self.inbox.ended() => return Woken::End,
                 () = self.inbox.mail() => {
                     // What came is read from the log; the inbox only rings.
                     drop(self.inbox.take());

@@ -14,7 +14,7 @@ use super::entry::{Draft, Entry, Outcome};
 use super::error::Failure;
 use super::marks::{Mark, Marks};
 use super::prefix::Key;
-use super::queue::{Append, Batch, BatchLimit, CleanRequest};
+use super::queue::{Append, Batch, BatchLimit, CleanRequest, NoteRequest};
 use super::shared::Shared;
 use super::tail::Tail;
 use commit::{Answer, Commit, Sealed};
@@ -84,6 +84,10 @@ impl Committer {
             let next = match self.shared.queue.take(self.terms.batch, work) {
                 Batch::Appends(appends) => Some(self.stage(appends)?),
                 Batch::Cleans(requests) => Some(self.stage_cleans(requests)?),
+                Batch::Note(request) => {
+                    self.keep(request)?;
+                    None
+                }
                 Batch::Idle => None,
                 Batch::Close(answer) => {
                     self.land(syncer)?;
@@ -128,6 +132,14 @@ impl Committer {
         }
         self.next = commit.next();
         Ok(commit.seal())
+    }
+
+    /// Keeps or forgets a note, on disk when it is answered.
+    fn keep(&self, NoteRequest { name, note, answer }: NoteRequest) -> Result<(), Failure> {
+        self.shared.feed.put_note(&name, note.as_deref())?;
+        // Whoever asked may have gone; what was done stays done.
+        let _ = answer.send(());
+        Ok(())
     }
 
     /// Writes the rows of a commit and lets the sync begin.

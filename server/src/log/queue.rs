@@ -31,11 +31,21 @@ pub(super) struct CleanRequest {
     pub(super) room: OwnedSemaphorePermit,
 }
 
+/// A note to keep, or to forget.
+#[derive(Debug)]
+pub(super) struct NoteRequest {
+    pub(super) name: String,
+    /// None forgets it.
+    pub(super) note: Option<Vec<u8>>,
+    pub(super) answer: oneshot::Sender<()>,
+}
+
 /// What the committer is asked to do.
 #[derive(Debug)]
 pub(super) enum Request {
     Append(Append),
     Clean(CleanRequest),
+    Note(NoteRequest),
     /// Write everything that is derived, and end.
     Close(oneshot::Sender<()>),
 }
@@ -45,6 +55,7 @@ pub(super) enum Request {
 pub(super) enum Batch {
     Appends(Vec<Append>),
     Cleans(Vec<CleanRequest>),
+    Note(NoteRequest),
     Close(oneshot::Sender<()>),
     /// Nothing waits, and the committer has work of its own.
     Idle,
@@ -129,6 +140,7 @@ impl Queue {
                 Some(Request::Clean(first)) => {
                     return Batch::Cleans(waiting.take_cleans(first, limit));
                 }
+                Some(Request::Note(request)) => return Batch::Note(request),
                 Some(Request::Close(answer)) => return Batch::Close(answer),
                 None if waiting.closed => return Batch::Closed,
                 None if idle => return Batch::Idle,
