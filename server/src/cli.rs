@@ -126,7 +126,7 @@ pub struct RevokeArgs {
     #[command(flatten)]
     pub target: TargetArgs,
     /// When the last of the tokens has expired anyway, so that this can be forgotten: 15m, 1h, 30d
-    /// from now [default: what the token says, token_age, or never]
+    /// from now [default: what the token says, `token_age`, or never]
     #[arg(
         long,
         env = "TIDELOG_EXPIRES",
@@ -160,7 +160,7 @@ pub struct RevocationsArgs {
 #[group(required = true, multiple = false)]
 pub struct TargetArgs {
     /// The token with this `jti`
-    #[arg(long, env = "TIDELOG_TOKEN", value_name = "JTI")]
+    #[arg(long, env = "TIDELOG_TOKEN", value_name = "JTI", hide_env_values = true)]
     pub token: Option<String>,
     /// The token in this file, by its `jti` and until its `exp`; - is standard input
     #[arg(long, env = "TIDELOG_TOKEN_FILE", value_name = "FILE")]

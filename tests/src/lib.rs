@@ -2,7 +2,8 @@
 //! the stock clients and count what they hear.
 //!
 //! In order of reading: `binary` and `server` (the process and its data), `device`, `crowd`, `proxy` (cuts a
-//! connection between two frames), `export` (what `tidelog log` prints), `chance` (seeded), `disk`
+//! connection between two frames), `export` (what `tidelog log` prints), `http` (one
+//! request), `shell` (other commands), `chance` (seeded), `disk`
 //! (an image of a disk at the moment of a power cut). Every wait has a deadline; nothing sleeps to let
 //! something happen.
 
@@ -12,15 +13,19 @@ mod crowd;
 mod device;
 pub mod disk;
 mod export;
+mod http;
 mod proxy;
 mod server;
+mod shell;
 
 pub use chance::Chance;
 pub use crowd::Crowd;
 pub use device::{Device, Verdict};
 pub use export::{Line, export};
+pub use http::{Answer, get};
 pub use proxy::{Cut, Direction, Proxy};
 pub use server::{Options, Server};
+pub use shell::{Ran, has, run, tidelog, tidelog_with};
 
 use anyhow::Context;
 use std::time::Duration;

@@ -7,12 +7,16 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 use tidelog_client_sim::Process;
 use tidelog_client_sim::client::Target;
 use tidelog_protocol::Token;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+
+/// How often what another process does is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +25,9 @@ pub struct Options {
     pub config: String,
     /// Where the data is; a directory of its own when left out.
     pub data: Option<PathBuf>,
+    /// Who signs in is proved by a token, as the configuration says; without it, the server is for
+    /// development.
+    pub signed: bool,
 }
 
 /// A server process. It is killed when this is dropped.
@@ -30,6 +37,7 @@ pub struct Server {
     address: SocketAddr,
     data: PathBuf,
     config: PathBuf,
+    signed: bool,
     /// Configuration, trace, and the data unless it is elsewhere.
     home: TempDir,
 }
@@ -46,14 +54,16 @@ impl Server {
         let data = options.data.unwrap_or_else(|| home.path().join("data"));
         let config = home.path().join("tidelog.toml");
         fs::write(&config, options.config)?;
-        let (child, address) = spawn(&home, &config, &data, "127.0.0.1:0").await?;
-        Ok(Self { child, address, data, config, home })
+        let signed = options.signed;
+        let (child, address) = spawn(&home, (&config, signed), &data, "127.0.0.1:0").await?;
+        Ok(Self { child, address, data, config, signed, home })
     }
 
     /// Starts the process again, on the same address with the same data. It has to be over.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         let listen = self.address.to_string();
-        (self.child, _) = spawn(&self.home, &self.config, &self.data, &listen).await?;
+        let config = (self.config.as_path(), self.signed);
+        (self.child, _) = spawn(&self.home, config, &self.data, &listen).await?;
         Ok(())
     }
 
@@ -82,6 +92,8 @@ impl Server {
     pub const KILL: Signal = Signal::KILL;
     /// Asks a process to stop.
     pub const TERM: Signal = Signal::TERM;
+    /// Asks a process to read its certificate and its keys again.
+    pub const HUP: Signal = Signal::HUP;
 
     /// Sends a signal, and does not wait for what it does.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
@@ -110,6 +122,21 @@ impl Server {
         Ok(())
     }
 
+    /// How devices reach it with `token`.
+    pub fn target_with(&self, token: &str) -> Target {
+        Target { token: Some(Token::new(token.to_owned())), ..self.target() }
+    }
+
+    /// Waits until the server has traced `text`, more often than `times`.
+    pub async fn until_traced(&self, text: &str, times: usize) -> anyhow::Result<()> {
+        let looking = async {
+            while self.trace().matches(text).count() <= times {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        within(&format!("{text:?} in the trace"), looking).await
+    }
+
     /// What the server has traced.
     pub fn trace(&self) -> String {
         fs::read_to_string(self.home.path().join("trace")).unwrap_or_default()
@@ -128,13 +155,15 @@ pub(crate) fn target(address: SocketAddr) -> Target {
 
 async fn spawn(
     home: &TempDir,
-    config: &Path,
+    (config, signed): (&Path, bool),
     data: &Path,
     listen: &str,
 ) -> anyhow::Result<(Child, SocketAddr)> {
     let trace = fs::File::options().create(true).append(true).open(home.path().join("trace"))?;
     let mut child = command()?
-        .args(["serve", "--dev", "--listen", listen, "--data"])
+        .args(["serve", "--listen", listen])
+        .args(Some("--dev").filter(|_| !signed))
+        .arg("--data")
         .arg(data)
         .arg("--config")
         .arg(config)

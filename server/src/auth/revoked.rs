@@ -5,6 +5,7 @@
 //! when it was issued, counts as issued before. It is forgotten once the tokens have expired anyway,
 //! as far as that is known: by the token's own `exp`, by what the operator says, by `token_age`.
 
+use super::jwt::Token;
 use super::{CLIENT_CLAIM, Identity};
 use crate::config::Auth;
 use crate::hub::Inbox;
@@ -64,6 +65,9 @@ pub(crate) enum RevokedError {
     /// The name of a token is too long, or empty.
     #[error("a token's jti has 1 to {TOKEN_ID_BYTES_MAX} bytes")]
     Token,
+    /// A token, which is not to be shown.
+    #[error("this is a token, not its jti: put it into a file, and name that with --token-file")]
+    WholeToken,
     /// No more are remembered.
     #[error(
         "{REVOCATIONS_MAX} revocations are remembered, and none has expired: take some back with \
@@ -80,6 +84,7 @@ impl Target {
             move |error| RevokedError::Id(text, error)
         };
         match self {
+            Self::Token(id) if Token::parse(id).is_some() => Err(RevokedError::WholeToken),
             Self::Token(id) if (1..=TOKEN_ID_BYTES_MAX).contains(&id.len()) => Ok(()),
             Self::Token(_) => Err(RevokedError::Token),
             Self::User(user) => UserId::new(user).map(drop).map_err(wrong(user)),

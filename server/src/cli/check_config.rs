@@ -4,6 +4,7 @@ use super::CheckConfigArgs;
 use crate::auth::Authenticator;
 use crate::config::{Config, ConfigError};
 use crate::rules::Rules;
+use crate::tls::Tls;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -17,9 +18,15 @@ pub fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
 /// Checks `file`, its keys and its rules; the text to print when all is well.
 fn check(file: &Path) -> Result<String, ConfigError> {
     let config = Config::read(file)?;
+    if let Some(tls) = &config.tls {
+        Tls::read(tls).map_err(|error| config.rules.source.refused(&error.to_string()))?;
+    }
     Authenticator::new(&config)?;
     let rules = Rules::compile(&config)?;
     let mut text = format!("{}: ok\n", file.display());
+    if let Some(tls) = &config.tls {
+        let _ = writeln!(text, "  TLS with the certificate in {}", tls.cert_file.display());
+    }
     text.push_str(&sign_in(&config));
     text.push_str(&describe(&config));
     for (line, map) in rules.shadowed_maps() {

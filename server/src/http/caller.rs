@@ -37,9 +37,9 @@ impl Caller {
         self.device.as_ref()
     }
 
-    /// Who signed in.
-    pub(super) fn identity(&self) -> &Identity {
-        &self.identity
+    /// Who signed in, and as which device.
+    pub(super) fn signed_in(&self) -> (&Identity, Option<&ClientId>) {
+        (&self.identity, self.device())
     }
 
     /// The device; one that stands for it, if it has no name.

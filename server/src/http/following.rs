@@ -1,14 +1,14 @@
 //! Waiting for news in logs.
 
-use super::caller::Caller;
 use crate::app::App;
-use crate::auth::Presence;
+use crate::auth::{Identity, Presence};
 use crate::clock;
 use crate::hub::Inbox;
 use crate::log::LogName;
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_crdt::Position;
+use tidelog_protocol::ClientId;
 
 /// The longest sleep, so that adding it to now cannot overflow; who wakes looks again.
 const SLEEP_MAX: Duration = Duration::from_secs(86_400);
@@ -35,11 +35,14 @@ pub(super) enum Woken {
 }
 
 impl Following {
-    /// Follows `logs` for `caller`, as long as its token counts. What comes in before this is to be
-    /// read after it.
-    pub(super) fn new(app: &App, logs: Vec<LogName>, caller: &Caller) -> Self {
+    /// Follows `logs` for who signed in, as this device if it has a name, and as long as the token
+    /// counts. What comes in before this is to be read after it.
+    pub(super) fn new(
+        app: &App,
+        logs: Vec<LogName>,
+        (identity, device): (&Identity, Option<&ClientId>),
+    ) -> Self {
         let inbox = Arc::new(Inbox::default());
-        let (identity, device) = (caller.identity(), caller.device());
         let presence = app.auth.enter(identity, device, &inbox, clock::now_ms());
         for log in &logs {
             app.hub.follow(log.clone(), &inbox);

@@ -44,7 +44,7 @@ struct Live {
 
 /// Starts the stream of what `reader` sees.
 pub(super) fn open(app: App, caller: &Caller, reader: Reader, limit: PageLimit) -> Response {
-    let following = Following::new(&app, reader.logs(), caller);
+    let following = Following::new(&app, reader.logs(), caller.signed_in());
     // Pages of a stream are as small as a session's frames, since one waits in memory per client.
     let limit = PageLimit {
         entries: limit.entries.min(app.page.entries),

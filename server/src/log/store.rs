@@ -185,13 +185,11 @@ impl Feed {
     /// Keeps a note under its name, or forgets it; on disk on return.
     pub(super) fn put_note(&self, name: &str, note: Option<&[u8]>) -> Result<(), Failure> {
         let key = [NOTE_KEYS, name.as_bytes()].concat();
-        match note {
-            Some(note) => self.put_meta(&key, note),
-            None => {
-                self.meta.remove(key).map_err(|error| self.database.failure(&error))?;
-                self.sync()
-            }
+        if let Some(note) = note {
+            return self.put_meta(&key, note);
         }
+        self.meta.remove(key).map_err(|error| self.database.failure(&error))?;
+        self.sync()
     }
 
     fn put_meta(&self, key: &[u8], value: &[u8]) -> Result<(), Failure> {

@@ -33,7 +33,7 @@ async fn fetch(url: &str, terms: &Jwks) -> Result<String, String> {
     let client = Client::builder(TokioExecutor::new())
         // One request an hour: a connection is not kept for the next.
         .pool_max_idle_per_host(0)
-        .build(connector(terms).await?);
+        .build(connector(url, terms).await?);
     let response = client.request(request).await.map_err(|error| with_causes(&error))?;
     let status = response.status();
     if status.is_redirection() {
@@ -51,12 +51,16 @@ async fn fetch(url: &str, terms: &Jwks) -> Result<String, String> {
 }
 
 /// Made anew for each fetch, so that authorities that were added since count.
-async fn connector(terms: &Jwks) -> Result<HttpsConnector<HttpConnector>, String> {
+async fn connector(url: &str, terms: &Jwks) -> Result<HttpsConnector<HttpConnector>, String> {
     let ca_file = terms.ca_file.clone();
     let reading = tokio::task::spawn_blocking(move || authorities(&ca_file));
     // Nobody cancels it.
     let roots =
         reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+    if roots.is_empty() && url.starts_with("https:") {
+        let way = "install the package ca-certificates, or name a file with ca_file in [auth.jwks]";
+        return Err(format!("this machine knows no certificate authorities: {way}"));
+    }
     let config = ClientConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
