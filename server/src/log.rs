@@ -32,6 +32,7 @@ mod lock;
 mod manifest;
 mod marks;
 mod merge;
+mod meter;
 mod nodes;
 mod prefix;
 mod queue;
@@ -50,9 +51,11 @@ pub use entry::{
     PageLimit,
 };
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
+pub use meter::Meter;
 pub use settings::Settings;
 pub use shared::OnCommit;
 
+use crate::clock::Stopwatch;
 use crate::epochs::Epochs;
 use checkpoint::Merging;
 use committer::{Committer, Terms};
@@ -199,11 +202,13 @@ impl Log {
         if drafts.is_empty() {
             return Ok(Vec::new());
         }
-        let queue = &self.shared().queue;
+        let (queue, since) = (&self.shared().queue, Stopwatch::start());
         let room = queue.room(cost(&drafts)).await?;
         let (answer, answered) = oneshot::channel();
         queue.push(Request::Append(Append { drafts, now_ms, answer, room }))?;
-        answered.await.map_err(|_| Stopped)
+        let outcomes = answered.await.map_err(|_| Stopped)?;
+        self.meter().append_seconds.observe(since.seconds());
+        Ok(outcomes)
     }
 
     /// Takes the body of an action out of the log, if `owner` made it. The id stays known.
@@ -271,6 +276,11 @@ impl Log {
     /// Remembers `record` of `node`; written to disk within about a second.
     pub fn save_node(&self, node: NodeId, record: NodeRecord) {
         self.shared().nodes.save(node, record);
+    }
+
+    /// How long the disk takes, and how much a commit holds.
+    pub fn meter(&self) -> &Meter {
+        &self.shared().meter
     }
 
     /// How full the log is.
