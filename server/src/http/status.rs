@@ -10,6 +10,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
+/// What clients can ask for, and what is answered.
+pub(super) const OPENAPI: &str = include_str!("openapi.json");
+
 /// The process answers.
 pub(super) async fn health() -> &'static str {
     "ok\n"
@@ -30,6 +33,11 @@ pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
     // Nobody cancels it.
     let text = writing.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
     ([(header::CONTENT_TYPE, format.media_type()), (header::VARY, "accept")], text).into_response()
+}
+
+/// The document that describes the routes.
+pub(super) async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
 /// Counts a request by its route and how it was answered.
