@@ -154,7 +154,9 @@ async fn every_answer_in_the_document_can_be_had() {
             })
         });
     let seen = SEEN.lock().unwrap().clone();
-    let missing: Vec<_> = documented.filter(|answer| !seen.contains(answer)).collect();
+    // 431 is the HTTP library's, before there is a route.
+    let missing = documented.filter(|answer| !seen.contains(answer) && answer[2] != "431");
+    let missing: Vec<_> = missing.collect();
     assert!(missing.is_empty(), "documented, and never answered: {missing:?}");
 }
 
