@@ -226,19 +226,22 @@ impl Session {
         self.delivery.is_live()
     }
 
-    /// Entries of the logs that the session follows; while it is behind, what no log has.
-    pub fn on_mail(&mut self, mail: Vec<Mail>, overflowed: bool, at: Moment) {
+    /// Entries of the logs that the session follows; while it is behind, what no log has. Returns how
+    /// much of that found no room.
+    pub fn on_mail(&mut self, mail: Vec<Mail>, overflowed: bool, at: Moment) -> u64 {
         // First of all: what is left in an inbox that overflowed must not move the cursor past what
         // it dropped.
         if overflowed {
             self.delivery.fall_behind();
         }
+        let mut no_room = 0;
         if self.delivery.is_live() {
             self.deliver_mail(mail, at);
         } else {
-            self.delivery.keep_waiting(mail);
+            no_room = self.delivery.keep_waiting(mail);
         }
         self.go_on(at);
+        no_room
     }
 
     /// The page that was asked for.

@@ -178,11 +178,12 @@ impl Delivery {
         self.is_live()
     }
 
-    /// What no log has waits for its place among the entries that do.
-    pub(super) fn keep_waiting(&mut self, mail: Vec<Mail>) {
+    /// What no log has waits for its place among the entries that do. Returns how much of it found
+    /// no room.
+    pub(super) fn keep_waiting(&mut self, mail: Vec<Mail>) -> u64 {
         self.waiting.extend(mail);
         let surplus = self.waiting.len().saturating_sub(WAITING_MAX);
-        self.waiting.drain(..surplus);
+        self.waiting.drain(..surplus).count() as u64
     }
 
     /// What waits and comes before the entry at `position`; all of it without one.
