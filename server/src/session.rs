@@ -9,9 +9,12 @@ mod answers;
 mod delivery;
 mod effect;
 mod intake;
+mod lists;
 mod loading;
 mod node_state;
+mod showing;
 mod subscribing;
+mod subscription;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -31,7 +34,8 @@ use bytes::Bytes;
 use delivery::Delivery;
 use intake::Intake;
 use std::sync::Arc;
-use subscriptions::{Acknowledged, Subscriptions};
+use subscription::Acknowledged;
+use subscriptions::Subscriptions;
 use tidelog_crdt::{Incarnation, Position};
 use tidelog_protocol::WireError;
 use tidelog_protocol::peer::{Connection, Received, SentSync, Tick};
@@ -160,11 +164,6 @@ impl Session {
         }
         session.resume_pending(Moment { now, head });
         (session, claim_failed)
-    }
-
-    /// Whether everything that came in is answered.
-    pub fn is_idle(&self) -> bool {
-        self.intake.len() == 0
     }
 
     /// Whether nothing that came in waits for its verdict.
