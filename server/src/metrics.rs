@@ -14,12 +14,13 @@ pub(crate) use text::Format;
 
 use crate::auth::Refusal;
 use crate::ingest::{Judgement, Verdict};
+use crate::log::Meter;
 use crate::rules::UndoReason;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 use std::sync::Arc;
 use tidelog_protocol::codec::Version;
 
@@ -31,6 +32,7 @@ pub struct Metrics {
     pub waiting: Gauge,
     /// Numbers in `connect`, and cursors, that were not minted here for that user.
     pub claims_failed: Counter,
+    live_dropped: Counter,
     catching_up: Gauge,
     outgoing: Gauge,
     connections: Family<Spoken, Gauge>,
@@ -68,29 +70,21 @@ struct Build {
     version: &'static str,
 }
 
+impl Default for Metrics {
+    /// What is counted from now on.
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let metrics = Self::register(registry.sub_registry_with_prefix("tidelog"));
+        Self { registry: Arc::new(registry), ..metrics }
+    }
+}
+
 impl Metrics {
     /// What is counted from now on, and what is read from `site` whenever somebody asks.
-    pub(crate) fn new(site: Site) -> Self {
+    pub(crate) fn of(site: Site) -> Self {
         let mut registry = Registry::default();
-        let tidelog = registry.sub_registry_with_prefix("tidelog");
-        let build = Family::<Build, Gauge>::default();
-        build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
-        tidelog.register("build_info", "1, with the version of the server", build);
-        let meter = site.log.meter().clone();
-        let metrics = Self::register(tidelog);
-        tidelog.register("append_seconds", "From asking to append actions until they are durable: room in the queue, a turn, the disk", meter.append_seconds);
-        tidelog.register(
-            "commit_seconds",
-            "From taking a batch until it is durable and published",
-            meter.commit_seconds,
-        );
-        tidelog.register("fsync_seconds", "The syncs that commits wait for", meter.fsync_seconds);
-        tidelog.register("commit_actions", "Actions in a commit", meter.commit_actions);
-        tidelog.register(
-            "commit_bytes",
-            "Bytes that a commit writes to the feed",
-            meter.commit_bytes,
-        );
+        let metrics = Self::register(registry.sub_registry_with_prefix("tidelog"));
+        register_meter(registry.sub_registry_with_prefix("tidelog"), site.log.meter());
         registry.register_collector(Box::new(site));
         registry.register_collector(Box::new(process::Process));
         Self { registry: Arc::new(registry), ..metrics }
@@ -101,6 +95,7 @@ impl Metrics {
             registry: Arc::default(),
             waiting: Gauge::default(),
             claims_failed: Counter::default(),
+            live_dropped: Counter::default(),
             catching_up: Gauge::default(),
             outgoing: Gauge::default(),
             connections: Family::default(),
@@ -110,47 +105,50 @@ impl Metrics {
             repeated: Counter::default(),
             undone: Family::default(),
         };
-        to.register(
+        let build = Family::<Build, Gauge>::default();
+        build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
+        let it = &metrics;
+        put(to, "build_info", "1, with the version of the server", &build);
+        put(
+            to,
             "connections",
             "Open WebSockets, by the protocol version that they speak; none before sign-in",
-            metrics.connections.clone(),
+            &it.connections,
         );
-        to.register(
+        put(
+            to,
             "sessions_catching_up",
-            "Sessions that are read to from the log, because they are behind",
-            metrics.catching_up.clone(),
+            "Sessions that are behind, and are sent what the log has",
+            &it.catching_up,
         );
-        to.register(
-            "outgoing_bytes",
-            "Frames that wait for slow clients to take them",
-            metrics.outgoing.clone(),
-        );
-        to.register(
-            "waiting",
-            "Long polls and event streams that wait for news",
-            metrics.waiting.clone(),
-        );
-        to.register(
+        put(to, "outgoing_bytes", "Frames that wait for slow clients to take them", &it.outgoing);
+        put(to, "waiting", "Long polls and event streams that wait for news", &it.waiting);
+        put(
+            to,
             "http_requests",
             "HTTP requests, by route, method, and status of the answer",
-            metrics.requests.clone(),
+            &it.requests,
         );
-        to.register("sign_ins", "Attempts to sign in, by result", metrics.sign_ins.clone());
-        to.register("actions_accepted", "Actions that were processed", metrics.accepted.clone());
-        to.register(
+        put(to, "sign_ins", "Attempts to sign in, by result", &it.sign_ins);
+        put(to, "actions_accepted", "Actions that were processed", &it.accepted);
+        put(
+            to,
             "actions_repeated",
             "Actions that came again and had been judged before",
-            metrics.repeated.clone(),
+            &it.repeated,
         );
-        to.register(
-            "actions_undone",
-            "Actions that were undone, by reason",
-            metrics.undone.clone(),
-        );
-        to.register(
+        put(to, "actions_undone", "Actions that were undone, by reason", &it.undone);
+        put(
+            to,
             "cursor_claims_failed",
             "Numbers and cursors of clients that were not minted by this server for that user",
-            metrics.claims_failed.clone(),
+            &it.claims_failed,
+        );
+        put(
+            to,
+            "live_dropped",
+            "Live-only actions that found no room on their way to a slow session",
+            &it.live_dropped,
         );
         metrics.begin_at_zero();
         metrics
@@ -187,6 +185,11 @@ impl Metrics {
         Share::of(self.outgoing.clone())
     }
 
+    /// So many live-only actions found no room on their way to a session.
+    pub(crate) fn live_dropped(&self, count: u64) {
+        self.live_dropped.inc_by(count);
+    }
+
     /// Somebody tried to sign in.
     pub(crate) fn signed_in(&self, refusal: Option<Refusal>) {
         self.sign_ins.get_or_create(&SignIn { result: result(refusal) }).inc();
@@ -216,6 +219,28 @@ impl Metrics {
     pub(crate) fn text(&self, format: Format) -> String {
         format.write(&self.registry)
     }
+}
+
+fn put(to: &mut Registry, name: &str, help: &str, metric: &(impl Metric + Clone)) {
+    to.register(name, help, metric.clone());
+}
+
+fn register_meter(to: &mut Registry, meter: &Meter) {
+    put(
+        to,
+        "append_seconds",
+        "From asking to append actions until they are durable: room in the queue, a turn, the disk",
+        &meter.append_seconds,
+    );
+    put(
+        to,
+        "commit_seconds",
+        "From taking a batch until it is durable and published",
+        &meter.commit_seconds,
+    );
+    put(to, "fsync_seconds", "The syncs that commits wait for", &meter.fsync_seconds);
+    put(to, "commit_actions", "Actions in a commit", &meter.commit_actions);
+    put(to, "commit_bytes", "Bytes that a commit writes to the feed", &meter.commit_bytes);
 }
 
 fn result(refusal: Option<Refusal>) -> &'static str {

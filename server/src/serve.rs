@@ -100,7 +100,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     tracing::info!("{opened}");
     let (hub, budget) = (Hub::default(), Budget::new(config.limits.frame_budget_bytes));
     let data = config.server.data.clone();
-    let metrics = Metrics::new(Site { log: log.clone(), budget: budget.clone(), data });
+    let metrics = Metrics::of(Site { log: log.clone(), budget: budget.clone(), data });
     let publishing = hub.clone();
     log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
     let ingest =

@@ -64,7 +64,7 @@ impl Collector for Site {
         counter(
             to,
             "tidelog_node_records_dropped",
-            "Records of nodes that found no room and were forgotten, which costs repeats.",
+            "Records of nodes that found no room while the disk was slow; each costs a repeat.",
             stats.nodes_dropped,
         )?;
         self.store_bytes(to)?;

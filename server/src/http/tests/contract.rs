@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex};
 
@@ -266,7 +267,6 @@ fn destroy(dir: &Path) {
         } else if name.contains("run") {
             let bytes = std::fs::metadata(&file).unwrap().len();
             let noise = vec![0xa5; usize::try_from(bytes).unwrap()];
-            use std::os::unix::fs::FileExt;
             std::fs::File::options()
                 .write(true)
                 .open(&file)
