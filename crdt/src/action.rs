@@ -74,17 +74,34 @@ impl DocumentAction {
         let (kind, mut fields) = match self.changes.as_slice() {
             [change] => (format!("{ACTION_PREFIX}{}", change.operation.name()), fields(change)),
             changes => {
-                let named = changes.iter().map(|change| {
-                    let mut fields = fields(change);
-                    fields.insert("op".to_owned(), change.operation.name().into());
-                    Value::from(fields)
-                });
-                (BATCH.to_owned(), Map::from_iter([("changes".to_owned(), named.collect())]))
+                let changes = Self::changes_to_value(changes);
+                (BATCH.to_owned(), Map::from_iter([("changes".to_owned(), changes)]))
             }
         };
         fields.insert("type".to_owned(), kind.into());
         fields.insert("doc".to_owned(), self.document.as_str().into());
         fields.into()
+    }
+
+    /// Changes as a batch has them.
+    pub(crate) fn changes_to_value(changes: &[Change]) -> Value {
+        let named = changes.iter().map(|change| {
+            let mut fields = fields(change);
+            fields.insert("op".to_owned(), change.operation.name().into());
+            Value::from(fields)
+        });
+        named.collect()
+    }
+
+    /// Reads changes as a batch has them.
+    pub(crate) fn parse_changes(changes: &Value) -> Result<Vec<Change>, Malformed> {
+        let changes = changes.as_array();
+        let changes =
+            changes.ok_or_else(|| Malformed::new("changes", "an array of changes is needed"))?;
+        let read = |(at, value): (usize, &Value)| {
+            named_change(value).map_err(|fault| fault.inside(format_args!("changes[{at}]")))
+        };
+        changes.iter().enumerate().map(read).collect()
     }
 }
 
@@ -97,16 +114,11 @@ fn fields(change: &Change) -> Map<String, Value> {
 }
 
 fn batch(fields: &Map<String, Value>) -> Result<Vec<Change>, Malformed> {
-    let changes = fields.get("changes").and_then(Value::as_array);
-    let changes =
-        changes.ok_or_else(|| Malformed::new("changes", "an array of changes is needed"))?;
+    let changes = DocumentAction::parse_changes(fields.get("changes").unwrap_or(&Value::Null))?;
     if changes.is_empty() || changes.len() > DocumentAction::CHANGES_MAX {
         return Err(Malformed::new("changes", "a batch has 1 to 1000 changes"));
     }
-    let read = |(at, value): (usize, &Value)| {
-        named_change(value).map_err(|fault| fault.inside(format_args!("changes[{at}]")))
-    };
-    changes.iter().enumerate().map(read).collect()
+    Ok(changes)
 }
 
 fn named_change(value: &Value) -> Result<Change, Malformed> {

@@ -1,22 +1,29 @@
 //! A value of one kind at one place: what operations do to it, and what readers see of it.
 
 pub(crate) mod counter;
+pub(crate) mod list;
 pub(crate) mod live;
 pub(crate) mod record;
+pub(crate) mod sequence;
 pub(crate) mod set;
+pub(crate) mod text;
 
 use crate::entry::Sight;
 use crate::{Json, Kind, Operation, Switch};
 use counter::Amounts;
+use list::List;
 use live::{Both, Live, Ranked, Writes};
 use record::Record;
 use serde_json::Value;
 use set::{Elements, RankedElements};
+use text::Text;
 
 /// A value, by how it is represented. Kinds that share a representation differ in what retires what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Cell {
     Record(Record),
+    List(Box<List>),
+    Text(Box<Text>),
     Elements(Elements),
     RankedElements(RankedElements),
     Writes(Writes<Json>),
@@ -30,7 +37,8 @@ impl Cell {
         Some(match kind {
             Kind::Map => return None,
             Kind::Record => Self::Record(Record::default()),
-            Kind::List | Kind::Text => return None,
+            Kind::List => Self::List(Box::default()),
+            Kind::Text => Self::Text(Box::default()),
             Kind::Set | Kind::TwoPhaseSet | Kind::GrowSet => Self::Elements(Elements::default()),
             Kind::LwwSet => Self::RankedElements(RankedElements::default()),
             Kind::MultiRegister | Kind::Register => Self::Writes(Writes::default()),
@@ -55,7 +63,7 @@ impl Cell {
                 set.retire(kind, (values, true), sight);
             }
             (Self::RankedElements(set), Operation::LwwSet(operation)) => {
-                set.retire(operation.parts(), sight)
+                set.retire(operation.parts(), sight);
             }
             (Self::Writes(writes), Operation::Register(_)) => writes.outrank(sight),
             (Self::Writes(writes), Operation::MultiRegister(_)) => {
@@ -69,11 +77,14 @@ impl Cell {
         }
     }
 
-    /// Puts in what `operation` brings.
-    pub(crate) fn admit(&mut self, operation: &Operation, sight: &Sight<'_>) {
+    /// Puts in what `operation` brings. `number` is what earlier operations of the entry have counted
+    /// the elements of this list or text to.
+    pub(crate) fn admit(&mut self, operation: &Operation, number: u32, sight: &Sight<'_>) {
         let (kind, dot) = (operation.kind(), sight.dot);
         match (self, operation) {
             (Self::Record(record), Operation::Record(operation)) => record.admit(operation, sight),
+            (Self::List(list), Operation::List(operation)) => list.admit(operation, number, sight),
+            (Self::Text(text), Operation::Text(operation)) => text.admit(operation, number, sight),
             (
                 Self::Elements(set),
                 Operation::Set(operation) | Operation::TwoPhaseSet(operation),
@@ -84,7 +95,7 @@ impl Cell {
                 set.admit(kind, (values, true), dot);
             }
             (Self::RankedElements(set), Operation::LwwSet(operation)) => {
-                set.admit(operation.parts(), sight)
+                set.admit(operation.parts(), sight);
             }
             (
                 Self::Writes(writes),
@@ -110,6 +121,8 @@ impl Cell {
     pub(crate) fn erase(&mut self, sight: &Sight<'_>) {
         match self {
             Self::Record(record) => record.erase(sight),
+            Self::List(list) => list.0.erase(sight),
+            Self::Text(text) => text.0.erase(sight),
             Self::Elements(set) => set.erase(sight),
             Self::RankedElements(set) => set.erase(sight),
             Self::Writes(writes) => writes.retire(|dot, _| sight.saw(dot)),
@@ -122,6 +135,8 @@ impl Cell {
     pub(crate) fn merge(&mut self, other: &Self, both: Both<'_>) {
         match (self, other) {
             (Self::Record(mine), Self::Record(theirs)) => mine.merge(theirs, both),
+            (Self::List(mine), Self::List(theirs)) => mine.0.merge(&theirs.0),
+            (Self::Text(mine), Self::Text(theirs)) => mine.0.merge(&theirs.0),
             (Self::Elements(mine), Self::Elements(theirs)) => mine.merge(theirs, both),
             (Self::RankedElements(mine), Self::RankedElements(theirs)) => mine.merge(theirs, both),
             (Self::Writes(mine), Self::Writes(theirs)) => mine.merge(theirs, both),
@@ -135,6 +150,8 @@ impl Cell {
     pub(crate) fn value(&self, kind: Kind) -> Option<Value> {
         match self {
             Self::Record(record) => record.value(),
+            Self::List(list) => list.value(),
+            Self::Text(text) => text.value(),
             Self::Elements(set) => set.value(),
             Self::RankedElements(set) => set.value(),
             Self::Writes(writes) if kind == Kind::Register => {
@@ -154,6 +171,8 @@ impl Cell {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Record(record) => record.is_empty(),
+            Self::List(list) => list.0.is_untouched(),
+            Self::Text(text) => text.0.is_untouched(),
             Self::Elements(set) => set.0.is_empty(),
             Self::RankedElements(set) => set.0.is_empty(),
             Self::Writes(writes) => writes.is_empty(),

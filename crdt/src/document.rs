@@ -24,12 +24,14 @@
 
 mod slot;
 
+use crate::cell::Cell;
 use crate::cell::live::Both;
 use crate::entry::{Aliases, Sight};
-use crate::{Context, Dot, Entry, Incarnation, Path, Position};
+use crate::{Context, Dot, Entry, Incarnation, List, Path, Position, Record, Text};
 use serde_json::Value;
-use slot::Slot;
+pub(crate) use slot::Slot;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The state of one document.
 ///
@@ -51,14 +53,14 @@ use std::collections::BTreeMap;
 /// assert_eq!(document.value(), json!({ "post-1": 2 }));
 /// # Ok::<(), tidelog_crdt::Malformed>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Document {
     /// The dots and aliases of what was folded. A prefix says that all below it was.
-    folded: Context,
-    aliases: Aliases,
+    pub(crate) folded: Context,
+    pub(crate) aliases: Aliases,
     /// Entries whose contexts reach beyond the prefixes of `folded`: what they saw may still come.
-    late: BTreeMap<Dot, Entry>,
-    root: Slot,
+    pub(crate) late: BTreeMap<Dot, Entry>,
+    pub(crate) root: Slot,
 }
 
 /// What became of an entry.
@@ -144,6 +146,35 @@ impl Document {
     /// What a reader sees at `path`, if there is something.
     pub fn value_at(&self, path: &Path) -> Option<Value> {
         self.root.at(path)?.value()
+    }
+
+    /// The list at `path`, if there ever was one.
+    pub fn list(&self, path: &Path) -> Option<&List> {
+        self.root.at(path)?.cells().find_map(|cell| match cell {
+            Cell::List(list) => Some(&**list),
+            _ => None,
+        })
+    }
+
+    /// The text at `path`, if there ever was one.
+    pub fn text(&self, path: &Path) -> Option<&Text> {
+        self.root.at(path)?.cells().find_map(|cell| match cell {
+            Cell::Text(text) => Some(&**text),
+            _ => None,
+        })
+    }
+
+    /// The record at `path`, if there is anything of one.
+    pub fn record(&self, path: &Path) -> Option<&Record> {
+        self.root.at(path)?.cells().find_map(|cell| match cell {
+            Cell::Record(record) => Some(record),
+            _ => None,
+        })
+    }
+
+    /// The keys under `path` that have anything under them, whether or not it shows.
+    pub fn keys(&self, path: &Path) -> impl Iterator<Item = &Arc<str>> {
+        self.root.at(path).into_iter().flat_map(|slot| slot.children.keys())
     }
 
     /// Whether `other` knows a name of an entry that this folded without it.

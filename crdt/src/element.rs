@@ -42,6 +42,12 @@ impl Element {
         Self { created: *created, node: node.clone(), sequence: *sequence, number }
     }
 
+    /// The element `further` on among those of the same action.
+    #[must_use]
+    pub fn plus(&self, further: u32) -> Self {
+        Self { number: self.number.saturating_add(further), ..self.clone() }
+    }
+
     /// Reads one from an operation.
     pub fn parse(value: &Value) -> Result<Self, Malformed> {
         let (id, number) = match value {

@@ -1,6 +1,6 @@
 //! What a document folds: an entry of its log, with what it does to the document.
 
-use crate::{Context, Dot, Operation, Path, Stamp};
+use crate::{Context, Dot, Kind, ListOp, Operation, Path, Stamp, TextOp};
 use std::collections::BTreeMap;
 
 /// One operation at one place.
@@ -29,6 +29,36 @@ pub struct Entry {
     pub stamp: Stamp,
     /// What it does to the document, in order. Nothing: it only counts as seen.
     pub changes: Vec<Change>,
+}
+
+impl Entry {
+    /// How many elements the changes before number `at` bring to the list or text that it works on;
+    /// the next one has this number.
+    pub(crate) fn elements_before(&self, at: usize) -> u32 {
+        let Some((change, before)) = self.changes.get(..=at).and_then(|upto| upto.split_last())
+        else {
+            return 0;
+        };
+        let kind = change.operation.kind();
+        if !matches!(kind, Kind::List | Kind::Text) {
+            return 0;
+        }
+        let same = |other: &&Change| other.operation.kind() == kind && other.path == change.path;
+        before.iter().filter(same).map(|other| other.operation.elements()).sum()
+    }
+}
+
+impl Operation {
+    /// How many elements it brings to a list or text.
+    fn elements(&self) -> u32 {
+        let count = match self {
+            Self::List(ListOp::Insert { values, .. }) => values.len(),
+            Self::List(ListOp::Move { .. }) => 1,
+            Self::Text(TextOp::Insert { text, .. }) => text.chars().count(),
+            _ => 0,
+        };
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
 }
 
 /// The further names of entries, by their dot.

@@ -37,11 +37,6 @@ impl Json {
         let json = Self::from(value);
         (*json.0 == *text).then_some(json)
     }
-
-    /// Whether this is the empty text, which no JSON value is: what is left of a deleted value.
-    pub(crate) fn is_cleared(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 impl From<Value> for Json {

@@ -1,11 +1,12 @@
-#![doc = include_str!("../README.md")]
 //! What Tidelog knows about order and causality: stamps, dots and contexts, and the replicated
 //! types that merge by them.
 //!
 //! Pure: no async, no IO, no clock. Nothing here knows a wire format or a store.
+#![doc = include_str!("../README.md")]
 
 mod action;
 mod cell;
+mod codec;
 mod context;
 mod document;
 mod dot;
@@ -19,7 +20,10 @@ mod register;
 mod stamp;
 
 pub use action::{ACTION_PREFIX, DocumentAction};
+pub use cell::list::{Item, List};
 pub use cell::record::{Field, Record};
+pub use cell::text::{Passage, Text};
+pub use codec::DecodeError;
 pub use context::{Context, Ranges, Seen};
 pub use document::{Applied, Document};
 pub use dot::{Dot, Incarnation, Position};

@@ -76,9 +76,9 @@ impl Amounts {
         })
     }
 
-    /// How many entries added something.
-    pub(crate) fn len(&self) -> usize {
-        self.by_server.values().map(Vec::len).sum()
+    /// The amounts by server and position.
+    pub(crate) fn by_server(&self) -> &BTreeMap<Incarnation, Vec<(Position, i64)>> {
+        &self.by_server
     }
 
     pub(crate) fn is_empty(&self) -> bool {

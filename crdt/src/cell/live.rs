@@ -35,6 +35,15 @@ impl<T: Ord + Clone> Live<T> {
         }
     }
 
+    /// Adds a part behind all others; false if it does not belong there.
+    pub(crate) fn push(&mut self, pair: (Dot, T)) -> bool {
+        let ascends = self.0.last().is_none_or(|last| *last < pair);
+        if ascends {
+            self.0.push(pair);
+        }
+        ascends
+    }
+
     /// Takes parts away.
     pub(crate) fn retire(&mut self, is_seen: impl Fn(Dot, &T) -> bool) {
         self.0.retain(|(dot, part)| !is_seen(*dot, part));

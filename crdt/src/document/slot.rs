@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A place. Values of several kinds can be here side by side; the first is what readers see.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Slot {
     /// The map that is here.
     pub(crate) children: BTreeMap<Arc<str>, Slot>,
@@ -21,6 +21,11 @@ impl Slot {
     /// The place that these keys lead to, if there is anything.
     pub(crate) fn at(&self, path: &Path) -> Option<&Self> {
         path.keys().iter().try_fold(self, |slot, key| slot.children.get(key))
+    }
+
+    /// The values that are here besides the map.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter().map(|(_, cell)| cell)
     }
 
     /// Takes away what `change` takes the place of, and places that are empty then.
@@ -68,10 +73,11 @@ impl Slot {
 
     /// Puts in what the changes of `entry` bring.
     pub(crate) fn admit(&mut self, entry: &Entry, sight: &Sight<'_>) {
-        for change in &entry.changes {
+        for (at, change) in entry.changes.iter().enumerate() {
             if change.operation.brings_something() {
+                let number = entry.elements_before(at);
                 self.make(&change.path).cell(change.operation.kind(), |cell| {
-                    cell.admit(&change.operation, sight);
+                    cell.admit(&change.operation, number, sight);
                 });
             }
         }
