@@ -168,8 +168,9 @@ impl<'a> Driver<'a> {
     }
 
     fn take_mail(&mut self, at: Moment) {
-        let Parcel { entries, overflowed } = self.inbox.take();
-        self.session.on_mail(entries, overflowed, at);
+        let Parcel { entries, overflowed, dropped } = self.inbox.take();
+        let no_room = self.session.on_mail(entries, overflowed, at);
+        self.app.metrics.live_dropped(dropped + no_room);
     }
 
     /// Memory is reserved for a large frame while it comes in, so it may not take for ever.

@@ -25,6 +25,7 @@ pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, Proble
 
 /// What is counted.
 pub(super) async fn metrics(State(app): State<App>) -> Response {
+    app.metrics.observe(&app.log.stats());
     ([(header::CONTENT_TYPE, OPEN_METRICS)], app.metrics.text()).into_response()
 }
 

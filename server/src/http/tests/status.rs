@@ -1,7 +1,9 @@
 //! Whoever runs the server asks how it is.
 
 use super::site::{RULES, Site, get};
+use crate::log::NodeRecord;
 use axum::body::Body;
+use tidelog_protocol::NodeId;
 
 async fn plain(site: &Site, method: &str, path: &str) -> super::site::Answer {
     let request = axum::http::Request::builder().method(method).uri(path);
@@ -34,6 +36,19 @@ async fn metrics_count_requests_by_path_and_status() {
         r#"tidelog_requests_total{path="other",status="4xx"} 2"#,
         "# EOF",
     ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_count_what_found_no_room() {
+    let site = Site::open(RULES);
+    site.app.metrics.live_dropped(3);
+    let record = NodeRecord { seen_ms: 1, bytes: vec![0; 300 << 10] };
+    site.app.log.save_node(NodeId::new("10:a:t").unwrap(), record);
+    let answer = plain(&site, "GET", "/metrics").await;
+    let text = std::str::from_utf8(&answer.body).unwrap();
+    for line in ["tidelog_live_dropped_total 3\n", "tidelog_node_records_dropped_total 1\n"] {
         assert!(text.contains(line), "{line} is not in {text}");
     }
 }
