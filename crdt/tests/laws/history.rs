@@ -14,7 +14,7 @@ const NODES: [&str; 3] = ["10:a:b", "10:c:d", "11:e:f"];
 
 /// Choices from which one entry is made.
 #[derive(Clone, Debug)]
-pub struct Raw {
+struct Raw {
     server: u64,
     node: usize,
     has_alias: bool,
@@ -59,11 +59,14 @@ fn raw(verbs: std::ops::Range<usize>) -> impl Strategy<Value = Raw> {
 }
 
 /// Histories of up to `length` entries with operations of these verbs: see [`operation`].
-pub fn history(verbs: std::ops::Range<usize>, length: usize) -> impl Strategy<Value = Vec<Entry>> {
+pub(crate) fn history(
+    verbs: std::ops::Range<usize>,
+    length: usize,
+) -> impl Strategy<Value = Vec<Entry>> {
     vec(raw(verbs), 1..length).prop_map(|raws| build(&raws))
 }
 
-pub const VERBS: usize = 26;
+pub(crate) const VERBS: usize = 26;
 
 fn build(raws: &[Raw]) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
@@ -180,7 +183,7 @@ fn operation(
 }
 
 /// Folds entries in the order in which they come.
-pub fn fold<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Document {
+pub(crate) fn fold<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Document {
     let mut document = Document::default();
     for entry in entries {
         assert_ne!(document.apply(entry), tidelog_crdt::Applied::FoldAgain);

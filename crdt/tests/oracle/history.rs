@@ -180,7 +180,7 @@ fn action(what: &[u16], view: &[Event]) -> Value {
 
 fn change(pick: &mut impl FnMut(usize) -> usize, view: &[Event]) -> (&'static str, Value) {
     const PATHS: [&[&str]; 4] = [&[], &["a"], &["a", "b"], &["b"]];
-    const NAMES: [&str; 23] = [
+    const NAMES: [&str; 27] = [
         "map/remove",
         "set/add",
         "set/remove",
@@ -204,8 +204,13 @@ fn change(pick: &mut impl FnMut(usize) -> usize, view: &[Event]) -> (&'static st
         "list/insert",
         "list/delete",
         "list/move",
+        // More often, because one alone says little.
+        "list/insert",
+        "text/insert",
+        "text/insert",
+        "text/delete",
     ];
-    let name = NAMES[pick(NAMES.len() - 3)];
+    let name = NAMES[pick(NAMES.len())];
     let path = PATHS[pick(PATHS.len())];
     let mut fields = json!({ "path": path });
     let value = |number: usize| if number == 0 { json!({ "k": 1 }) } else { json!(number) };
@@ -221,23 +226,24 @@ fn change(pick: &mut impl FnMut(usize) -> usize, view: &[Event]) -> (&'static st
         ("record", "create" | "change") => {
             fields["fields"] = json!({ ["x", "y"][pick(2)]: value(pick(3)), "z": pick(2) });
         }
-        ("list", verb) => list_change(verb, path, pick, view, &mut fields),
+        (kind @ ("list" | "text"), verb) => {
+            sequence_change((kind, verb), path, pick, view, &mut fields);
+        }
         _ => {}
     }
     (name, fields)
 }
 
-/// What one does to a list that it sees: mostly sensible, now and then nonsense.
-fn list_change(
-    verb: &str,
+/// What one does to a list or text that it sees: mostly sensible, now and then nonsense.
+fn sequence_change(
+    (kind, verb): (&str, &str),
     path: &[&str],
     pick: &mut impl FnMut(usize) -> usize,
     view: &[Event],
     fields: &mut Value,
 ) {
     let deeds: Vec<_> = view.iter().flat_map(deeds_of).collect();
-    let here: Vec<_> =
-        deeds.iter().filter(|deed| deed.kind == "list" && deed.path == path).collect();
+    let here: Vec<_> = deeds.iter().filter(|deed| deed.kind == kind && deed.path == path).collect();
     let places = order::places(&here);
     let name = |at: usize| places.get(at).map(|place| json!([place.name.0, place.name.1]));
     let any = name(pick(places.len().max(1))).unwrap_or_else(|| json!("1 nobody 0"));
@@ -247,6 +253,8 @@ fn list_change(
     }
     if verb == "move" {
         fields["element"] = any;
+    } else if kind == "text" {
+        fields["text"] = ["ab", "ä", "😀cd"][pick(3)].into();
     } else if pick(2) == 0 {
         fields["values"] = json!([pick(9), pick(9)]);
     } else {

@@ -88,6 +88,14 @@ proptest! {
         let (mut one, other) = (folded(&entries[..end]), folded(&entries[overlap..]));
         prop_assert_ne!(one.merge(&other), Applied::FoldAgain);
         prop_assert_eq!(&one.value(), &meant, "merged: {:#?}", events);
+
+        // A snapshot, and a tail that overlaps it.
+        let mut snapshot = Document::decode(&folded(&entries[..end]).encode()).expect("ours");
+        for entry in &entries[overlap..] {
+            prop_assert_ne!(snapshot.apply(entry), Applied::FoldAgain);
+        }
+        prop_assert_eq!(&snapshot.value(), &meant, "snapshot and tail: {:#?}", events);
+        prop_assert_eq!(snapshot.encode(), whole.encode());
     }
 }
 

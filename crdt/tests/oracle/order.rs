@@ -87,6 +87,10 @@ fn settle<'a>(
         };
         return Some(place(Parent::Place(before.name.clone()), Side::Right, right));
     }
+    // A move waits for its element, too.
+    if let Some(element) = one(&deed.about).filter(|_| deed.verb == "move") {
+        find(&element, tree)?;
+    }
     let after = match deed.raw.get("after").and_then(one) {
         Some(after) => Some(find(&after, tree)?.name.clone()),
         None => None,
