@@ -7,6 +7,7 @@ mod auth;
 mod jwks;
 mod proxies;
 mod quantity;
+mod reference;
 mod rules;
 mod settings;
 mod source;
@@ -16,6 +17,7 @@ pub use auth::{Algorithm, Auth, Jwt, KeySource};
 pub use jwks::Jwks;
 pub use proxies::ProxyHeader;
 pub use quantity::{bytes, duration};
+pub use reference::{Setting, reference, server_setting};
 pub use rules::{ActionRule, ChannelRule, LoadSetting, RuleSettings, SyncMapRule};
 pub use settings::{Cors, Limits, LogSettings, Server};
 pub use source::{ConfigError, Source};
@@ -84,6 +86,11 @@ impl Config {
         let tls = (args.tls_cert.as_deref(), args.tls_key.as_deref());
         config.tls = Tls::overruled(config.tls.take(), tls.0, tls.1)
             .map_err(|reason| config.refused(reason))?;
+        if let Some(trace) = &args.trace {
+            config.server.trace.clone_from(trace);
+        }
+        config.server.trace_json |= args.trace_json;
+        config.check()?;
         config.refuse_to_serve()?;
         Ok(config)
     }
@@ -137,6 +144,9 @@ impl Config {
         }
         if self.limits.ping >= self.limits.timeout {
             return refused("[limits] ping has to be shorter than timeout".to_owned());
+        }
+        if let Err(reason) = crate::trace::filter(&self.server.trace) {
+            return refused(format!("[server] trace: {reason}"));
         }
         self.cors.check().or_else(refused)
     }

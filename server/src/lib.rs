@@ -20,6 +20,7 @@ pub mod ingest;
 pub mod session;
 
 pub mod catch_up;
+mod documents;
 pub mod hub;
 pub mod log;
 mod sync_map;
@@ -32,5 +33,6 @@ pub mod admin;
 pub mod log_export;
 mod metrics;
 pub mod revocations;
+mod service;
 
 mod clock;

@@ -4,15 +4,16 @@ use crate::app::{App, Parts};
 use crate::auth::Authenticator;
 use crate::cli::ServeArgs;
 use crate::config::Config;
+use crate::documents::Documents;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
 use crate::listen::Door;
 use crate::log::{Log, PageLimit, Settings};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Site};
 use crate::nodes::Recent;
 use crate::rules::Rules;
 use crate::ws::Budget;
-use crate::{clock, http, session};
+use crate::{clock, http, service, session};
 use anyhow::Context;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -63,12 +64,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let keeper = app.clone();
     chores.spawn(async move { keeper.auth.keep_keys().await });
     say_hello(&config, address);
+    service::ready(address);
+    let mut alive = JoinSet::new();
+    alive.spawn(service::stay_alive());
     let outcome = tokio::select! {
         () = door.open(&listener, &mut connections) => Ok(()),
         signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }
         failure = app.log.failed() => Err(anyhow::Error::new(failure).context("the log failed")),
     };
     drop(listener);
+    service::stopping();
     // Without a receiver there is nobody left to stop.
     stop.send(true).ok();
     let failed = outcome.is_err();
@@ -88,7 +93,9 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     let (log, opened) = Log::open(log_settings(config), clock::now_ms())?;
     tracing::info!("{opened}");
     crate::revocations::load(&log, auth.revoked())?;
-    let (hub, metrics) = (Hub::default(), Metrics::default());
+    let (hub, budget) = (Hub::default(), Budget::new(config.limits.frame_budget_bytes));
+    let data = config.server.data.clone();
+    let metrics = Metrics::of(Site { log: log.clone(), budget: budget.clone(), data });
     let publishing = hub.clone();
     log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
     let ingest =
@@ -101,6 +108,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         limits: session_limits(config),
     };
     Ok(App::new(Parts {
+        documents: Documents::new(log.clone(), config.server.data.join("index").join("documents")),
         http: http::Shared::new(http::Settings::of(config), &log),
         node: NodeId::new(&format!("server:{}", log.incarnation()))?,
         log,
@@ -115,7 +123,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         headers: if config.dev { Some(development()?) } else { None },
         sessions_per_user: config.limits.sessions_per_user,
         page: PageLimit { entries: CHUNK_ACTIONS, bytes: CHUNK_BYTES },
-        budget: Budget::new(config.limits.frame_budget_bytes),
+        budget,
         recent: Recent::default(),
         stop,
     }))

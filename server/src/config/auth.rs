@@ -1,9 +1,10 @@
 //! `[auth]` and `[[auth.jwt]]`.
 
 use super::jwks::Jwks;
-use super::quantity::{read_age, read_duration};
+use super::quantity::{read_age, read_duration, show_age, show_duration};
 use super::source::{ConfigError, Source};
-use serde::Deserialize;
+use documented::DocumentedFields;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -90,16 +91,24 @@ impl fmt::Display for Algorithm {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct AuthTable {
+    /// Users who need no token and have no log.
     anonymous: Vec<Spanned<String>>,
+    /// The cookie with the token, when none comes otherwise; "" turns it off.
     cookie: Spanned<String>,
-    #[serde(deserialize_with = "read_duration")]
+    /// How far clocks of issuers may be off.
+    #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     leeway: Duration,
-    #[serde(deserialize_with = "read_age")]
+    /// How long after its `iat` a token may be used, such as 30d; one without `iat` may not, then.
+    #[serde(deserialize_with = "read_age", serialize_with = "show_age")]
     token_age: Option<Duration>,
+    /// How key sets are fetched.
+    #[serde(skip_serializing)]
     jwks: Jwks,
+    /// Issuers of tokens.
+    #[serde(skip_serializing)]
     jwt: Vec<Spanned<JwtTable>>,
 }
 
@@ -116,19 +125,28 @@ impl Default for AuthTable {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
-struct JwtTable {
+pub(super) struct JwtTable {
+    /// What tokens may be signed with: HS256, RS256, ES256, `EdDSA`; all that the keys allow when
+    /// left out.
     #[serde(default)]
     algorithms: Vec<Algorithm>,
+    /// The `iss` that a token must have.
     issuer: Option<String>,
+    /// A text or a list: a token must have one of them as `aud`; no `aud` at all when left out.
     #[serde(default)]
     audience: Audience,
+    /// The claim with the user id; "sub" when left out.
     #[serde(default = "subject")]
     user_claim: String,
+    /// Public keys: a JWK set (JSON), or PEM with one or more.
     keys_file: Option<PathBuf>,
+    /// A file with the secret for HS256.
     secret_file: Option<PathBuf>,
+    /// The variable of the environment that holds that secret.
     secret_env: Option<String>,
+    /// Public keys: a JWK set that is fetched from there, see `[auth.jwks]`.
     jwks_url: Option<Spanned<String>>,
 }
 

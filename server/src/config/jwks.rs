@@ -1,31 +1,32 @@
 //! `[auth.jwks]`, and the addresses of key sets.
 
-use super::quantity::{read_bytes, read_duration};
+use super::quantity::{read_bytes, read_duration, show_bytes, show_duration};
+use documented::DocumentedFields;
 use hyper::Uri;
 use hyper::http::uri::Scheme;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// `[auth.jwks]`: how key sets are fetched.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Jwks {
     /// How often a set is fetched anew.
-    #[serde(deserialize_with = "read_duration")]
+    #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub refresh: Duration,
     /// The least time between two fetches, however many tokens name unknown keys.
-    #[serde(deserialize_with = "read_duration")]
+    #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub floor: Duration,
     /// How long keys count after the last fetch that succeeded.
-    #[serde(deserialize_with = "read_duration")]
+    #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub grace: Duration,
     /// How long a fetch may take, and how long a sign-in waits for one.
-    #[serde(deserialize_with = "read_duration")]
+    #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub timeout: Duration,
     /// The longest set.
-    #[serde(deserialize_with = "read_bytes")]
+    #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub bytes: usize,
     /// Whether sets may come unencrypted from other machines.
     pub allow_http: bool,

@@ -1,13 +1,13 @@
 //! `trusted_proxies` and `proxy_header`.
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde::de::{Deserializer, Error};
 use std::net::IpAddr;
 
 /// Where a reverse proxy says whom it speaks for. Only one header counts: a proxy that writes one
 /// lets a client's own through under the other name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProxyHeader {
     /// What nearly all proxies write.

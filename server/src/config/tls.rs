@@ -1,6 +1,7 @@
 //! `[tls]`: where the certificate is.
 
 use super::source::Source;
+use documented::DocumentedFields;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -13,10 +14,12 @@ pub struct Tls {
     pub key_file: PathBuf,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct TlsTable {
+    /// The server's certificate, then those that signed it, in PEM.
     cert_file: Option<PathBuf>,
+    /// Its private key in PEM, without a password.
     key_file: Option<PathBuf>,
 }
 

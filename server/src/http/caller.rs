@@ -84,7 +84,7 @@ impl FromRequestParts<App> for Caller {
             signed_in = app.auth.admit(&attempt, clock::now_ms()) => signed_in,
             () = app.stopping() => return Err(Problem::stopping()),
         };
-        app.metrics.signed_in(signed_in.is_ok());
+        app.metrics.signed_in(signed_in.as_ref().err().copied());
         let refused = |refusal| refused(app, refusal);
         let identity = signed_in.map_err(refused)?;
         let device = device(&identity, named)?;
