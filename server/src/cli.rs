@@ -2,6 +2,7 @@
 //!
 //! Each flag is a variable `TIDELOG_…` too. `serve` has few: the rest is in the configuration file.
 
+pub mod check;
 pub mod check_config;
 pub mod token;
 
@@ -49,6 +50,19 @@ pub enum Command {
     /// Works while a server runs on the same data, and without one. Without --user and --channel
     /// it prints all actions.
     Log(LogArgs),
+    /// Verify a store that no server has open, and say what it is like
+    ///
+    /// Reads everything and repairs nothing. Exits with 0 when the store is whole, 3 when only derived
+    /// data is damaged, 4 when the feed is, and 1 when it could not be verified: it is not there, it is
+    /// locked, or the system refuses.
+    Check(CheckArgs),
+    /// Make everything derived again from the feed of a store that no server has open
+    ///
+    /// It is made beside what is there and put in its place at the end, so it can be stopped at any
+    /// time.
+    Rebuild(RebuildArgs),
+    /// Hand over or remove everything of one user
+    User(UserArgs),
 }
 
 /// `tidelog serve`
@@ -119,6 +133,61 @@ pub struct LogArgs {
     pub follow: bool,
 }
 
+/// `tidelog check`
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Where the data is kept
+    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
+    pub data: PathBuf,
+    /// Print one JSON object instead of lines for people
+    #[arg(long, env = "TIDELOG_JSON", value_parser = FalseyValueParser::new())]
+    pub json: bool,
+}
+
+/// `tidelog rebuild`
+#[derive(Clone, Debug, Args)]
+pub struct RebuildArgs {
+    /// Where the data is kept
+    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
+    pub data: PathBuf,
+}
+
+/// `tidelog user`
+#[derive(Clone, Debug, Args)]
+pub struct UserArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: UserCommand,
+}
+
+/// What can be done with the data of a user.
+#[derive(Clone, Debug, Subcommand)]
+pub enum UserCommand {
+    /// Print everything of a user, one JSON object a line
+    ///
+    /// What the user made, wherever it went, what is in the user's log, and what is remembered of the
+    /// user's nodes. The last line is of kind "end": without it something is missing. Works while a
+    /// server runs on the same data, and without one.
+    Export(UserDataArgs),
+    /// Remove everything of a user for good, and print a receipt
+    ///
+    /// Ends the user's sessions, and takes what the user made, what is in the user's log, and what is
+    /// remembered of the user's nodes out of the data and out of its files; there has to be room for a
+    /// copy of the feed. Works while a server runs on the same data, and without one.
+    Erase(UserDataArgs),
+}
+
+/// `tidelog user export` and `tidelog user erase`
+#[derive(Clone, Debug, Args)]
+pub struct UserDataArgs {
+    /// The user
+    #[arg(value_name = "USER")]
+    pub user: String,
+    /// Where the data is kept
+    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
+    pub data: PathBuf,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,8 +200,10 @@ mod tests {
 
     #[test]
     fn every_flag_has_a_variable_and_help() {
-        for command in Cli::command().get_subcommands() {
-            for flag in command.get_arguments().filter(|flag| flag.get_id() != "help") {
+        let commands = Cli::command();
+        let nested = commands.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in commands.get_subcommands().chain(nested) {
+            for flag in command.get_opts().filter(|flag| flag.get_id() != "help") {
                 let name = format!("{} --{}", command.get_name(), flag.get_id());
                 let variable = flag.get_env().and_then(|it| it.to_str()).expect(&name);
                 let expected = format!("TIDELOG_{}", flag.get_id().as_str().to_uppercase());
@@ -150,6 +221,10 @@ mod tests {
             "tidelog token --user U --ttl 1h --key FILE",
             "tidelog log --data DIR --user U --since 7 --follow",
             "tidelog log --channel tasks/14",
+            "tidelog check --data DIR --json",
+            "tidelog rebuild --data DIR",
+            "tidelog user export ann --data DIR",
+            "tidelog user erase ann",
         ] {
             Cli::try_parse_from(line.split(' ')).expect(line);
         }
@@ -159,6 +234,7 @@ mod tests {
             "tidelog token",
             "tidelog token --user U --ttl forever",
             "tidelog log --user U --channel C",
+            "tidelog user erase",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -29,5 +29,6 @@ mod numbers;
 pub mod admin;
 pub mod log_export;
 mod metrics;
+pub mod users;
 
 mod clock;

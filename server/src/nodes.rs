@@ -6,7 +6,7 @@
 use crate::session::NodeState;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use tidelog_protocol::NodeId;
+use tidelog_protocol::{NodeId, UserId};
 
 /// Nodes remembered; those that left first are forgotten first.
 const NODES_MAX: usize = 20_000;
@@ -37,6 +37,12 @@ impl Recent {
                 table.states.remove(&node);
             }
         }
+    }
+
+    /// Forgets the nodes of `user`.
+    pub fn forget(&self, user: &UserId) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.states.retain(|node, _| node.user_str() != Some(user.as_str()));
     }
 
     /// Takes the state of a node that comes back.

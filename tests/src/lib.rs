@@ -6,7 +6,7 @@
 //! (an image of a disk at the moment of a power cut). Every wait has a deadline; nothing sleeps to let
 //! something happen.
 
-mod binary;
+pub mod binary;
 mod chance;
 mod crowd;
 mod device;

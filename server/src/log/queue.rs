@@ -3,6 +3,7 @@
 use super::entry::{Cleaned, Draft, Outcome};
 use super::error::Stopped;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tidelog_protocol::{ActionId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -31,11 +32,32 @@ pub(super) struct CleanRequest {
     pub(super) room: OwnedSemaphorePermit,
 }
 
+/// Work that is done on the committer's thread, while nothing is being committed and memory has no
+/// tail.
+pub(super) struct Alone(Box<dyn FnOnce() + Send>);
+
+impl Alone {
+    pub(super) fn new(work: impl FnOnce() + Send + 'static) -> Self {
+        Self(Box::new(work))
+    }
+
+    pub(super) fn run(self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Alone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Alone")
+    }
+}
+
 /// What the committer is asked to do.
 #[derive(Debug)]
 pub(super) enum Request {
     Append(Append),
     Clean(CleanRequest),
+    Alone(Alone),
     /// Write everything that is derived, and end.
     Close(oneshot::Sender<()>),
 }
@@ -45,6 +67,7 @@ pub(super) enum Request {
 pub(super) enum Batch {
     Appends(Vec<Append>),
     Cleans(Vec<CleanRequest>),
+    Alone(Alone),
     Close(oneshot::Sender<()>),
     /// Nothing waits, and the committer has work of its own.
     Idle,
@@ -129,6 +152,7 @@ impl Queue {
                 Some(Request::Clean(first)) => {
                     return Batch::Cleans(waiting.take_cleans(first, limit));
                 }
+                Some(Request::Alone(work)) => return Batch::Alone(work),
                 Some(Request::Close(answer)) => return Batch::Close(answer),
                 None if waiting.closed => return Batch::Closed,
                 None if idle => return Batch::Idle,

@@ -22,7 +22,7 @@ impl Syncer {
         let (result, results) = sync_channel(1);
         let work = move || {
             for () in asked {
-                if result.send(shared.feed.sync()).is_err() {
+                if result.send(shared.feed().sync()).is_err() {
                     break;
                 }
             }
