@@ -1,5 +1,5 @@
 //! The store's bad days, with the real binary: each ends in a message that names the file and the way out,
-//! and nothing that was acknowledged is lost. What needs root is run by `./check power`.
+//! and nothing that was acknowledged is lost.
 
 use anyhow::{Context, ensure};
 use std::fs;
@@ -7,67 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
-use tidelog_tests::disk::Disk;
-use tidelog_tests::{Device, Options, Server, binary, within};
+use tidelog_tests::commands::{checked, judge_refused, refused, run, said, text};
+use tidelog_tests::{Device, Options, Server, binary, within, write};
 
 fn home() -> anyhow::Result<TempDir> {
     Ok(tempfile::Builder::new().prefix("tidelog-bad-days-").tempdir()?)
-}
-
-/// Runs the binary to its end, as `shell` prepares it.
-fn run_in(shell: &str, arguments: &[&str]) -> anyhow::Result<Output> {
-    let mut command = Command::new("timeout");
-    command.args(["30", "sh", "-c", &format!("{shell} exec \"$0\" \"$@\"")]);
-    command.arg(binary::path()?).args(arguments);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDELOG_")) {
-        command.env_remove(name);
-    }
-    Ok(command.output()?)
-}
-
-fn run(arguments: &[&str]) -> anyhow::Result<Output> {
-    run_in("", arguments)
-}
-
-fn said(output: &Output) -> String {
-    format!(
-        "{}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
-}
-
-fn text(path: &Path) -> anyhow::Result<&str> {
-    path.to_str().context("a path that is no text")
-}
-
-/// A start that has to fail, saying all of this, and without a panic.
-fn refused(data: &Path, expected: &[&str]) -> anyhow::Result<()> {
-    let arguments = ["serve", "--dev", "--listen", "127.0.0.1:0", "--data", text(data)?];
-    judge_refused(&run(&arguments)?, expected)
-}
-
-fn judge_refused(output: &Output, expected: &[&str]) -> anyhow::Result<()> {
-    let said = said(output);
-    ensure!(output.status.code() == Some(1), "{said}");
-    ensure!(!said.contains("panicked"), "{said}");
-    for expected in expected {
-        ensure!(said.contains(expected), "not said: {expected}\n{said}");
-    }
-    Ok(())
-}
-
-async fn write(server: &Server, user: &str, count: usize, bytes: usize) -> anyhow::Result<Device> {
-    let mut device = Device::new(server.target(), user, "writer")?;
-    device.connect().await?;
-    let text = "x".repeat(bytes);
-    for n in 0..count {
-        device.dispatch(&format!(r#"{{"type":"work","n":{n},"text":"{text}"}}"#)).await?;
-        device.until("room", |device| device.unacknowledged_count() < 50).await?;
-    }
-    device.until_acknowledged().await?;
-    Ok(device)
 }
 
 #[tokio::test]
@@ -181,12 +125,6 @@ async fn filled(limits: &str, config: &str, file: &str) -> anyhow::Result<()> {
     checked(server.data(), 0).map(drop)
 }
 
-fn checked(data: &Path, code: i32) -> anyhow::Result<String> {
-    let output = run(&["check", "--data", text(data)?])?;
-    ensure!(output.status.code() == Some(code), "{}", said(&output));
-    Ok(said(&output))
-}
-
 #[tokio::test]
 async fn a_commit_that_the_disk_does_not_take_ends_the_server_and_loses_nothing()
 -> anyhow::Result<()> {
@@ -293,86 +231,4 @@ async fn a_user_is_exported_and_erased_while_the_server_runs_and_when_it_does_no
     server.start_again().await?;
     write(&server, "ann", 5, 100).await?;
     server.stop().await
-}
-
-/// A small disk; its free space is what the test leaves.
-fn ballast(disk: &Disk, free: u64) -> anyhow::Result<std::path::PathBuf> {
-    let file = disk.path().join("ballast");
-    let space = rustix::fs::statvfs(&disk.path())?;
-    let bytes = (space.f_bavail * space.f_frsize).saturating_sub(free);
-    let ballast = fs::File::create(&file)?;
-    rustix::fs::fallocate(&ballast, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
-    Ok(file)
-}
-
-#[tokio::test]
-#[ignore = "needs root and loop devices: ./check power"]
-async fn a_full_disk_ends_the_server_and_what_was_acknowledged_is_there() -> anyhow::Result<()> {
-    let disk = Disk::new()?;
-    let data = Some(disk.path().join("data"));
-    let mut server = Server::start_with(Options { data, ..Options::default() }).await?;
-    write(&server, "bob", 20, 1_000).await?.go_offline();
-    let file = ballast(&disk, 8 << 20)?;
-    let mut device = Device::new(server.target(), "ann", "writer")?;
-    device.connect().await?;
-    let body = "x".repeat(20_000);
-    while device.is_online() {
-        if device.unacknowledged_count() < 50 {
-            let n = device.dispatched.len();
-            device.dispatch(&format!(r#"{{"type":"work","n":{n},"text":"{body}"}}"#)).await?;
-        } else {
-            device.next().await?;
-        }
-    }
-    let (status, trace) = (server.exited().await?, server.trace());
-    ensure!(status.code() == Some(1) && !trace.contains("panicked"), "{status}\n{trace}");
-    ensure!(trace.contains("No space left") && trace.contains("free space"), "{trace}");
-    // Nothing can be written yet, not even an opening.
-    refused(server.data(), &["free space"])?;
-    fs::remove_file(file)?;
-    server.start_again().await?;
-    device.connect().await?;
-    device.until_acknowledged().await?;
-    server.stop().await?;
-    let stored = server.log(&["--user", "ann"]).await?;
-    ensure!(stored.len() == device.dispatched.len());
-    ensure!(server.log(&["--user", "bob"]).await?.len() == 20);
-    checked(server.data(), 0).map(drop)
-}
-
-#[tokio::test]
-#[ignore = "needs root and loop devices: ./check power"]
-async fn erasing_without_room_for_a_copy_is_refused_and_changes_nothing() -> anyhow::Result<()> {
-    let disk = Disk::new()?;
-    let data = Some(disk.path().join("data"));
-    let mut server = Server::start_with(Options { data, ..Options::default() }).await?;
-    write(&server, "ann", 1_000, 20_000).await?.go_offline();
-    let file = ballast(&disk, 4 << 20)?;
-    let erase = ["user", "erase", "ann", "--data", text(server.data())?];
-    let output = run(&erase)?;
-    fs::remove_file(file)?;
-    judge_refused(&output, &["is what it was", "No space left", "free space"])?;
-    ensure!(server.log(&["--user", "ann"]).await?.len() == 1_000);
-    write(&server, "bob", 3, 10).await?;
-    let output = run(&erase)?;
-    ensure!(output.status.success(), "{}", said(&output));
-    ensure!(server.log(&["--user", "ann"]).await?.is_empty());
-    server.stop().await
-}
-
-#[tokio::test]
-#[ignore = "needs root and loop devices: ./check power"]
-async fn a_read_only_file_system_is_refused() -> anyhow::Result<()> {
-    let disk = Disk::new()?;
-    let data = disk.path().join("data");
-    let options = Options { data: Some(data.clone()), ..Options::default() };
-    let mut server = Server::start_with(options).await?;
-    write(&server, "ann", 3, 10).await?;
-    server.stop().await?;
-    disk.remount("ro")?;
-    refused(&data, &[text(&data)?, "mount that file system writable"])?;
-    refused(&disk.path().join("new"), &["mount that file system writable"])?;
-    disk.remount("rw")?;
-    ensure!(server.log(&[]).await?.len() == 3);
-    Ok(())
 }

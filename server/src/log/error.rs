@@ -71,19 +71,19 @@ pub enum OpenError {
     #[error("{0}")]
     Disk(Arc<str>),
     /// The file system refused.
-    #[error("{}: {source}; {}", .file.display(), way_out(.source.kind()))]
+    #[error("{}: {reason}; {}", .file.display(), way_out(.reason.kind()))]
     Io {
         /// The file or directory.
         file: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+        /// What the system said; the message says it, so it is not a source of its own.
+        reason: std::io::Error,
     },
 }
 
 impl OpenError {
     /// The system refused something with `file`.
-    pub(super) fn io(file: &Path, source: std::io::Error) -> Self {
-        Self::Io { file: file.to_path_buf(), source }
+    pub(super) fn io(file: &Path, reason: std::io::Error) -> Self {
+        Self::Io { file: file.to_path_buf(), reason }
     }
 }
 

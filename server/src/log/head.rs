@@ -35,7 +35,7 @@ impl Head {
         match File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)) {
             Ok(_) => Ok(decode(&bytes, identity.store_id)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(OpenError::Io { file: path, source }),
+            Err(error) => Err(OpenError::io(&path, error)),
         }
     }
 
