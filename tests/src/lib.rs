@@ -2,12 +2,13 @@
 //! the stock clients and count what they hear.
 //!
 //! In order of reading: `binary` and `server` (the process and its data), `device`, `crowd`, `proxy` (cuts a
-//! connection between two frames), `export` (what `tidelog log` prints), `chance` (seeded), `disk`
+//! connection between two frames), `export` (what `tidelog log` prints), `commands` (the others), `chance` (seeded), `disk`
 //! (an image of a disk at the moment of a power cut). Every wait has a deadline; nothing sleeps to let
 //! something happen.
 
-mod binary;
+pub mod binary;
 mod chance;
+pub mod commands;
 mod crowd;
 mod device;
 pub mod disk;
@@ -17,7 +18,7 @@ mod server;
 
 pub use chance::Chance;
 pub use crowd::Crowd;
-pub use device::{Device, Verdict};
+pub use device::{Device, Verdict, write};
 pub use export::{Line, export};
 pub use proxy::{Cut, Direction, Proxy};
 pub use server::{Options, Server};
