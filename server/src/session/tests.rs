@@ -14,7 +14,7 @@ use tidelog_protocol::codec::Version;
 use tidelog_protocol::peer::{
     Accept, ClientEvent, ClientHandshake, HandshakeEvent, Hello, ServerHandshake, Settings,
 };
-use tidelog_protocol::{Action, ActionId, Meta, NodeId, Pair, builtin};
+use tidelog_protocol::{Action, ActionId, Form, Meta, NodeId, Pair, builtin};
 
 const RULES: &str = r#"
     [[action]]
@@ -171,6 +171,7 @@ impl World {
         let (settings, node) = (Arc::new(Settings::server()), NodeId::new(node).unwrap());
         let hello = Hello {
             version: Version::V5,
+            form: Form::Text,
             node: node.clone(),
             synced: number,
             token: None,
@@ -316,7 +317,7 @@ impl World {
 }
 
 impl Page {
-    fn receive(&mut self, frame: &Bytes, at: Moment) {
+    fn receive(&mut self, frame: &Frame, at: Moment) {
         match self.client.receive(frame, at.now).unwrap() {
             Received::Sync(sync) => {
                 assert!(self.sent_number <= sync.number, "a number fell");
