@@ -29,5 +29,6 @@ mod numbers;
 pub mod admin;
 pub mod log_export;
 mod metrics;
+mod service;
 
 mod clock;
