@@ -10,14 +10,13 @@ use crate::hub::Inbox;
 use crate::rules::Subject;
 use crate::session::{NodeState, Session, Start};
 use crate::ws::{Incoming, Socket};
-use bytes::Bytes;
 use driver::Driver;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_protocol::codec::Version;
 use tidelog_protocol::peer::{Accept, Accepted, HandshakeEvent, ServerHandshake, SignIn, Tick};
-use tidelog_protocol::{NodeId, UserId, WireError};
+use tidelog_protocol::{Frame, NodeId, UserId, WireError};
 
 /// How long a peer may take to accept a goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -72,7 +71,7 @@ struct Guest {
     session: Box<Session>,
     inbox: Arc<Inbox>,
     /// Frames that came before it was in.
-    queued: Vec<Bytes>,
+    queued: Vec<Frame>,
     expires_ms: Option<u64>,
 }
 
