@@ -6,6 +6,7 @@
 use crate::app::App;
 use crate::log_export::{self, Selection};
 use crate::revocations::{self, Order};
+use crate::users;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::PermissionsExt;
@@ -25,6 +26,16 @@ pub enum Request {
     Log(Selection),
     /// Revoking, taking that back, and what was revoked.
     Revocations(Order),
+    /// Everything of a user, one record a line.
+    UserExport {
+        /// Who.
+        user: String,
+    },
+    /// Remove everything of a user; progress, and a receipt in the last line.
+    UserErase {
+        /// Who.
+        user: String,
+    },
 }
 
 /// Where the socket of the server on `data` is.
@@ -56,6 +67,42 @@ pub fn serve(data: &Path, app: App) -> anyhow::Result<Admin> {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let task = tokio::spawn(accept(listener, app));
     Ok(Admin { task, path })
+}
+
+/// The server that runs on `data`, if there is one.
+pub fn connect(data: &Path) -> Option<std::os::unix::net::UnixStream> {
+    std::os::unix::net::UnixStream::connect(path(data)).ok()
+}
+
+/// Asks the server behind `stream`; `on_line` gets each line of its answer. An error if the server says
+/// one, or nothing at all.
+pub fn ask_lines(
+    mut stream: std::os::unix::net::UnixStream,
+    request: &Request,
+    mut on_line: impl FnMut(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    use std::io::{BufRead, Write};
+    #[derive(Deserialize)]
+    struct Problem {
+        error: String,
+    }
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut any = false;
+    for line in std::io::BufReader::new(stream).lines() {
+        let line = line.context("the server went away")?;
+        if let Ok(Problem { error }) = serde_json::from_str(&line) {
+            anyhow::bail!("{error}");
+        }
+        on_line(&line)?;
+        any = true;
+    }
+    anyhow::ensure!(
+        any,
+        "the server does not answer; it may be of an earlier version, or stopping"
+    );
+    Ok(())
 }
 
 /// Asks the server behind `stream`, and copies its answer to `out`.
@@ -121,6 +168,8 @@ async fn answer(stream: UnixStream, app: App) -> anyhow::Result<()> {
             Ok(lines) => writer.write_all(lines.as_bytes()).await.map_err(Into::into),
             Err(error) => Err(error),
         },
+        Request::UserExport { user } => users::export_live(&app, &user, &mut writer).await,
+        Request::UserErase { user } => users::erase_live(&app, &user, &mut writer).await,
     };
     if let Err(error) = answered {
         let problem = serde_json::json!({ "error": error.to_string() });

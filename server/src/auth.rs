@@ -5,8 +5,8 @@
 //! Many devices share one address behind a NAT, so an address alone says little about who fails:
 //!
 //! - *(address, user) together* are locked after a few failures for a few seconds; attempts in that
-//!   time are refused before the token is verified, and count as failures. Whoever is behind the
-//!   same address under another name does not notice.
+//!   time are refused before the token is verified, and count as failures; clients come again after
+//!   that. Whoever is behind the same address under another name does not notice.
 //! - *An address over its ceiling* is not locked: a good token from there is accepted whatever
 //!   others did. Only verifying a signature tells a good token from a forged one, so what is
 //!   bounded is how often that happens: attempts from there wait in line
@@ -99,9 +99,9 @@ pub struct Identity {
     pub anonymous: bool,
 }
 
-/// Why nobody signed in. On a WebSocket `wrong-credentials`, after which a stock client does not
-/// come again, but for [`Refusal::NotNow`], which closes it without a word; over HTTP 401, 429
-/// and 503.
+/// Why nobody signed in. A token that was looked at is `wrong-credentials` on a WebSocket, after
+/// which a stock client does not come again, and 401 over HTTP; [`Refusal::TooManyFailures`] is
+/// `bruteforce`, and 429; [`Refusal::NotNow`] closes without a word, and is 503. After those it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No token, or one that does not prove the user.
@@ -141,13 +141,16 @@ impl From<Reason> for Fault {
 
 impl Refusal {
     /// All of them.
-    pub(crate) const ALL: [Self; 2] = [Self::Credentials, Self::TooManyFailures];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Credentials, Self::TooManyFailures, Self::Revoked, Self::NotNow];
 
     /// Its name among metrics.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Credentials => "wrong_credentials",
             Self::TooManyFailures => "too_many_failures",
+            Self::Revoked => "revoked",
+            Self::NotNow => "not_now",
         }
     }
 }

@@ -10,14 +10,13 @@ use crate::hub::Inbox;
 use crate::rules::Subject;
 use crate::session::{NodeState, Session, Start};
 use crate::ws::{Incoming, Socket};
-use bytes::Bytes;
 use driver::Driver;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_protocol::codec::Version;
 use tidelog_protocol::peer::{Accept, Accepted, HandshakeEvent, ServerHandshake, SignIn, Tick};
-use tidelog_protocol::{NodeId, UserId, WireError};
+use tidelog_protocol::{Frame, NodeId, UserId, WireError};
 
 /// How long a peer may take to accept a goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -72,7 +71,7 @@ struct Guest {
     session: Box<Session>,
     inbox: Arc<Inbox>,
     /// Frames that came before it was in.
-    queued: Vec<Bytes>,
+    queued: Vec<Frame>,
     expires_ms: Option<u64>,
     /// Whoever revokes the token finds it by this.
     presence: Presence,
@@ -120,7 +119,12 @@ async fn shake_hands(
                     Ok(identity) => Ok((sign_in, handshake, identity)),
                     // The token may be good: a client that is told otherwise does not come again.
                     Err(Refusal::NotNow) => Err(End::Silent),
-                    Err(Refusal::Credentials | Refusal::TooManyFailures | Refusal::Revoked) => {
+                    // It was not looked at, and may be good: whoever else fails behind the same
+                    // address must not make the client give up. On this word it comes again.
+                    Err(Refusal::TooManyFailures) => {
+                        Err(refuse(socket, handshake, WireError::Bruteforce))
+                    }
+                    Err(Refusal::Credentials | Refusal::Revoked) => {
                         Err(refuse(socket, handshake, WireError::WrongCredentials))
                     }
                 };
@@ -215,7 +219,8 @@ async fn admit(
         app.metrics.claims_failed.inc();
     }
     let session = Box::new(session);
-    Guest { user: identity.user, node: sign_in.node, session, inbox, queued, expires_ms, presence }
+    let (user, SignIn { node, version, .. }) = (identity.user, sign_in);
+    Guest { user, node, version, session, inbox, queued, expires_ms, presence }
 }
 
 /// From `connected` to the end.

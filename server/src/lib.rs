@@ -34,5 +34,6 @@ pub mod log_export;
 mod metrics;
 pub mod revocations;
 mod service;
+pub mod users;
 
 mod clock;

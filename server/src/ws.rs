@@ -16,6 +16,7 @@ use metered::Metered;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tidelog_protocol::{Form, Frame};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -72,7 +73,7 @@ fn fill(headers: &mut HeaderMap, accept: &str) {
 /// A WebSocket: frames in, frames out, both without waiting for the other.
 pub(crate) struct Socket {
     inner: WebSocketStream<Metered<TokioIo<Upgraded>>>,
-    out: VecDeque<Bytes>,
+    out: VecDeque<Frame>,
     out_bytes: usize,
     dirty: bool,
 }
@@ -83,7 +84,7 @@ pub(crate) enum Incoming {
     /// Nothing, but there is room again for what goes out.
     Room,
     /// A frame of the protocol.
-    Frame(Bytes),
+    Frame(Frame),
     /// The peer closed, or the connection broke.
     Closed,
     /// The peer declared a frame that is longer than it may be; the sentence says how long.
@@ -117,7 +118,7 @@ impl Socket {
     }
 
     /// Puts a frame behind those that are on their way out.
-    pub(crate) fn send(&mut self, frame: Bytes) {
+    pub(crate) fn send(&mut self, frame: Frame) {
         self.out_bytes = self.out_bytes.saturating_add(frame.len());
         self.out.push_back(frame);
     }
@@ -154,8 +155,10 @@ impl Socket {
         }
         loop {
             return match std::task::ready!(Pin::new(&mut self.inner).poll_next(cx)) {
-                Some(Ok(Message::Text(text))) => Poll::Ready(Incoming::Frame(text.into())),
-                Some(Ok(Message::Binary(bytes))) => Poll::Ready(Incoming::Frame(bytes)),
+                Some(Ok(Message::Text(text))) => Poll::Ready(Incoming::Frame(Frame::text(text))),
+                Some(Ok(Message::Binary(bytes))) => {
+                    Poll::Ready(Incoming::Frame(Frame::binary(bytes)))
+                }
                 // The library answers pings by itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
                     self.dirty = true;
@@ -201,11 +204,16 @@ impl Socket {
     }
 }
 
-/// Every frame that the codecs write is text today.
-fn message(frame: Bytes) -> Message {
-    match Utf8Bytes::try_from(frame.clone()) {
-        Ok(text) => Message::Text(text),
-        Err(_) => Message::Binary(frame),
+fn message(frame: Frame) -> Message {
+    let form = frame.form();
+    let bytes = frame.into_bytes();
+    match form {
+        // What the codecs write as text is text.
+        Form::Text => match Utf8Bytes::try_from(bytes.clone()) {
+            Ok(text) => Message::Text(text),
+            Err(_) => Message::Binary(bytes),
+        },
+        Form::Binary => Message::Binary(bytes),
     }
 }
 

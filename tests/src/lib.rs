@@ -2,13 +2,14 @@
 //! the stock clients and count what they hear.
 //!
 //! In order of reading: `binary` and `server` (the process and its data), `device`, `crowd`, `proxy` (cuts a
-//! connection between two frames), `export` (what `tidelog log` prints), `http` (one
-//! request), `shell` (other commands), `chance` (seeded), `disk`
+//! connection between two frames), `export` (what `tidelog log` prints), `commands` and `shell` (the
+//! others, and tools of the system), `http` (one request), `chance` (seeded), `disk`
 //! (an image of a disk at the moment of a power cut). Every wait has a deadline; nothing sleeps to let
 //! something happen.
 
-mod binary;
+pub mod binary;
 mod chance;
+pub mod commands;
 mod crowd;
 mod device;
 pub mod disk;
@@ -20,7 +21,7 @@ mod shell;
 
 pub use chance::Chance;
 pub use crowd::Crowd;
-pub use device::{Device, Verdict};
+pub use device::{Device, Verdict, write};
 pub use export::{Line, export};
 pub use http::{Answer, get};
 pub use proxy::{Cut, Direction, Proxy};

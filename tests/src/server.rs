@@ -28,6 +28,8 @@ pub struct Options {
     /// Who signs in is proved by a token, as the configuration says; without it, the server is for
     /// development.
     pub signed: bool,
+    /// What a shell does before it becomes the server, such as setting limits.
+    pub wrapper: Option<String>,
 }
 
 /// A server process. It is killed when this is dropped.
@@ -38,6 +40,7 @@ pub struct Server {
     data: PathBuf,
     config: PathBuf,
     signed: bool,
+    wrapper: Option<String>,
     /// Configuration, trace, and the data unless it is elsewhere.
     home: TempDir,
 }
@@ -54,17 +57,35 @@ impl Server {
         let data = options.data.unwrap_or_else(|| home.path().join("data"));
         let config = home.path().join("tidelog.toml");
         fs::write(&config, options.config)?;
-        let signed = options.signed;
-        let (child, address) = spawn(&home, (&config, signed), &data, "127.0.0.1:0").await?;
-        Ok(Self { child, address, data, config, signed, home })
+        let (signed, wrapper) = (options.signed, options.wrapper);
+        let start = Start {
+            home: &home,
+            config: &config,
+            signed,
+            data: &data,
+            wrapper: wrapper.as_deref(),
+        };
+        let (child, address) = spawn(start, "127.0.0.1:0").await?;
+        Ok(Self { child, address, data, config, signed, wrapper, home })
     }
 
     /// Starts the process again, on the same address with the same data. It has to be over.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         let listen = self.address.to_string();
-        let config = (self.config.as_path(), self.signed);
-        (self.child, _) = spawn(&self.home, config, &self.data, &listen).await?;
+        let start = Start {
+            home: &self.home,
+            config: &self.config,
+            signed: self.signed,
+            data: &self.data,
+            wrapper: self.wrapper.as_deref(),
+        };
+        (self.child, _) = spawn(start, &listen).await?;
         Ok(())
+    }
+
+    /// What a shell does before it becomes the server, from the next start on.
+    pub fn set_wrapper(&mut self, wrapper: Option<String>) {
+        self.wrapper = wrapper;
     }
 
     /// Where it listens.
@@ -153,14 +174,22 @@ pub(crate) fn target(address: SocketAddr) -> Target {
     Target { server: address, token: Some(Token::new("token".to_owned())), source: None }
 }
 
-async fn spawn(
-    home: &TempDir,
-    (config, signed): (&Path, bool),
-    data: &Path,
-    listen: &str,
-) -> anyhow::Result<(Child, SocketAddr)> {
+struct Start<'a> {
+    home: &'a TempDir,
+    config: &'a Path,
+    signed: bool,
+    data: &'a Path,
+    wrapper: Option<&'a str>,
+}
+
+async fn spawn(start: Start<'_>, listen: &str) -> anyhow::Result<(Child, SocketAddr)> {
+    let Start { home, config, signed, data, wrapper } = start;
     let trace = fs::File::options().create(true).append(true).open(home.path().join("trace"))?;
-    let mut child = command()?
+    let mut command = match wrapper {
+        Some(wrapper) => wrapped(wrapper)?,
+        None => command()?,
+    };
+    let mut child = command
         .args(["serve", "--listen", listen])
         .args(Some("--dev").filter(|_| !signed))
         .arg("--data")
@@ -183,13 +212,24 @@ async fn spawn(
     Ok((child, address))
 }
 
-/// The binary, ready for arguments. A variable of the surrounding shell must not become a setting of
-/// the process under test.
+/// The binary behind a shell that does something first.
+fn wrapped(wrapper: &str) -> anyhow::Result<Command> {
+    let mut command = isolated(Command::new("sh"));
+    command.args(["-c", &format!("{wrapper} exec \"$0\" \"$@\"")]).arg(binary::path()?);
+    Ok(command)
+}
+
+/// The binary, ready for arguments.
 pub(crate) fn command() -> anyhow::Result<Command> {
-    let mut command = Command::new(binary::path()?);
+    Ok(isolated(Command::new(binary::path()?)))
+}
+
+/// A variable of the surrounding shell must not become a setting of
+/// the process under test.
+fn isolated(mut command: Command) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDELOG_")) {
         command.env_remove(name);
     }
     command.stdin(Stdio::null()).kill_on_drop(true);
-    Ok(command)
+    command
 }

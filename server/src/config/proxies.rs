@@ -1,8 +1,8 @@
 //! `trusted_proxies` and `proxy_header`.
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 use serde::de::{Deserializer, Error};
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// Where a reverse proxy says whom it speaks for. Only one header counts: a proxy that writes one

@@ -3,6 +3,7 @@
 use super::entry::{Outcome, Step};
 use super::error::Stopped;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -28,11 +29,32 @@ pub(super) struct NoteRequest {
     pub(super) answer: oneshot::Sender<()>,
 }
 
+/// Work that is done on the committer's thread, while nothing is being committed and memory has no
+/// tail.
+pub(super) struct Alone(Box<dyn FnOnce() + Send>);
+
+impl Alone {
+    pub(super) fn new(work: impl FnOnce() + Send + 'static) -> Self {
+        Self(Box::new(work))
+    }
+
+    pub(super) fn run(self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Alone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Alone")
+    }
+}
+
 /// What the committer is asked to do.
 #[derive(Debug)]
 pub(super) enum Request {
     Append(Append),
     Note(NoteRequest),
+    Alone(Alone),
     /// Write everything that is derived, and end.
     Close(oneshot::Sender<()>),
 }
@@ -42,6 +64,7 @@ pub(super) enum Request {
 pub(super) enum Batch {
     Appends(Vec<Append>),
     Note(NoteRequest),
+    Alone(Alone),
     Close(oneshot::Sender<()>),
     /// Nothing waits, and the committer has work of its own.
     Idle,
@@ -124,6 +147,7 @@ impl Queue {
                     return Batch::Appends(waiting.take_appends(first, limit));
                 }
                 Some(Request::Note(request)) => return Batch::Note(request),
+                Some(Request::Alone(work)) => return Batch::Alone(work),
                 Some(Request::Close(answer)) => return Batch::Close(answer),
                 None if waiting.closed => return Batch::Closed,
                 None if idle => return Batch::Idle,
