@@ -2,8 +2,9 @@
 //! the stock clients and count what they hear.
 //!
 //! In order of reading: `binary` and `server` (the process and its data), `device`, `crowd`, `proxy` (cuts a
-//! connection between two frames), `export` (what `tidelog log` prints), `chance` (seeded), `disk`
-//! (an image of a disk at the moment of a power cut). Every wait has a deadline; nothing sleeps to let
+//! connection between two frames), `export` (what `tidelog log` prints), `http` and `exposition`
+//! (requests, and what `/metrics` says), `chance` (seeded), `disk` (an image of a disk at the moment of
+//! a power cut). Every wait has a deadline; nothing sleeps to let
 //! something happen.
 
 mod binary;
@@ -12,6 +13,8 @@ mod crowd;
 mod device;
 pub mod disk;
 mod export;
+mod exposition;
+mod http;
 mod proxy;
 mod server;
 
@@ -19,8 +22,10 @@ pub use chance::Chance;
 pub use crowd::Crowd;
 pub use device::{Device, Verdict};
 pub use export::{Line, export};
+pub use exposition::{Exposition, Family, Sample};
+pub use http::Answer;
 pub use proxy::{Cut, Direction, Proxy};
-pub use server::{Options, Server};
+pub use server::{Options, Server, command};
 
 use anyhow::Context;
 use std::time::Duration;
