@@ -245,7 +245,7 @@ mod tests {
             "tidelog serve --dev=false --trace-json=true",
             "tidelog check-config --dev",
             "tidelog log --config FILE",
-            "tidelog serve --trace info,tidelog_server::log=debug --trace-json",
+            "tidelog serve --trace info,log=debug --trace-json",
             "tidelog config-reference",
             "tidelog completions zsh",
             "tidelog man --dir DIR",

@@ -136,7 +136,7 @@ impl Config {
         if self.limits.ping >= self.limits.timeout {
             return refused("[limits] ping has to be shorter than timeout".to_owned());
         }
-        if let Err(reason) = crate::trace::filter(&self.server.trace) {
+        if let Err(reason) = crate::trace::levels(&self.server.trace) {
             return refused(format!("[server] trace: {reason}"));
         }
         self.cors.check().or_else(refused)

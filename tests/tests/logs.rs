@@ -37,7 +37,7 @@ async fn a_server_that_is_well_is_quiet() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_module_has_a_level_of_its_own() -> anyhow::Result<()> {
-    let trace = trace_of(&["--trace", "off,tidelog_server::connection=debug"]).await?;
+    let trace = trace_of(&["--trace", "off,connection=debug"]).await?;
     ensure!(trace.contains("signed in"), "{trace}");
     ensure!(trace.lines().all(|line| line.contains("tidelog_server::connection")), "{trace}");
     Ok(())
@@ -46,7 +46,7 @@ async fn a_module_has_a_level_of_its_own() -> anyhow::Result<()> {
 #[tokio::test]
 async fn each_line_is_an_object_if_that_is_asked_for() -> anyhow::Result<()> {
     let trace = trace_of(&["--trace-json", "--trace", "trace"]).await?;
-    ensure!(trace.lines().count() > 5, "{trace}");
+    ensure!(trace.lines().count() >= 5, "{trace}");
     for line in trace.lines() {
         let line: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
         for key in ["timestamp", "level", "target", "message"] {

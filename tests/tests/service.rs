@@ -14,7 +14,8 @@ impl Manager {
             loop {
                 let mut buffer = [0; 4096];
                 let length = self.0.recv(&mut buffer).await?;
-                let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                let message = buffer.get(..length).map(String::from_utf8_lossy);
+                let message = message.unwrap_or_default().into_owned();
                 if message.contains(word) {
                     return anyhow::Ok(message);
                 }

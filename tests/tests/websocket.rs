@@ -25,12 +25,15 @@ struct Raw {
     stream: TcpStream,
 }
 
-/// How much of the length a frame says, beside the length itself.
+/// Whether a frame is masked, as those of a client have to be.
 #[derive(Clone, Copy)]
 enum Masked {
     Yes,
     No,
 }
+
+/// The first byte of a frame, its payload, and whether that is masked.
+type Part<'a> = (u8, &'a [u8], Masked);
 
 impl Raw {
     async fn open(server: &Server) -> anyhow::Result<Self> {
@@ -75,11 +78,11 @@ impl Raw {
         match payload.len() {
             length @ 0..=125 => frame.push(bit | u8::try_from(length)?),
             length @ 126..=0xffff => {
-                frame.push(bit | 126);
+                frame.push(bit + 126);
                 frame.extend(u16::try_from(length)?.to_be_bytes());
             }
             length => {
-                frame.push(bit | 127);
+                frame.push(bit + 127);
                 frame.extend((length as u64).to_be_bytes());
             }
         }
@@ -101,7 +104,7 @@ impl Raw {
             let length = match self.stream.read_u8().await? {
                 126 => usize::from(self.stream.read_u16().await?),
                 127 => usize::try_from(self.stream.read_u64().await?)?,
-                // A server does not mask, or this length has its highest bit set.
+                // A server does not mask: that would be the highest bit.
                 length => usize::from(length),
             };
             let mut payload = vec![0; length];
@@ -189,7 +192,7 @@ async fn every_length_is_read_in_the_form_that_it_has() -> anyhow::Result<()> {
     let mut raw = Raw::signed_in(&server).await?;
     for length in [125, 126, 127, 128, 65_535, 65_536, 70_000] {
         // Blanks between JSON tokens count as bytes and mean nothing.
-        let text = format!("[\"ping\",{:>1$}]", 1, length - 9);
+        let text = format!("[\"ping\",{}1]", " ".repeat(length - 10));
         ensure!(text.len() == length);
         raw.send(FIN | TEXT, text.as_bytes()).await?;
         let answer = raw.next().await?;
@@ -203,7 +206,7 @@ async fn every_length_is_read_in_the_form_that_it_has() -> anyhow::Result<()> {
 async fn what_breaks_the_framing_ends_the_connection_as_a_protocol_error() -> anyhow::Result<()> {
     let server = Server::start().await?;
     let ping: &[u8] = br#"["ping",1]"#;
-    let mut cases: Vec<(String, Vec<(u8, &[u8], Masked)>)> = vec![
+    let mut cases: Vec<(String, Vec<Part<'_>>)> = vec![
         ("not masked".into(), vec![(FIN | TEXT, ping, Masked::No)]),
         ("a ping in pieces".into(), vec![(PING, b"a", Masked::Yes), (FIN, b"b", Masked::Yes)]),
         ("a ping of 126 bytes".into(), vec![(FIN | PING, &[0x61; 126], Masked::Yes)]),
