@@ -8,6 +8,7 @@ pub mod check_config;
 pub mod manual;
 pub mod token;
 
+use crate::config::{Config, ConfigError};
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -41,7 +42,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Check a configuration file and say what its rules are
     ///
-    /// Reads the keys too. Prints `file:line: reason` and exits with 1 when something is wrong.
+    /// Finds everything for which `serve` would not start, and reads the keys too. Prints
+    /// `file:line: reason` and exits with 1 when something is wrong.
     CheckConfig(CheckConfigArgs),
     /// Make a token that signs a user in, and print it
     ///
@@ -128,20 +130,47 @@ pub struct ServeArgs {
     /// The private key of the certificate (PEM)
     #[arg(long, env = "TIDELOG_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    #[arg(long, env = "TIDELOG_DEV", value_parser = FalseyValueParser::new())]
-    pub dev: bool,
+    #[arg(long, env = "TIDELOG_DEV", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub dev: Option<bool>,
     #[arg(long, env = "TIDELOG_TRACE", value_name = "LEVELS")]
     pub trace: Option<String>,
-    #[arg(long, env = "TIDELOG_TRACE_JSON", value_parser = FalseyValueParser::new())]
-    pub trace_json: bool,
+    #[arg(long, env = "TIDELOG_TRACE_JSON", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub trace_json: Option<bool>,
 }
 
-/// `tidelog check-config`
+/// `tidelog check-config`: what `serve` would be told.
 #[derive(Clone, Debug, Args)]
 pub struct CheckConfigArgs {
     /// Configuration file
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE", default_value = crate::config::FILE)]
     pub config: PathBuf,
+    /// Where the server would listen, if not where the file says
+    #[arg(long, env = "TIDELOG_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Whether the server would run for development, if not as the file says
+    #[arg(long, env = "TIDELOG_DEV", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub dev: Option<bool>,
+}
+
+/// Where the data of a store is: where `serve` would have it.
+#[derive(Clone, Debug, Args)]
+pub struct StoreArgs {
+    /// Configuration of the server [default: tidelog.toml, if there is one]
+    #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the data is kept [default: where the configuration says]
+    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// The data directory.
+    pub fn data(&self) -> Result<PathBuf, ConfigError> {
+        match &self.data {
+            Some(data) => Ok(data.clone()),
+            None => Ok(Config::find(self.config.as_deref())?.server.data),
+        }
+    }
 }
 
 /// `tidelog token`
@@ -170,9 +199,9 @@ pub struct TokenArgs {
 /// `tidelog revoke`
 #[derive(Clone, Debug, Args)]
 pub struct RevokeArgs {
-    /// Where the data is kept
-    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
-    pub data: PathBuf,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// What is shut out.
     #[command(flatten)]
     pub target: TargetArgs,
@@ -190,9 +219,9 @@ pub struct RevokeArgs {
 /// `tidelog unrevoke`
 #[derive(Clone, Debug, Args)]
 pub struct UnrevokeArgs {
-    /// Where the data is kept
-    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
-    pub data: PathBuf,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// What is let in again.
     #[command(flatten)]
     pub target: TargetArgs,
@@ -201,9 +230,9 @@ pub struct UnrevokeArgs {
 /// `tidelog revocations`
 #[derive(Clone, Debug, Args)]
 pub struct RevocationsArgs {
-    /// Where the data is kept
-    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
-    pub data: PathBuf,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 /// What is revoked: one of these.
@@ -227,9 +256,9 @@ pub struct TargetArgs {
 /// `tidelog log`
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
-    /// Where the data is kept
-    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
-    pub data: PathBuf,
+    /// Where the log is.
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// Only the log of this user
     #[arg(long, env = "TIDELOG_USER", value_name = "USER", conflicts_with = "channel")]
     pub user: Option<String>,
@@ -363,7 +392,10 @@ mod tests {
             "tidelog revoke --token-file - --data DIR",
             "tidelog unrevoke --client U:C",
             "tidelog revocations",
-            "tidelog serve --trace info,tidelog_server::log=debug --trace-json",
+            "tidelog serve --dev=false --trace-json=true",
+            "tidelog check-config --dev",
+            "tidelog log --config FILE",
+            "tidelog serve --trace info,log=debug --trace-json",
             "tidelog config-reference",
             "tidelog completions zsh",
             "tidelog man --dir DIR",

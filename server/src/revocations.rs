@@ -164,18 +164,18 @@ pub fn revoke(args: &RevokeArgs) -> anyhow::Result<()> {
     let stated_ms = args.expires.map(|expires| {
         clock::now_ms().saturating_add(u64::try_from(expires.as_millis()).unwrap_or(u64::MAX))
     });
-    command(&args.data, Order::Revoke { target, expires_ms: stated_ms.or(known_ms) })
+    command(&args.store.data()?, Order::Revoke { target, expires_ms: stated_ms.or(known_ms) })
 }
 
 /// `tidelog unrevoke`
 pub fn unrevoke(args: &UnrevokeArgs) -> anyhow::Result<()> {
     let (target, _) = named(&args.target)?;
-    command(&args.data, Order::Unrevoke { target })
+    command(&args.store.data()?, Order::Unrevoke { target })
 }
 
 /// `tidelog revocations`
 pub fn list(args: &RevocationsArgs) -> anyhow::Result<()> {
-    command(&args.data, Order::List {})
+    command(&args.store.data()?, Order::List {})
 }
 
 /// What the arguments name, and when it expires, if they say so.

@@ -369,7 +369,7 @@ impl Session {
             && self.room > ANSWERS_ROOM
     }
 
-    fn put(&mut self, frame: Bytes) {
+    fn put(&mut self, frame: Frame) {
         self.room = self.room.saturating_sub(frame.len());
         self.effects.push(Effect::Send(frame));
     }

@@ -16,7 +16,9 @@ use metered::Metered;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tidelog_protocol::{Form, Frame};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -89,8 +91,17 @@ pub(crate) enum Incoming {
     Closed,
     /// The peer declared a frame that is longer than it may be; the sentence says how long.
     TooLong(String),
-    /// Text that is not UTF-8, or another breach of RFC 6455.
-    Malformed,
+    /// What RFC 6455 does not allow.
+    Malformed(Breach),
+}
+
+/// How a peer broke RFC 6455, which gives each a close code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Breach {
+    /// Frames that cannot be.
+    Framing,
+    /// Text that is not UTF-8.
+    Text,
 }
 
 impl Socket {
@@ -189,18 +200,37 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends what is on its way out and closes, within `patience`.
-    pub(crate) async fn close(mut self, malformed: bool, patience: std::time::Duration) {
-        let goodbye = async {
-            while let Some(frame) = self.out.pop_front() {
-                self.inner.feed(message(frame)).await?;
-            }
-            let frame = malformed
-                .then(|| CloseFrame { code: CloseCode::Invalid, reason: Utf8Bytes::default() });
-            self.inner.close(frame).await
-        };
-        // Whoever does not take a goodbye in time does without.
-        drop(tokio::time::timeout(patience, goodbye).await);
+    /// Sends what is on its way out and closes, within `patience`. Whoever does not take a goodbye in
+    /// time does without.
+    pub(crate) async fn close(mut self, breach: Option<Breach>, patience: Duration) {
+        drop(tokio::time::timeout(patience, self.say_goodbye(breach)).await);
+    }
+
+    async fn say_goodbye(&mut self, breach: Option<Breach>) -> Result<(), Error> {
+        // After a goodbye of the peer these fail, and the answer to it is ready to be flushed.
+        drop(self.put_goodbye(breach).await);
+        self.inner.flush().await?;
+        // A socket that is closed with something unread takes back what was sent last, so the rest is
+        // read until the peer has closed, too.
+        let socket = self.inner.get_mut().socket();
+        socket.shutdown().await?;
+        let mut unread = [0; 1 << 10];
+        while socket.read(&mut unread).await? > 0 {}
+        Ok(())
+    }
+
+    async fn put_goodbye(&mut self, breach: Option<Breach>) -> Result<(), Error> {
+        while let Some(frame) = self.out.pop_front() {
+            self.inner.feed(message(frame)).await?;
+        }
+        let frame = breach.map(|breach| CloseFrame {
+            code: match breach {
+                Breach::Framing => CloseCode::Protocol,
+                Breach::Text => CloseCode::Invalid,
+            },
+            reason: Utf8Bytes::default(),
+        });
+        self.inner.feed(Message::Close(frame)).await
     }
 }
 
@@ -224,7 +254,8 @@ fn fault(error: Error) -> Incoming {
             too_long.map_or(Incoming::Closed, |limit| Incoming::TooLong(limit.to_string()))
         }
         Error::Capacity(error) => Incoming::TooLong(error.to_string()),
-        Error::Protocol(_) | Error::Utf8(_) => Incoming::Malformed,
+        Error::Protocol(_) => Incoming::Malformed(Breach::Framing),
+        Error::Utf8(_) => Incoming::Malformed(Breach::Text),
         _ => Incoming::Closed,
     }
 }

@@ -3,8 +3,9 @@
 //!
 //! In order of reading: `binary` and `server` (the process and its data), `device`, `crowd`, `proxy` (cuts a
 //! connection between two frames), `export` (what `tidelog log` prints), `commands` and `shell` (the
-//! others, and tools of the system), `http` (one request), `chance` (seeded), `disk`
-//! (an image of a disk at the moment of a power cut). Every wait has a deadline; nothing sleeps to let
+//! others, and tools of the system), `http` and
+//! `exposition` (requests, and what `/metrics` says), `chance` (seeded), `disk` (an image of a disk at the
+//! moment of a power cut). Every wait has a deadline; nothing sleeps to let
 //! something happen.
 
 pub mod binary;
@@ -14,6 +15,7 @@ mod crowd;
 mod device;
 pub mod disk;
 mod export;
+mod exposition;
 mod http;
 mod proxy;
 mod server;
@@ -23,9 +25,10 @@ pub use chance::Chance;
 pub use crowd::Crowd;
 pub use device::{Device, Verdict, write};
 pub use export::{Line, export};
-pub use http::{Answer, get};
+pub use exposition::{Exposition, Family, Sample};
+pub use http::Answer;
 pub use proxy::{Cut, Direction, Proxy};
-pub use server::{Options, Server};
+pub use server::{Options, Server, command};
 pub use shell::{Ran, has, run, tidelog, tidelog_with};
 
 use anyhow::Context;

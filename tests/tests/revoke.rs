@@ -7,7 +7,7 @@ use std::fs;
 use tempfile::TempDir;
 use tidelog_client_sim::client::{Client, ClientError};
 use tidelog_protocol::WireError;
-use tidelog_tests::{Device, Options, Ran, Server, get, tidelog};
+use tidelog_tests::{Device, Options, Ran, Server, tidelog};
 
 /// A server whose tokens are signed with a secret.
 struct Site {
@@ -54,9 +54,8 @@ impl Site {
     /// Whether the token lets anybody in.
     async fn lets_in(&self, user: &str, token: &str) -> anyhow::Result<bool> {
         let node = tidelog_client_sim::node(user, "other")?;
-        let bearer = format!("Bearer {token}");
-        let headers = [("authorization", bearer.as_str())];
-        let http = get(self.server.address(), "/v1/log", &headers).await?.status;
+        let bearer = format!("authorization: Bearer {token}");
+        let http = self.server.get("/v1/log", &[&bearer]).await?.status;
         match Client::sign_in(&self.server.target_with(token), &node, 0).await {
             Ok(_) => ensure!(http == 200, "a socket, and HTTP says {http}"),
             Err(ClientError::Told(WireError::WrongCredentials)) => ensure!(http == 401),

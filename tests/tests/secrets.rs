@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use std::fs;
 use std::path::Path;
 use tidelog_client_sim::client::Client;
-use tidelog_tests::{Device, Options, Server, get, tidelog, tidelog_with};
+use tidelog_tests::{Device, Options, Server, tidelog, tidelog_with};
 
 const SECRET: &str = "seashell-seashell-seashell-seashell";
 const OTHER: &str = "pebble-pebble-pebble-pebble-pebble";
@@ -39,14 +39,16 @@ async fn nothing_that_a_server_says_holds_a_secret() -> anyhow::Result<()> {
     let refused = Client::sign_in(&server.target_with(&forged), device.node(), 0).await;
     said += &refused.err().context("a forged token lets nobody in")?.to_string();
 
-    let (bearer, cookie) = (format!("Bearer {good}"), format!("session={good}"));
-    let bad = format!("Bearer {forged}");
-    for headers in [("authorization", &bearer), ("authorization", &bad), ("cookie", &cookie)] {
-        let headers = [(headers.0, headers.1.as_str())];
-        let answer = get(server.address(), "/v1/log?limit=barnacle", &headers).await?;
-        said += &answer.text;
+    for header in [
+        format!("authorization: Bearer {good}"),
+        format!("authorization: Bearer {forged}"),
+        format!("cookie: session={good}"),
+    ] {
+        let answer = server.get("/v1/log?limit=barnacle", &[&header]).await?;
+        said += &answer.headers.join("\n");
+        said += &answer.body;
     }
-    said += &get(server.address(), "/metrics", &[]).await?.text;
+    said += &server.get("/metrics", &[]).await?.body;
 
     let data = server.data().to_str().context("a path in UTF-8")?.to_owned();
     let token_file = folder.path().join("token");

@@ -34,7 +34,7 @@ pub struct Server {
     /// Where they say it: `x-forwarded-for`, or `forwarded` (RFC 7239).
     pub proxy_header: ProxyHeader,
     /// What the server says about its work: off, error, warn, info, debug or trace; for a module
-    /// of its own, as in `info,tidelog_server::log=debug`.
+    /// of the server, as in `info,log=debug`.
     pub trace: String,
     /// Says it as JSON, one object a line, instead of text.
     pub trace_json: bool,

@@ -138,7 +138,7 @@ impl<'a> Driver<'a> {
             Event::Socket(Incoming::TooLong(limit)) => {
                 return Err(self.refuse(socket, WireError::WrongFormat(limit)));
             }
-            Event::Socket(Incoming::Malformed) => return Err(End::Malformed),
+            Event::Socket(Incoming::Malformed(breach)) => return Err(End::Malformed(breach)),
             Event::Mail => self.take_mail(at),
             Event::Judged(Ok(verdicts)) => {
                 // The client's own entries are in the inbox by now, so that the answers can carry
