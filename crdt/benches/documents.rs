@@ -143,6 +143,13 @@ fn lists(c: &mut Criterion) {
             black_box(document.apply(&entry))
         });
     });
+    group.bench_function("insert at the start", |b| {
+        b.iter(|| {
+            let insert = document.list(&list).and_then(|list| list.insert(0, vec![element(1)]));
+            let entry = feed.entry(&list, Operation::List(insert.expect("a place")));
+            black_box(document.apply(&entry))
+        });
+    });
     group.bench_function("move, by index", |b| {
         b.iter(|| {
             step += 1;
