@@ -31,3 +31,4 @@ pub mod log_export;
 mod metrics;
 
 mod clock;
+mod turns;
