@@ -112,7 +112,7 @@ pub fn run(args: &LogArgs) -> anyhow::Result<()> {
         follow: args.follow,
     };
     let mut out = std::io::stdout().lock();
-    let printed = match std::os::unix::net::UnixStream::connect(admin::path(&args.data)) {
+    let printed = match admin::connect(&args.data) {
         Ok(server) => admin::ask(server, &admin::Request::Log(selection), &mut out),
         Err(_) => print_stopped(args, &selection, &mut out),
     };

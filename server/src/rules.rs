@@ -71,12 +71,13 @@ pub enum UndoReason {
 
 impl UndoReason {
     /// All of them.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Denied,
         Self::UnknownType,
         Self::WrongChannel,
         Self::Error,
         Self::TooLarge,
+        Self::TooCostly,
         Self::TooManySubscriptions,
     ];
 
@@ -227,6 +228,9 @@ impl Rules {
     /// is read, or loops go through it.
     pub fn is_slow(&self, action: &Action) -> bool {
         let (kind, bytes) = (action.kind(), action.json().len());
+        if DocumentAction::is_one(kind) && bytes > READ_BYTES_MAX {
+            return true;
+        }
         let slow = |reads: &Reads| reads.loops() || (reads.any() && bytes > READ_BYTES_MAX);
         if let Some(rule) = self.actions.iter().find(|rule| rule.kind.matches(kind)) {
             return slow(&rule.reads);

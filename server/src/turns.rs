@@ -58,6 +58,16 @@ impl<K: Eq + Hash + Clone> Turns<K> {
         Self { state: Arc::new(Mutex::new(state)), share: share.min(units) }
     }
 
+    /// What one owner may hold.
+    pub(crate) fn share(&self) -> usize {
+        self.share
+    }
+
+    /// Units that nobody holds.
+    pub(crate) fn free(&self) -> usize {
+        locked(&self.state).free
+    }
+
     /// Waits for `units`; who needs more than its share gets its share.
     pub(crate) async fn take(&self, owner: K, units: usize) -> Held<K> {
         let units = units.min(self.share);
@@ -110,10 +120,9 @@ impl<K: Eq + Hash + Clone> Drop for Waiting<'_, K> {
 }
 
 impl<K: Eq + Hash + Clone> Held<K> {
-    /// Holds what `other` does, too, which is of the same owner.
-    pub(crate) fn merge(&mut self, mut other: Self) {
-        debug_assert!(self.owner == other.owner, "units of two owners");
-        self.units += std::mem::take(&mut other.units);
+    /// How many.
+    pub(crate) fn units(&self) -> usize {
+        self.units
     }
 }
 

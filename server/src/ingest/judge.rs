@@ -5,11 +5,12 @@
 //! threads that serve connections, a slice at a time, one user after the other.
 
 use super::{Given, Submission, Verdicts};
+use crate::clock::Stopwatch;
 use crate::log::{Addresses, Draft, Step};
 use crate::rules::{Placement, Rules, Subject, UndoReason};
 use crate::turns::Turns;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::vec::IntoIter;
 use tidelog_crdt::Context;
 use tidelog_protocol::{Action, ActionId, Meta, Pair, builtin};
@@ -117,14 +118,14 @@ impl Judge {
 impl Bench {
     /// Judges what comes next, as long as `here` says so and there is time.
     fn judge(&self, batch: &mut Batch, here: impl Fn(&Rules, &Action) -> bool) {
-        let end = Instant::now() + SLICE;
+        let slice = Stopwatch::start();
         while let Some(next) = batch.left.as_slice().first()
             && here(&self.rules, &next.pair.action)
             && let Some(Submission { pair, context }) = batch.left.next()
         {
             let judged = self.judge_one(&batch.subject, &pair, context, &mut batch.steps);
             batch.judged.push((judged, (pair.action, pair.meta)));
-            if Instant::now() >= end {
+            if slice.has_passed(SLICE) {
                 return;
             }
         }

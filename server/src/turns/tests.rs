@@ -37,8 +37,7 @@ async fn who_waits_is_served_one_owner_after_the_other() {
 #[tokio::test]
 async fn no_owner_has_more_than_its_share_nor_do_others_wait_for_it() {
     let turns = Names::new(10, 4);
-    let mut eve = turns.take("eve", 3).await;
-    eve.merge(turns.take("eve", 1).await);
+    let eve = (turns.take("eve", 3).await, turns.take("eve", 1).await);
     let mut more = Box::pin(turns.take("eve", 1));
     assert!(more.as_mut().now_or_never().is_none(), "eve has its share");
     let bob = turns.take("bob", 100).await;
