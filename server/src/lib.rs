@@ -31,6 +31,7 @@ pub mod admin;
 pub mod log_export;
 mod metrics;
 mod service;
+pub mod users;
 
 mod clock;
 mod turns;

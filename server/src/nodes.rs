@@ -6,7 +6,7 @@
 use crate::session::NodeState;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tidelog_protocol::NodeId;
+use tidelog_protocol::{NodeId, UserId};
 
 /// Nodes remembered; those that left first are forgotten first.
 const NODES_MAX: usize = 20_000;
@@ -48,6 +48,16 @@ impl Recent {
             if table.states.get(&node).is_some_and(|latest| latest.leave == leave) {
                 table.forget(&node);
             }
+        }
+    }
+
+    /// Forgets the nodes of `user`.
+    pub fn forget(&self, user: &UserId) {
+        let mut table = self.table();
+        let of_user = |node: &&NodeId| node.user_str() == Some(user.as_str());
+        let nodes: Vec<_> = table.states.keys().filter(of_user).cloned().collect();
+        for node in nodes {
+            table.forget(&node);
         }
     }
 
