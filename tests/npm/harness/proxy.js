@@ -8,6 +8,29 @@ import { Ledger } from './deadline.js'
 export const UP = 'C>S'
 export const DOWN = 'S>C'
 
+const NAMES = {
+  c: 'connect',
+  C: 'connected',
+  d: 'debug',
+  e: 'error',
+  h: 'headers',
+  p: 'ping',
+  P: 'pong',
+  r: 'ready',
+  s: 'sync',
+  S: 'synced'
+}
+
+/** The name of a message, in whichever form it came. */
+export function nameOf(data) {
+  if (typeof data !== 'string' && data[0] !== 0x5b) return NAMES[String.fromCharCode(data[0])]
+  try {
+    return JSON.parse(data)[0]
+  } catch {
+    return undefined
+  }
+}
+
 /** One client connection and its twin to the server. */
 class Link {
   constructor(proxy, number, client, request) {
@@ -35,7 +58,7 @@ class Link {
     if (this.dead) return
     this.count[dir] += 1
     this.proxy.seen[dir] += 1
-    const verdict = this.proxy.rule?.({ dir, link: this, data, seen: this.proxy.seen[dir] }) ?? 'pass'
+    const verdict = this.proxy.rule?.({ dir, link: this, data, name: nameOf(data), seen: this.proxy.seen[dir] }) ?? 'pass'
     this.proxy.record(this, dir, data, verdict)
     if (verdict === 'cut') return this.cut()
     if (verdict === 'drop') return
@@ -98,7 +121,8 @@ export class Proxy {
   }
 
   record(link, dir, data, verdict) {
-    let frame = data
+    // Of a binary frame only the name is known here.
+    let frame = typeof data === 'string' ? data : [nameOf(data)]
     try {
       frame = JSON.parse(data)
     } catch {
