@@ -37,3 +37,4 @@ mod service;
 pub mod users;
 
 mod clock;
+mod turns;

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::connection::{self, Origin};
 use crate::http;
 use crate::tls::{Tls, TlsError, speaks_http2};
-use crate::ws::{self, Socket};
+use crate::ws::{self, Impatient, Owner, Socket};
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
@@ -116,7 +116,8 @@ async fn serve_connection(stream: TcpStream, address: SocketAddr, door: Door) {
         let app = door.0.app.clone();
         drop(door);
         let message_max = app.peer.limits.frame_bytes_before_sign_in;
-        let socket = Box::pin(Socket::new(upgraded, app.budget.clone(), message_max)).await;
+        let owner = Owner::Address(origin.address);
+        let socket = Box::pin(Socket::new(upgraded, app.budget.clone(), owner, message_max)).await;
         Box::pin(connection::serve(app, socket, origin)).await;
     }
 }
@@ -172,11 +173,12 @@ async fn serve_http1(
             Ok::<Response<Body>, Infallible>(answer.map(Body::new))
         }
     });
+    let patience = Duration::from_millis(door.0.app.peer.timers.answer_ms);
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .max_buf_size(HEAD_BYTES_MAX as usize)
         .header_read_timeout(door.0.handshake)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Impatient::new(stream, patience)), service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
     let served = tokio::select! {
@@ -217,7 +219,7 @@ async fn serve_http2(
         .max_send_buf_size(STREAM_BYTES_MAX)
         .keep_alive_interval(ping)
         .keep_alive_timeout(patience)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Impatient::new(stream, patience)), service);
     let mut serving = std::pin::pin!(serving);
     let goodbye = tokio::select! {
         served = serving.as_mut() => return broke(served, address),

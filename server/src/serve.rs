@@ -51,6 +51,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.server.listen))?;
     let address = listener.local_addr()?;
+    crate::admin::check(&config.server.data)?;
     let (stop, stopping) = watch::channel(false);
     let app = build(&config, stopping)?;
     let door = Door::new(&config, app.clone())?;

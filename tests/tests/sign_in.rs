@@ -57,9 +57,10 @@ async fn a_stream_a_long_poll_and_a_socket_end_with_the_token() -> anyhow::Resul
     let mut device = Device::new(server.target_with(&token), "ann", "phone")?;
     device.connect().await?;
     let stream = [bearer.as_str(), "accept: text/event-stream"];
+    let poll = [bearer.as_str()];
     let (stream, poll, cut) = tokio::join!(
         server.get("/v1/log", &stream),
-        server.get("/v1/log?wait=50", &[&bearer]),
+        server.get("/v1/log?wait=50", &poll),
         device.until("the end of the connection", |device| !device.is_online()),
     );
     let (stream, poll) = (stream?, poll?);
