@@ -1,6 +1,6 @@
 //! `tidelog serve`: opens the log, listens, and stops in order.
 
-use crate::app::{App, Parts};
+use crate::app::{self, App, Parts};
 use crate::auth::Authenticator;
 use crate::cli::ServeArgs;
 use crate::config::Config;
@@ -123,6 +123,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         page: PageLimit { entries: CHUNK_ACTIONS, bytes: CHUNK_BYTES },
         budget: Budget::new(config.limits.frame_budget_bytes),
         recent: Recent::default(),
+        maps: app::Maps::default(),
         stop,
     }))
 }
