@@ -27,8 +27,11 @@ struct Table {
     /// The one connection that a client has.
     clients: HashMap<ClientId, Arc<Inbox>>,
     nodes: HashMap<NodeId, Arc<Inbox>>,
-    /// The clients of each user, in the order in which they came.
+    /// The clients of each user, in the order in which they came; those that were told to end are
+    /// not among them.
     users: HashMap<UserId, VecDeque<ClientId>>,
+    /// Entries that were published, counted.
+    published: u64,
 }
 
 impl Hub {
@@ -49,9 +52,8 @@ impl Hub {
         let earlier = table.clients.insert(node.client(), inbox.clone());
         if let Some(earlier) = &earlier {
             earlier.dismiss();
-        } else {
-            table.add_client(user, node.client(), most);
         }
+        table.add_client(user, node.client(), most);
         earlier
     }
 
@@ -87,9 +89,10 @@ impl Hub {
 
     /// Hands out what one commit placed, in order of position.
     pub fn publish(&self, entries: &[Arc<Entry>]) {
-        let table = self.table();
+        let mut table = self.table();
         let mut touched: Vec<Arc<Inbox>> = Vec::new();
         for entry in entries {
+            table.published += 1;
             table.deliver(entry, &mut touched);
         }
         drop(table);
@@ -119,7 +122,7 @@ impl Table {
     fn deliver(&self, entry: &Arc<Entry>, touched: &mut Vec<Arc<Inbox>>) {
         let addresses = &entry.addresses;
         let mut put = |inbox: &Arc<Inbox>, live: bool| {
-            if inbox.put(entry, live) {
+            if inbox.put(entry, live, self.published) {
                 touched.push(inbox.clone());
             }
         };
@@ -133,8 +136,13 @@ impl Table {
         }
     }
 
+    /// Counts a client, unless it is counted: one that comes back keeps its place, but one that was
+    /// told to end, and comes back before it has, is one more.
     fn add_client(&mut self, user: &UserId, client: ClientId, most: usize) {
         let clients = self.users.entry(user.clone()).or_default();
+        if clients.contains(&client) {
+            return;
+        }
         clients.push_back(client);
         if clients.len() > most
             && let Some(first) = clients.pop_front()

@@ -3,21 +3,23 @@
 //! The one way in, for WebSocket and HTTP alike, and the only caller of append. The order of things
 //! is judge → append → make durable → publish (the committer does these three) → answer.
 
+#[cfg(test)]
+mod tests;
 mod verdicts;
 
 pub use verdicts::{Given, Verdicts};
 
-use crate::log::{Addresses, Cleaned, Draft, Log, Outcome, Stopped};
+use crate::log::{Addresses, Cleaned, Draft, Entry, Log, Outcome, Step, Stopped};
 use crate::metrics::Metrics;
 use crate::rules::{Placement, Rules, Subject, UndoReason};
 use crate::session::AnswerId;
 use std::sync::Arc;
 use tidelog_crdt::{Context, Position};
-use tidelog_protocol::{Action, ActionId, ClientId, Meta, Pair, builtin};
+use tidelog_protocol::{Action, ActionId, Meta, Pair, builtin};
 
-/// Drafts that go to the committer at once: a frame of a hundred thousand actions takes its turn
-/// with everybody else's.
-const DRAFTS_AT_ONCE: usize = 1000;
+/// Steps that go to the committer at once: a frame of a hundred thousand actions takes its turn with
+/// everybody else's.
+const STEPS_AT_ONCE: usize = 1000;
 
 /// An action to be judged.
 #[derive(Debug)]
@@ -64,10 +66,18 @@ pub struct Ingest {
 
 /// One action after the rules have seen it.
 enum Judged {
-    Answered(Verdict),
-    Draft(Box<Draft>),
-    Clean(ActionId, ActionId),
+    /// It was judged before.
+    Given(Given),
+    /// It cannot be right, whatever is in the log.
+    Undone(UndoReason),
+    /// It is not let in today. What was let in once stays in.
+    Rejected(UndoReason),
+    /// The log decides: the next of the steps is its.
+    Step,
 }
+
+/// An action with its meta, as it came.
+type Sent = (Action, Meta);
 
 impl Ingest {
     /// The way into `log` under `rules`; actions of more than `action_bytes` are undone.
@@ -88,190 +98,132 @@ impl Ingest {
         now: u64,
     ) -> Result<Vec<Verdict>, Stopped> {
         let mut verdicts = Vec::with_capacity(submissions.len());
-        let mut drafts = Vec::new();
-        for submission in submissions {
-            match self.judge(subject, submission, now) {
-                Judged::Draft(draft) => drafts.push(*draft),
-                Judged::Answered(verdict) => {
-                    self.append(&mut drafts, &mut verdicts, now).await?;
-                    verdicts.push(verdict);
-                }
-                Judged::Clean(id, target) => {
-                    self.append(&mut drafts, &mut verdicts, now).await?;
-                    verdicts.push(self.clean(subject, id, target, now).await?);
-                }
-            }
-            if drafts.len() >= DRAFTS_AT_ONCE {
-                self.append(&mut drafts, &mut verdicts, now).await?;
-            }
+        let mut submissions = submissions.into_iter();
+        while submissions.len() > 0 {
+            let together: Vec<_> = submissions.by_ref().take(STEPS_AT_ONCE).collect();
+            self.take_together(subject, together, now, &mut verdicts).await?;
         }
-        self.append(&mut drafts, &mut verdicts, now).await?;
         for verdict in &verdicts {
             self.metrics.judged(verdict);
         }
         Ok(verdicts)
     }
 
-    fn judge(&self, subject: &Subject, submission: Submission, now: u64) -> Judged {
-        let Submission { pair: Pair { action, meta, extra_keys }, context } = submission;
-        if let Some(given) = self.verdicts.of(subject.client(), &meta.id) {
-            return Judged::Answered(given.to((action, meta)));
-        }
-        let foreign = meta.id.node.client_str() != subject.client().as_str();
-        if foreign || extra_keys {
-            return Judged::Answered(self.undo(subject, UndoReason::Denied, (action, meta), now));
-        }
-        if action.json().len() > self.action_bytes {
-            return Judged::Answered(self.undo(subject, UndoReason::TooLarge, (action, meta), now));
-        }
-        let placement = match self.rules.place(subject, &action, &meta) {
-            Ok(placement) => placement,
-            Err(reason) => {
-                return Judged::Answered(self.reject(subject, reason, (action, meta), now));
-            }
-        };
-        if action.kind() == builtin::CLEAN {
-            let target = action.body::<builtin::Clean>().ok().and_then(|body| body.id.parse().ok());
-            // Anonymous clients share a user, and are strangers to each other.
-            let strange = |target: &ActionId| {
-                subject.anonymous() && target.node.client_str() != subject.client().as_str()
-            };
-            return match target {
-                Some(target) if strange(&target) => {
-                    Judged::Answered(self.undo(subject, UndoReason::Denied, (action, meta), now))
-                }
-                Some(target) => Judged::Clean(meta.id, target),
-                None => {
-                    Judged::Answered(self.undo(subject, UndoReason::Error, (action, meta), now))
-                }
-            };
-        }
-        Judged::Draft(Box::new(draft(action, meta, context, placement)))
-    }
-
-    /// The rules say no. What they once let in stays in, whatever they say of it today.
-    fn reject(
+    /// Judges all, commits what the log is to decide at once, and says what became of each in order.
+    async fn take_together(
         &self,
         subject: &Subject,
-        reason: UndoReason,
-        sent: (Action, Meta),
+        submissions: Vec<Submission>,
         now: u64,
-    ) -> Verdict {
-        let known = self.log.find(&sent.1.id).ok().flatten();
-        let entry = known.and_then(|position| self.log.entry(position).ok().flatten());
-        match entry {
-            Some(entry) => {
-                let answer = self.answer_of(entry.position, entry.accepted_ms);
-                processed(sent.1.id, answer, true, Some(entry.position))
-            }
-            None => self.undo(subject, reason, sent, now),
-        }
-    }
-
-    fn undo(
-        &self,
-        subject: &Subject,
-        reason: UndoReason,
-        sent: (Action, Meta),
-        now: u64,
-    ) -> Verdict {
-        let verdict = Verdict {
-            id: sent.1.id.clone(),
-            outcome: Judgement::Undone(reason, Box::new(sent)),
-            answer: self.unplaced_answer(now),
-            repeated: false,
-            position: None,
-        };
-        self.remember(subject.client(), &verdict);
-        verdict
-    }
-
-    fn remember(&self, client: &ClientId, verdict: &Verdict) {
-        let undone = match verdict.outcome {
-            Judgement::Processed => None,
-            Judgement::Undone(reason, _) => Some(reason),
-        };
-        let given = Given { undone, answer: verdict.answer };
-        self.verdicts.remember(client, verdict.id.clone(), given);
-    }
-
-    async fn append(
-        &self,
-        drafts: &mut Vec<Draft>,
         verdicts: &mut Vec<Verdict>,
-        now: u64,
     ) -> Result<(), Stopped> {
-        if drafts.is_empty() {
-            return Ok(());
-        }
-        let drafts = std::mem::take(drafts);
-        let sent: Vec<_> =
-            drafts.iter().map(|d| (d.id.clone(), d.action.clone(), d.time)).collect();
-        let outcomes = self.log.append(drafts, now).await?;
-        for (outcome, (id, action, time)) in outcomes.into_iter().zip(sent) {
-            verdicts.push(self.verdict(outcome, id, action, time, now));
+        let mut steps = Vec::with_capacity(submissions.len());
+        let judge = |Submission { pair, context }: Submission| {
+            let judged = self.judge(subject, &pair, context, &mut steps);
+            (judged, (pair.action, pair.meta))
+        };
+        let judged: Vec<_> = submissions.into_iter().map(judge).collect();
+        let mut outcomes = self.log.commit(steps, now).await?.into_iter();
+        for (judged, sent) in judged {
+            verdicts.push(match judged {
+                Judged::Given(given) => given.to(sent),
+                Judged::Undone(reason) => self.undo(subject, reason, sent, now),
+                Judged::Rejected(reason) => self.reject(subject, reason, sent, now),
+                Judged::Step => self.verdict(subject, outcomes.next().ok_or(Stopped)?, sent, now),
+            });
         }
         Ok(())
     }
 
-    fn verdict(
-        &self,
-        outcome: Outcome,
-        id: ActionId,
-        action: Action,
-        time: u64,
-        now: u64,
-    ) -> Verdict {
-        match outcome {
-            Outcome::Accepted(entry) => {
-                let answer = self.answer_of(entry.position, entry.accepted_ms);
-                processed(id, answer, false, Some(entry.position))
-            }
-            Outcome::Known(entry) => {
-                let answer = self.answer_of(entry.position, entry.accepted_ms);
-                processed(id, answer, true, Some(entry.position))
-            }
-            Outcome::Passed(_) => {
-                let client = id.node.client();
-                let verdict = processed(id, self.unplaced_answer(now), false, None);
-                self.remember(&client, &verdict);
-                verdict
-            }
-            Outcome::TooLarge => {
-                let meta = Meta { id: id.clone(), time, subprotocol: None };
-                let outcome = Judgement::Undone(UndoReason::TooLarge, Box::new((action, meta)));
-                let answer = self.unplaced_answer(now);
-                Verdict { id, outcome, answer, repeated: false, position: None }
-            }
-        }
-    }
-
-    /// Cleaning what is not there, or no longer, is done already.
-    async fn clean(
+    fn judge(
         &self,
         subject: &Subject,
-        id: ActionId,
-        target: ActionId,
-        now: u64,
-    ) -> Result<Verdict, Stopped> {
-        let cleaned = self.log.clean(subject.user().clone(), target.clone(), now).await?;
-        if cleaned == Cleaned::NotOwner {
-            let body = serde_json::json!({ "type": builtin::CLEAN, "id": target.to_string() });
-            let action = Action::from_parts(body.to_string().into(), builtin::CLEAN);
-            let meta = Meta { id, time: now, subprotocol: None };
-            return Ok(self.undo(subject, UndoReason::Denied, (action, meta), now));
+        Pair { action, meta, extra_keys }: &Pair,
+        context: Context,
+        steps: &mut Vec<Step>,
+    ) -> Judged {
+        if let Some(given) = self.verdicts.of(subject.client(), &meta.id) {
+            return Judged::Given(given);
         }
-        let verdict = processed(id, self.unplaced_answer(now), false, None);
-        self.remember(subject.client(), &verdict);
-        Ok(verdict)
+        if *extra_keys || meta.id.node.client_str() != subject.client().as_str() {
+            return Judged::Undone(UndoReason::Denied);
+        }
+        if action.json().len() > self.action_bytes {
+            return Judged::Rejected(UndoReason::TooLarge);
+        }
+        let step = match self.rules.place(subject, action, meta) {
+            Err(reason) => return Judged::Rejected(reason),
+            Ok(_) if action.kind() == builtin::CLEAN => clean(subject, action),
+            Ok(placement) => Ok(Step::Append(draft(action, meta, context, placement))),
+        };
+        match step {
+            Err(reason) => Judged::Undone(reason),
+            Ok(step) => {
+                steps.push(step);
+                Judged::Step
+            }
+        }
     }
 
-    fn answer_of(&self, position: Position, ms: u64) -> AnswerId {
-        AnswerId::of_entry(self.log.incarnation(), position, ms)
+    /// What the log has of it already stands.
+    fn reject(&self, subject: &Subject, reason: UndoReason, sent: Sent, now: u64) -> Verdict {
+        let known = self.log.find(&sent.1.id).ok().flatten();
+        let entry = known.and_then(|position| self.log.entry(position).ok().flatten());
+        match entry.filter(|entry| entry.id == sent.1.id) {
+            Some(entry) => self.placed(sent, &entry, true),
+            None => self.undo(subject, reason, sent, now),
+        }
     }
 
-    fn unplaced_answer(&self, now: u64) -> AnswerId {
-        AnswerId::unplaced(self.log.incarnation(), self.log.head(), now)
+    fn undo(&self, subject: &Subject, reason: UndoReason, sent: Sent, now: u64) -> Verdict {
+        self.unplaced(subject, Some(reason), sent, now)
+    }
+
+    /// The verdict on what no entry stands for: the one that it got before, if it comes again.
+    fn unplaced(
+        &self,
+        subject: &Subject,
+        undone: Option<UndoReason>,
+        sent: Sent,
+        now: u64,
+    ) -> Verdict {
+        let (client, id) = (subject.client(), sent.1.id.clone());
+        if let Some(given) = self.verdicts.of(client, &id) {
+            return given.to(sent);
+        }
+        let answer = AnswerId::unplaced(self.log.incarnation(), self.log.head(), now);
+        let given = Given { undone, answer };
+        self.verdicts.remember(client, id, given);
+        Verdict { repeated: false, ..given.to(sent) }
+    }
+
+    fn placed(&self, sent: Sent, entry: &Entry, repeated: bool) -> Verdict {
+        let (position, ms) = (entry.position, entry.accepted_ms);
+        Verdict {
+            id: sent.1.id,
+            outcome: Judgement::Processed,
+            answer: AnswerId::of_entry(self.log.incarnation(), position, ms),
+            repeated,
+            position: Some(position),
+        }
+    }
+
+    fn verdict(&self, subject: &Subject, outcome: Outcome, sent: Sent, now: u64) -> Verdict {
+        match outcome {
+            Outcome::Accepted(entry) => self.placed(sent, &entry, false),
+            Outcome::Known(entry) => self.placed(sent, &entry, true),
+            // Cleaning what is not there, or no longer, is done already.
+            Outcome::Passed(_) | Outcome::Cleaned(Cleaned::Done | Cleaned::Unknown) => {
+                self.unplaced(subject, None, sent, now)
+            }
+            Outcome::PassedBefore => {
+                Verdict { repeated: true, ..self.unplaced(subject, None, sent, now) }
+            }
+            Outcome::TooLarge => self.undo(subject, UndoReason::TooLarge, sent, now),
+            Outcome::Cleaned(Cleaned::NotOwner) => {
+                self.undo(subject, UndoReason::Denied, sent, now)
+            }
+        }
     }
 }
 
@@ -287,16 +239,18 @@ impl Given {
     }
 }
 
-fn processed(
-    id: ActionId,
-    answer: AnswerId,
-    repeated: bool,
-    position: Option<Position>,
-) -> Verdict {
-    Verdict { id, outcome: Judgement::Processed, answer, repeated, position }
+/// What a `0/clean` asks for.
+fn clean(subject: &Subject, action: &Action) -> Result<Step, UndoReason> {
+    let body = action.body::<builtin::Clean>().map_err(|_| UndoReason::Error)?;
+    let target: ActionId = body.id.parse().map_err(|_| UndoReason::Error)?;
+    // Anonymous clients share a user, and are strangers to each other.
+    if subject.anonymous() && target.node.client_str() != subject.client().as_str() {
+        return Err(UndoReason::Denied);
+    }
+    Ok(Step::Clean(subject.user().clone(), target))
 }
 
-fn draft(action: Action, meta: Meta, context: Context, placement: Placement) -> Draft {
+fn draft(action: &Action, meta: &Meta, context: Context, placement: Placement) -> Draft {
     let addresses = Addresses {
         users: placement.users,
         channels: placement.channels,
@@ -304,12 +258,12 @@ fn draft(action: Action, meta: Meta, context: Context, placement: Placement) -> 
         nodes: placement.nodes,
     };
     Draft {
-        id: meta.id,
+        id: meta.id.clone(),
         time: meta.time,
         subprotocol: meta.subprotocol.unwrap_or_default(),
         addresses,
         context,
-        action,
+        action: action.clone(),
         kept: placement.kept,
     }
 }

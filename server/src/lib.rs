@@ -29,6 +29,7 @@ mod numbers;
 pub mod admin;
 pub mod log_export;
 mod metrics;
+mod service;
 pub mod users;
 
 mod clock;

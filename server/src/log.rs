@@ -36,12 +36,14 @@ mod lock;
 mod manifest;
 mod marks;
 mod merge;
+mod meter;
 mod nodes;
 mod place;
 mod prefix;
 mod queue;
 mod read;
 mod rebuild;
+mod recent;
 mod record;
 mod recover;
 mod rewrite;
@@ -52,23 +54,25 @@ mod shared;
 mod store;
 mod tail;
 
-pub use check::{Counts, Finding, Report, Severity, Step, check};
+pub use check::{Counts, Finding, Progress, Report, Severity, check};
 pub use entry::{
     Addresses, Channel, ChannelError, Cleaned, Draft, Entry, LogName, NodeRecord, Outcome, Page,
-    PageLimit,
+    PageLimit, Step,
 };
 pub use erase::Removed;
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
 pub use export::Piece;
+pub use meter::Meter;
 pub use rebuild::{Rebuilt, rebuild};
 pub use rewrite::RewriteError;
 pub use settings::Settings;
 pub use shared::OnCommit;
 
+use crate::clock::Stopwatch;
 use crate::epochs::Epochs;
 use checkpoint::Merging;
 use committer::{Committer, Terms};
-use queue::{Append, BatchLimit, CleanRequest, Request, cost};
+use queue::{Append, BatchLimit, Request, cost};
 use recover::Recovered;
 use shared::Shared;
 use std::fmt;
@@ -205,31 +209,38 @@ impl Log {
         let _ = self.shared().on_commit.set(heard);
     }
 
-    /// Appends `drafts` in order and in one commit; waits for room in the queue and returns when
-    /// they are on disk and published, one outcome for each.
-    pub async fn append(&self, drafts: Vec<Draft>, now_ms: u64) -> Result<Vec<Outcome>, Stopped> {
-        if drafts.is_empty() {
+    /// Takes `steps` in order and in one commit; waits for room in the queue and returns when they
+    /// are on disk and published, one outcome for each.
+    pub async fn commit(&self, steps: Vec<Step>, now_ms: u64) -> Result<Vec<Outcome>, Stopped> {
+        if steps.is_empty() {
             return Ok(Vec::new());
         }
-        let queue = &self.shared().queue;
-        let room = queue.room(cost(&drafts)).await?;
+        let (queue, since) = (&self.shared().queue, Stopwatch::start());
+        let room = queue.room(cost(&steps)).await?;
         let (answer, answered) = oneshot::channel();
-        queue.push(Request::Append(Append { drafts, now_ms, answer, room }))?;
-        answered.await.map_err(|_| Stopped)
+        queue.push(Request::Append(Append { steps, now_ms, answer, room }))?;
+        let outcomes = answered.await.map_err(|_| Stopped)?;
+        self.meter().append_seconds.observe(since.seconds());
+        Ok(outcomes)
     }
 
-    /// Takes the body of an action out of the log, if `owner` made it. The id stays known.
+    /// Appends `drafts` in order and in one commit: [`Log::commit`] of nothing else.
+    pub async fn append(&self, drafts: Vec<Draft>, now_ms: u64) -> Result<Vec<Outcome>, Stopped> {
+        self.commit(drafts.into_iter().map(Step::Append).collect(), now_ms).await
+    }
+
+    /// Takes one body out of the log: [`Log::commit`] of nothing else.
     pub async fn clean(
         &self,
         owner: UserId,
         id: ActionId,
         now_ms: u64,
     ) -> Result<Cleaned, Stopped> {
-        let queue = &self.shared().queue;
-        let room = queue.room(cost(&[])).await?;
-        let (answer, answered) = oneshot::channel();
-        queue.push(Request::Clean(CleanRequest { owner, id, now_ms, answer, room }))?;
-        answered.await.map_err(|_| Stopped)
+        let outcomes = self.commit(vec![Step::Clean(owner, id)], now_ms).await?;
+        match outcomes.first() {
+            Some(Outcome::Cleaned(cleaned)) => Ok(*cleaned),
+            _ => Err(Stopped),
+        }
     }
 
     /// The entries of `log` above `above`, up to and including `until`. May wait for the disk.
@@ -283,6 +294,11 @@ impl Log {
     /// Remembers `record` of `node`; written to disk within about a second.
     pub fn save_node(&self, node: NodeId, record: NodeRecord) {
         self.shared().nodes.save(node, record);
+    }
+
+    /// How long the disk takes, and how much a commit holds.
+    pub fn meter(&self) -> &Meter {
+        &self.shared().meter
     }
 
     /// How full the log is.

@@ -1,15 +1,14 @@
 //! `tidelog`: the server and its tools.
 
-use clap::Parser;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tidelog_server::cli::{Cli, Command, check, check_config, token};
+use tidelog_server::cli::{Cli, Command, check, check_config, manual, token};
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = Cli::of_process().command;
     if let Err(error) = heed_file_size_limits() {
-        eprintln!("tidelog: {error}");
+        tidelog_server::trace::fatal(&error.into());
         return ExitCode::FAILURE;
     }
     let done = |()| ExitCode::SUCCESS;
@@ -21,11 +20,14 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Rebuild(args) => check::rebuild(&args).map(done),
         Command::User(args) => tidelog_server::users::run(&args).map(done),
+        Command::ConfigReference => manual::config_reference().map(done),
+        Command::Completions(args) => manual::completions(&args).map(done),
+        Command::Man(args) => manual::man(&args).map(done),
     };
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("tidelog: {error:#}");
+            tidelog_server::trace::fatal(&error);
             ExitCode::FAILURE
         }
     }

@@ -64,6 +64,16 @@ pub enum UndoReason {
 }
 
 impl UndoReason {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Denied,
+        Self::UnknownType,
+        Self::WrongChannel,
+        Self::Error,
+        Self::TooLarge,
+        Self::TooManySubscriptions,
+    ];
+
     /// The `reason` of `logux/undo`.
     pub fn as_str(self) -> &'static str {
         match self {

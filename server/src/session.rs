@@ -9,9 +9,12 @@ mod answers;
 mod delivery;
 mod effect;
 mod intake;
+mod lists;
 mod loading;
 mod node_state;
+mod showing;
 mod subscribing;
+mod subscription;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -31,7 +34,8 @@ use bytes::Bytes;
 use delivery::Delivery;
 use intake::Intake;
 use std::sync::Arc;
-use subscriptions::{Acknowledged, Subscriptions};
+use subscription::Acknowledged;
+use subscriptions::Subscriptions;
 use tidelog_crdt::{Incarnation, Position};
 use tidelog_protocol::WireError;
 use tidelog_protocol::peer::{Connection, Received, SentSync, Tick};
@@ -162,11 +166,6 @@ impl Session {
         (session, claim_failed)
     }
 
-    /// Whether everything that came in is answered.
-    pub fn is_idle(&self) -> bool {
-        self.intake.len() == 0
-    }
-
     /// Whether nothing that came in waits for its verdict.
     pub fn is_judged(&self) -> bool {
         self.intake.is_judged()
@@ -226,19 +225,22 @@ impl Session {
         self.delivery.is_live()
     }
 
-    /// Entries of the logs that the session follows; while it is behind, what no log has.
-    pub fn on_mail(&mut self, mail: Vec<Mail>, overflowed: bool, at: Moment) {
+    /// Entries of the logs that the session follows; while it is behind, what no log has. Returns how
+    /// much of that found no room.
+    pub fn on_mail(&mut self, mail: Vec<Mail>, overflowed: bool, at: Moment) -> u64 {
         // First of all: what is left in an inbox that overflowed must not move the cursor past what
         // it dropped.
         if overflowed {
             self.delivery.fall_behind();
         }
+        let mut no_room = 0;
         if self.delivery.is_live() {
             self.deliver_mail(mail, at);
         } else {
-            self.delivery.keep_waiting(mail);
+            no_room = self.delivery.keep_waiting(mail);
         }
         self.go_on(at);
+        no_room
     }
 
     /// The page that was asked for.

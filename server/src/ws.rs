@@ -118,6 +118,11 @@ impl Socket {
         self.out.push_back(frame);
     }
 
+    /// Bytes on their way out that the peer has not taken yet.
+    pub(crate) fn outgoing_bytes(&self) -> usize {
+        self.out_bytes
+    }
+
     /// Whether the peer takes what it is sent, so that more may be read from it.
     fn drains(&self) -> bool {
         self.out_bytes < OUT_BYTES_MAX

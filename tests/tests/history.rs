@@ -3,12 +3,19 @@
 use anyhow::{Context, ensure};
 use tidelog_client_sim::wire::Wire;
 use tidelog_protocol::ActionId;
-use tidelog_tests::{Device, Server, within};
+use tidelog_tests::{Device, Options, Server, within};
 
 /// Actions of 1 KB: in total far more than any buffer or window holds.
 const ACTIONS: usize = 4_000;
 /// How many frames are sent before one is acknowledged, by default.
 const WINDOW: usize = 10;
+
+/// A server that does not ping while a test lasts: a session that was not listened to any more, because
+/// a window of history filled its socket, woke up with the next ping, and was only slow.
+async fn start() -> anyhow::Result<Server> {
+    let config = "[limits]\nping = \"10m\"\ntimeout = \"20m\"\n".to_owned();
+    Server::start_with(Options { config, ..Options::default() }).await
+}
 
 async fn write_history(server: &Server) -> anyhow::Result<Vec<ActionId>> {
     let mut author = Device::new(server.target(), "10", "author")?;
@@ -24,7 +31,7 @@ async fn write_history(server: &Server) -> anyhow::Result<Vec<ActionId>> {
 
 #[tokio::test]
 async fn a_long_history_comes_whole_from_memory_and_from_disk() -> anyhow::Result<()> {
-    let mut server = Server::start().await?;
+    let mut server = start().await?;
     let written = write_history(&server).await?;
     for place in ["memory", "disk"] {
         let mut reader = Device::new(server.target(), "10", place)?;
@@ -40,7 +47,7 @@ async fn a_long_history_comes_whole_from_memory_and_from_disk() -> anyhow::Resul
 
 #[tokio::test]
 async fn a_device_that_was_away_for_long_gets_the_rest_and_sends_its_own() -> anyhow::Result<()> {
-    let server = Server::start().await?;
+    let server = start().await?;
     let mut device = Device::new(server.target(), "10", "phone")?;
     device.connect().await?;
     device.dispatch(r#"{"type":"before"}"#).await?;
@@ -63,7 +70,7 @@ async fn a_device_that_was_away_for_long_gets_the_rest_and_sends_its_own() -> an
 
 #[tokio::test]
 async fn nothing_beyond_the_window_is_sent_until_something_is_acknowledged() -> anyhow::Result<()> {
-    let server = Server::start().await?;
+    let server = start().await?;
     write_history(&server).await?;
     let mut wire = Wire::open(server.address(), None).await?;
     wire.send(r#"["connect",5,"10:slow:t",0,{"token":"x"}]"#);

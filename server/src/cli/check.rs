@@ -1,7 +1,7 @@
 //! `tidelog check` and `tidelog rebuild`: what a store is like, and its derived data made again.
 
 use super::{CheckArgs, RebuildArgs};
-use crate::log::{self, Finding, Report, Settings, Severity, Step};
+use crate::log::{self, Finding, Progress, Report, Settings, Severity};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -14,8 +14,8 @@ const FEED: u8 = 4;
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let mut tenths = Tenths::default();
     let report = log::check(&args.data, &mut |step| match step {
-        Step::Feed(at, last) => tenths.tell("feed", at.get(), last.get()),
-        Step::Runs(done, total) => tenths.tell("index", done, total),
+        Progress::Feed(at, last) => tenths.tell("feed", at.get(), last.get()),
+        Progress::Runs(done, total) => tenths.tell("index", done, total),
     })?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::hub::{Inbox, Parcel};
 use crate::ingest::Verdict;
 use crate::log::{LogName, Page, ReadError, Stopped};
+use crate::metrics::Share;
 use crate::session::{Effect, Moment, NodeState, ReadOrder, Session};
 use crate::sync_map::Loaded;
 use crate::ws::{Incoming, Socket};
@@ -39,6 +40,8 @@ pub(super) struct Driver<'a> {
     /// The server stops: what came in is finished, and nothing more is read.
     draining: bool,
     large_frame_since: Option<u64>,
+    catching_up: Share,
+    outgoing: Share,
 }
 
 /// What happened next.
@@ -64,6 +67,8 @@ impl<'a> Driver<'a> {
             followed: HashSet::new(),
             draining: false,
             large_frame_since: None,
+            catching_up: app.metrics.catching_up(),
+            outgoing: app.metrics.outgoing(),
         }
     }
 
@@ -88,6 +93,7 @@ impl<'a> Driver<'a> {
         let sleep = tokio::time::sleep(Duration::ZERO);
         let mut sleep = std::pin::pin!(sleep);
         loop {
+            self.measure(socket);
             self.set_alarm(sleep.as_mut(), expires_ms);
             let event = self.next_event(socket, sleep.as_mut()).await;
             let now = clock::now_ms();
@@ -168,8 +174,9 @@ impl<'a> Driver<'a> {
     }
 
     fn take_mail(&mut self, at: Moment) {
-        let Parcel { entries, overflowed } = self.inbox.take();
-        self.session.on_mail(entries, overflowed, at);
+        let Parcel { entries, overflowed, dropped } = self.inbox.take();
+        let no_room = self.session.on_mail(entries, overflowed, at);
+        self.app.metrics.live_dropped(dropped + no_room);
     }
 
     /// Memory is reserved for a large frame while it comes in, so it may not take for ever.
@@ -263,6 +270,11 @@ impl<'a> Driver<'a> {
             // Nobody cancels it.
             read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
         }));
+    }
+
+    fn measure(&mut self, socket: &Socket) {
+        self.catching_up.set(i64::from(!self.session.is_live()));
+        self.outgoing.set(i64::try_from(socket.outgoing_bytes()).unwrap_or(i64::MAX));
     }
 
     fn set_alarm(&self, sleep: Pin<&mut Sleep>, expires_ms: Option<u64>) {

@@ -1,11 +1,13 @@
 //! The body of a request: how long it may be, and how long it may take.
 
+use super::format::Format;
 use super::problem::{Kind, Problem};
 use crate::app::App;
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
 use std::error::Error;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -14,15 +16,32 @@ const SMALL_BYTES: usize = 16 << 10;
 
 type Fault = Box<dyn Error + Send + Sync>;
 
-/// A body, with the memory that is reserved for it.
-pub(super) struct Whole {
-    pub(super) bytes: Bytes,
-    _reserved: Option<OwnedSemaphorePermit>,
+/// What a body asks for.
+pub(super) struct Asked<T> {
+    pub(super) request: T,
+    /// The format that it came in.
+    pub(super) format: Format,
+    /// Memory for the body, of which the request may still hold pieces.
+    pub(super) reserved: Reserved,
+}
+
+/// Memory that is reserved until this is dropped; a small body needs none.
+type Reserved = Option<OwnedSemaphorePermit>;
+
+/// Reads what a request asks for, in the format that it says it is in.
+pub(super) async fn read<T: DeserializeOwned>(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Asked<T>, Problem> {
+    let format = Format::of_content(headers)?;
+    let (bytes, reserved) = whole(app, headers, body).await?;
+    Ok(Asked { request: format.read(&bytes)?, format, reserved })
 }
 
 /// Reads a body. Memory is reserved before, by the length that the request declares; a request
 /// that declares none takes as much as it may.
-pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Whole, Problem> {
+async fn whole(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, Reserved), Problem> {
     let bytes_max = app.http.settings.body_bytes;
     let declared = declared_length(headers).unwrap_or(bytes_max);
     if declared > bytes_max {
@@ -36,7 +55,7 @@ pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<W
         let reserved =
             if declared > SMALL_BYTES { app.budget.reserve(declared as u64).await } else { None };
         let bytes = Limited::new(body, declared).collect().await?.to_bytes();
-        Ok(Whole { bytes, _reserved: reserved })
+        Ok((bytes, reserved))
     };
     match tokio::time::timeout(app.http.settings.patience, reading).await {
         Ok(read) => read.map_err(|error: Fault| unread(&error, bytes_max)),

@@ -1,6 +1,6 @@
 //! `POST /v1/log`: actions in, verdicts out, by the same way in as a WebSocket's.
 
-use super::body;
+use super::body::{self, Asked};
 use super::caller::Caller;
 use super::format::Format;
 use super::problem::{Kind, Problem};
@@ -44,10 +44,10 @@ pub(super) async fn push(
     body: Body,
 ) -> Result<Response, Problem> {
     let received = clock::now_ms();
-    let format = Format::of_content(&headers)?;
-    let whole = body::read(&app, &headers, body).await?;
-    let PushRequest { actions, seen } = format.read(&whole.bytes)?;
+    let Asked { request, format, reserved } = body::read(&app, &headers, body).await?;
+    let PushRequest { actions, seen } = request;
     let results = take(&app, &caller, &headers, actions, seen.as_ref()).await?;
+    drop(reserved);
     let response = PushResponse { results, time: (received, clock::now_ms()) };
     Ok(answer(Format::accepted(&headers, format).write(&response)))
 }
@@ -132,6 +132,7 @@ fn sort(app: &App, caller: &Caller, pairs: Vec<Pair>) -> Result<Sorted, Problem>
     let mut group_of: HashMap<ClientId, usize> = HashMap::new();
     for (index, pair) in pairs.into_iter().enumerate() {
         if let Some(reason) = undone_at_once(app, &pair.action) {
+            app.metrics.undone(reason);
             sorted.results.push((index, undone(pair.meta.id, reason)));
             continue;
         }

@@ -29,9 +29,12 @@ impl Pull {
         for (name, value) in pairs {
             match name.as_str() {
                 "since" if pull.since.is_none() => pull.since = Some(value),
-                "limit" if pull.limit.is_none() => pull.limit = Some(number(&name, &value)?),
+                "limit" if pull.limit.is_none() => {
+                    let limit = number(&name, &value)?;
+                    pull.limit = Some(usize::try_from(limit).unwrap_or(usize::MAX));
+                }
                 "wait" if pull.wait.is_zero() => {
-                    pull.wait = Duration::from_secs(number(&name, &value)?);
+                    pull.wait = Duration::from_secs(number(&name, &value)?.into());
                 }
                 "channel" => names.push(value),
                 "since" | "limit" | "wait" => {
@@ -73,8 +76,8 @@ pub(super) fn limit(wanted: Option<usize>, most: usize) -> Result<usize, Problem
     }
 }
 
-fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Problem> {
-    value.parse().map_err(|_| malformed(&format!("`{name}` is a whole number")))
+fn number(name: &str, value: &str) -> Result<u32, Problem> {
+    value.parse().map_err(|_| malformed(&format!("`{name}` is a whole number up to {}", u32::MAX)))
 }
 
 fn malformed(what: &str) -> Problem {
@@ -102,9 +105,15 @@ mod tests {
 
     #[test]
     fn what_is_misspelt_repeated_or_no_number_is_refused() {
-        for bad in
-            ["chanel=a", "limit=x", "limit=-1", "wait=1.5", "since=a&since=b", "limit=1&limit=1"]
-        {
+        for bad in [
+            "chanel=a",
+            "limit=x",
+            "limit=-1",
+            "wait=1.5",
+            "wait=4294967296",
+            "since=a&since=b",
+            "limit=1&limit=1",
+        ] {
             assert_eq!(read(bad), Err(Kind::MalformedQuery), "{bad}");
         }
         assert_eq!(read("channel="), Err(Kind::UnknownChannel));

@@ -1,6 +1,6 @@
 //! `POST /v1/sync`: a push, and then a pull that sees it.
 
-use super::body;
+use super::body::{self, Asked};
 use super::caller::Caller;
 use super::format::Format;
 use super::problem::Problem;
@@ -25,14 +25,13 @@ pub(super) async fn sync(
     body: Body,
 ) -> Result<Response, Problem> {
     let received = clock::now_ms();
-    let format = Format::of_content(&headers)?;
-    let whole = body::read(&app, &headers, body).await?;
-    let request: SyncRequest = format.read(&whole.bytes)?;
+    let Asked { request, format, reserved } = body::read(&app, &headers, body).await?;
     let SyncRequest { actions, seen, since, limit, channels } = request;
     let limit = page_limit(&app, limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))?;
     let since = since.as_ref().map(Cursor::as_str);
     let reader = Reader::new(&app, &caller, since, query::channels(&channels)?)?;
     let results = push::take(&app, &caller, &headers, actions, seen.as_ref()).await?;
+    drop(reserved);
     let view = reader.look(limit).await?;
     let response = SyncResponse {
         results,

@@ -1,6 +1,7 @@
 //! The routes, as a client sees them, over a log in a temporary directory.
 
 mod channels;
+mod contract;
 mod etags;
 mod formats;
 mod maps;

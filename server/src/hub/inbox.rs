@@ -30,6 +30,8 @@ pub struct Parcel {
     pub entries: Vec<Delivery>,
     /// After these, entries are missing: the session is behind.
     pub overflowed: bool,
+    /// Live-only entries that found no room since the last look.
+    pub dropped: u64,
 }
 
 /// An entry on its way to one session.
@@ -57,11 +59,10 @@ struct State {
     behind: bool,
     /// The greatest position that came by while `behind`.
     missed: Position,
-    /// The position last put, so that several addresses of one entry count once.
-    latest: Position,
+    /// The serial number last put, so that several addresses of one entry count once.
+    latest: u64,
     ended: bool,
-    /// Live-only entries that found no room.
-    live_dropped: u64,
+    dropped: u64,
 }
 
 impl Inbox {
@@ -76,18 +77,13 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an entry in, once per position. Returns whether the session must look.
-    pub(super) fn put(&self, entry: &Arc<Entry>, live: bool) -> bool {
+    /// Puts the entry in that was published under this serial number, once. Returns whether the
+    /// session must look.
+    pub(super) fn put(&self, entry: &Arc<Entry>, live: bool, serial: u64) -> bool {
         let mut state = self.state();
-        // An entry that is not kept has the position of the entry before it.
-        if entry.kept && state.latest == entry.position {
+        // Not its position: an entry that is not kept has that of the entry before it.
+        if std::mem::replace(&mut state.latest, serial) == serial {
             return false;
-        }
-        if !entry.kept && state.queue.back().is_some_and(|last| Arc::ptr_eq(&last.entry, entry)) {
-            return false;
-        }
-        if entry.kept {
-            state.latest = entry.position;
         }
         state.put(Delivery { entry: entry.clone(), live })
     }
@@ -128,7 +124,11 @@ impl Inbox {
     /// Takes what is there; of a session that is behind, what no log has.
     pub fn take(&self) -> Parcel {
         let mut state = self.state();
-        Parcel { entries: state.queue.drain(..).collect(), overflowed: state.behind }
+        Parcel {
+            entries: state.queue.drain(..).collect(),
+            overflowed: state.behind,
+            dropped: std::mem::take(&mut state.dropped),
+        }
     }
 
     /// The session has read its logs up to `through`. If nothing came by since, it lives from the
@@ -143,11 +143,6 @@ impl Inbox {
             self.mail.notify_one();
         }
         Resumed::CaughtUp
-    }
-
-    /// How many live-only entries found no room.
-    pub fn live_dropped(&self) -> u64 {
-        self.state().live_dropped
     }
 }
 
@@ -175,7 +170,7 @@ impl State {
         }
         if self.queue.len() >= LIVE_MAX {
             self.queue.pop_front();
-            self.live_dropped += 1;
+            self.dropped += 1;
         }
         self.queue.push_back(delivery);
     }

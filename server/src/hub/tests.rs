@@ -74,7 +74,7 @@ fn nothing_is_queued_for_a_session_that_is_behind_but_what_no_log_has() {
         hub.publish(&[to_users(n, &["10"])]);
     }
     let parcel = inbox.take();
-    assert!(parcel.overflowed && parcel.entries.is_empty());
+    assert!(parcel.overflowed && parcel.entries.is_empty() && parcel.dropped == 0);
     let addresses = Addresses { users: vec![user("10")], ..Addresses::default() };
     hub.publish(&[entry(100, addresses, false), to_users(101, &["10"])]);
     let parcel = inbox.take();
@@ -84,6 +84,18 @@ fn nothing_is_queued_for_a_session_that_is_behind_but_what_no_log_has() {
     assert!(matches!(inbox.resume(Position::new(101).unwrap()), Resumed::CaughtUp));
     hub.publish(&[to_users(102, &["10"])]);
     assert_eq!(positions(&inbox), [102]);
+}
+
+#[test]
+fn what_no_log_has_and_finds_no_room_is_counted() {
+    let hub = Hub::default();
+    let inbox = follower(&hub, "10:b:t");
+    let addresses = Addresses { users: vec![user("10")], ..Addresses::default() };
+    let live: Vec<_> = (0..70).map(|_| entry(1, addresses.clone(), false)).collect();
+    hub.publish(&live);
+    let parcel = inbox.take();
+    assert_eq!((parcel.entries.len(), parcel.dropped), (64, 6));
+    assert_eq!(inbox.take().dropped, 0, "each once");
 }
 
 #[tokio::test]
@@ -115,6 +127,45 @@ async fn for_one_client_more_than_a_user_may_have_the_first_one_ends() {
     let other = Inbox::behind();
     hub.enter((&user("11"), &node("11:c:t")), &other, 2);
     for inbox in [&inboxes[1], &inboxes[2], &other] {
-        assert!(futures_util::FutureExt::now_or_never(inbox.ended()).is_none());
+        assert!(!has_ended(inbox));
     }
+}
+
+/// The session takes its mail between two addresses of one entry: the last one in the queue is gone.
+#[test]
+fn an_entry_that_is_not_kept_comes_once_though_mail_is_taken_between_its_addresses() {
+    let inbox = Inbox::behind();
+    inbox.resume(Position::ZERO);
+    let addresses = Addresses { users: vec![user("10")], ..Addresses::default() };
+    let live = entry(1, addresses, false);
+    assert!(inbox.put(&live, true, 1));
+    assert_eq!(positions(&inbox), [1]);
+    assert!(!inbox.put(&live, true, 1));
+    assert_eq!(positions(&inbox), Vec::<u64>::new());
+}
+
+/// It was replaced, but not counted: the user's list had forgotten it when it was dismissed.
+#[test]
+fn a_client_that_comes_back_before_its_dismissed_connection_has_left_is_counted() {
+    let hub = Hub::default();
+    let inboxes: Vec<_> = (0..5).map(|_| Inbox::behind()).collect();
+    let node = |client: &str| node(&format!("10:{client}:t"));
+    let enter = |client, inbox| hub.enter((&user("10"), &node(client)), inbox, 2);
+    let ended = || -> Vec<bool> { inboxes.iter().map(|inbox| has_ended(inbox)).collect() };
+    for (client, inbox) in ["a", "b", "c"].into_iter().zip(&inboxes) {
+        enter(client, inbox);
+    }
+    assert_eq!(ended(), [true, false, false, false, false]);
+    assert!(enter("a", &inboxes[3]).is_some());
+    assert_eq!(ended(), [true, true, false, false, false]);
+    // The dismissed ones leave at last, and take nothing with them.
+    for (client, inbox) in ["a", "b"].into_iter().zip(&inboxes) {
+        hub.leave((&user("10"), &node(client)), inbox, std::iter::empty());
+    }
+    enter("d", &inboxes[4]);
+    assert_eq!(ended(), [true, true, true, false, false]);
+}
+
+fn has_ended(inbox: &Inbox) -> bool {
+    futures_util::FutureExt::now_or_never(inbox.ended()).is_some()
 }

@@ -139,7 +139,7 @@ impl Report {
 
 /// What a check is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Progress {
     /// The feed is read, up to the first position of the second.
     Feed(Position, Position),
     /// The runs are read, so many items of so many.
@@ -148,7 +148,7 @@ pub enum Step {
 
 /// Verifies the store in `dir`. Blocks; `told` hears of the progress. An error says why it could not be
 /// verified at all: it is not there, another process has it, or the system refuses.
-pub fn check(dir: &Path, told: &mut dyn FnMut(Step)) -> Result<Report, OpenError> {
+pub fn check(dir: &Path, told: &mut dyn FnMut(Progress)) -> Result<Report, OpenError> {
     let missing = || OpenError::Missing { dir: dir.to_path_buf() };
     if !dir.exists() {
         return Err(missing());

@@ -10,11 +10,12 @@ mod own;
 mod syncer;
 
 use super::clean;
-use super::entry::{Draft, Entry, Outcome};
+use super::entry::{Cleaned, Draft, Entry, Outcome, Step};
 use super::error::Failure;
 use super::marks::{Mark, Marks};
 use super::prefix::Key;
-use super::queue::{Append, Batch, BatchLimit, CleanRequest};
+use super::queue::{Append, Batch, BatchLimit};
+use super::recent::Recent;
 use super::record::Record;
 use super::shared::Shared;
 use super::tail::Tail;
@@ -25,13 +26,16 @@ use std::sync::Arc;
 use std::thread;
 use syncer::Syncer;
 use tidelog_crdt::{Dot, Position};
-use tidelog_protocol::ActionId;
+use tidelog_protocol::{ActionId, UserId};
 use tokio::sync::oneshot;
 
 /// Rows that are rewritten after a commit, so that others do not wait long.
 const REWRITES_PER_COMMIT: usize = 4;
 /// Bodies that may wait to be taken out of their rows; beyond that commits wait for it.
 const BODIES_TO_TAKE_MAX: usize = 256;
+/// Ids of actions that were published and not stored, so that none is published twice. Who sends
+/// them remembers more; this is for an action that comes again before its verdict is remembered.
+const PASSED_MAX: usize = 1 << 16;
 
 /// What the committer is told when it starts.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +52,7 @@ pub(super) struct Committer {
     shared: Arc<Shared>,
     terms: Terms,
     marks: Marks,
+    passed: Recent<Key, ()>,
     /// The greatest so far, so that commit times never fall.
     accepted_ms: u64,
     /// The position that the next record gets.
@@ -60,7 +65,8 @@ impl Committer {
     pub(super) fn new(shared: Arc<Shared>, terms: Terms) -> Self {
         let next = shared.head().plus(1);
         let marks = Marks::new(terms.marks_max);
-        Self { shared, terms, marks, accepted_ms: terms.accepted_ms, next, in_flight: None }
+        let (passed, accepted_ms) = (Recent::new(PASSED_MAX), terms.accepted_ms);
+        Self { shared, terms, marks, passed, accepted_ms, next, in_flight: None }
     }
 
     /// Serves the queue until it is closed.
@@ -84,7 +90,6 @@ impl Committer {
             let work = self.in_flight.is_some() || !self.shared.state().bodies_to_take.is_empty();
             let next = match self.shared.queue.take(self.terms.batch, work) {
                 Batch::Appends(appends) => Some(self.stage(appends)?),
-                Batch::Cleans(requests) => Some(self.stage_cleans(requests)?),
                 Batch::Alone(work) => {
                     self.land(syncer)?;
                     self.checkpoint()?;
@@ -109,32 +114,44 @@ impl Committer {
     /// Puts a commit together.
     fn stage(&mut self, appends: Vec<Append>) -> Result<Sealed, Failure> {
         let mut commit = Commit::new(self.next);
-        for Append { drafts, now_ms, answer, room } in appends {
+        self.passed.settle();
+        for Append { steps, now_ms, answer, room } in appends {
             self.accepted_ms = self.accepted_ms.max(now_ms);
             let mut own = Own::default();
-            let outcomes: Result<_, _> = drafts
-                .into_iter()
-                .map(|draft| own.place(draft, |draft| self.place(draft, &mut commit)))
-                .collect();
-            commit.answer(Answer::Append(outcomes?, answer, room));
+            let mut outcomes = Vec::with_capacity(steps.len());
+            for step in steps {
+                outcomes.push(match step {
+                    Step::Append(draft) => {
+                        own.place(draft, |draft| self.place(draft, &mut commit))?
+                    }
+                    Step::Clean(owner, id) => {
+                        Outcome::Cleaned(self.clean(&owner, &id, &mut commit)?)
+                    }
+                });
+            }
+            commit.answer(Answer { outcomes, to: answer, room });
         }
         self.next = commit.next();
         Ok(commit.seal())
     }
 
-    fn stage_cleans(&mut self, requests: Vec<CleanRequest>) -> Result<Sealed, Failure> {
-        let mut commit = Commit::new(self.next);
-        for CleanRequest { owner, id, now_ms, answer, room } in requests {
-            self.accepted_ms = self.accepted_ms.max(now_ms);
-            let entry = self.known(self.shared.hash.id(&id), &id, &commit)?;
-            let (cleaned, target) = clean::judge(&owner, &id, entry.as_deref());
-            if let Some(target) = target {
-                commit.clean(target.clone(), self.accepted_ms);
-            }
-            commit.answer(Answer::Clean(cleaned, answer, room));
+    /// Takes the body of an action out, unless that is under way.
+    fn clean(
+        &mut self,
+        owner: &UserId,
+        id: &ActionId,
+        commit: &mut Commit,
+    ) -> Result<Cleaned, Failure> {
+        let entry = self.known(self.shared.hash.id(id), id, commit)?;
+        let (cleaned, target) = clean::judge(owner, id, entry.as_deref());
+        let in_flight = self.in_flight.as_ref();
+        let under_way = |target: &&Entry| {
+            in_flight.is_some_and(|sealed| sealed.targets.contains_key(&target.position))
+        };
+        if let Some(target) = target.filter(|target| !under_way(target)) {
+            commit.clean(target.clone(), self.accepted_ms);
         }
-        self.next = commit.next();
-        Ok(commit.seal())
+        Ok(cleaned)
     }
 
     /// Writes the rows of a commit and lets the sync begin.
@@ -166,9 +183,11 @@ impl Committer {
         if let Some(last) = commit.staged.rows.last() {
             let head = Position::new(last.next().get() - 1).unwrap_or_default();
             self.shared.head_file.iter().try_for_each(|file| file.write(head))?;
+            let bytes = commit.staged.rows.iter().map(|row| row.value().len()).sum();
+            self.shared.meter.committed(commit.entries.len(), bytes, &commit.since);
             self.shared.publish(commit.staged);
         }
-        for target in commit.targets {
+        for target in commit.targets.into_values() {
             clean::hide(&self.shared, target);
         }
         if let Some(on_commit) = self.shared.on_commit.get()
@@ -182,13 +201,10 @@ impl Committer {
 
     /// Decides what becomes of one draft, and adds it to `commit` if it is new.
     fn place(&mut self, draft: Draft, commit: &mut Commit) -> Result<Outcome, Failure> {
-        if !draft.kept {
-            let head = Position::new(commit.next().get() - 1).unwrap_or_default();
-            let entry = Arc::new(self.entry(draft, head));
-            commit.pass(Arc::clone(&entry));
-            return Ok(Outcome::Passed(entry));
-        }
         let id = self.shared.hash.id(&draft.id);
+        if !draft.kept {
+            return Ok(self.pass(draft, id, commit));
+        }
         let mark = self.mark(id)?;
         if mark.covers(id)
             && let Some(known) = self.known(id, &draft.id, commit)?
@@ -203,6 +219,18 @@ impl Committer {
             self.marks.set(id.prefix, Mark::Greatest(id));
         }
         Ok(Outcome::Accepted(entry))
+    }
+
+    /// Publishes a draft that is not stored, once.
+    fn pass(&mut self, draft: Draft, id: Key, commit: &mut Commit) -> Outcome {
+        if self.passed.get(id).is_some() {
+            return Outcome::PassedBefore;
+        }
+        self.passed.set(id, ());
+        let head = Position::new(commit.next().get() - 1).unwrap_or_default();
+        let entry = Arc::new(self.entry(draft, head));
+        commit.pass(Arc::clone(&entry));
+        Outcome::Passed(entry)
     }
 
     fn entry(&self, draft: Draft, position: Position) -> Entry {

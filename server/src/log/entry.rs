@@ -142,7 +142,16 @@ pub struct Draft {
     pub kept: bool,
 }
 
-/// What became of a draft.
+/// One thing to do in a commit.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Append an action.
+    Append(Draft),
+    /// Take the body of an action out of the log, if this user made it. The id stays known.
+    Clean(UserId, ActionId),
+}
+
+/// What became of a step.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// New, on disk, published.
@@ -151,8 +160,12 @@ pub enum Outcome {
     Known(Arc<Entry>),
     /// Published and not stored, as the draft asked.
     Passed(Arc<Entry>),
+    /// Published a while ago and not stored, so not again.
+    PassedBefore,
     /// Larger than a row of the feed can hold; neither stored nor published.
     TooLarge,
+    /// It was no draft, but a request to clean.
+    Cleaned(Cleaned),
 }
 
 /// What became of a request to clean an action.

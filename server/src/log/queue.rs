@@ -1,34 +1,22 @@
 //! What waits for the committer: bounded in bytes, and whoever appends waits for room.
 
-use super::entry::{Cleaned, Draft, Outcome};
+use super::entry::{Outcome, Step};
 use super::error::Stopped;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use tidelog_protocol::{ActionId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// What an action costs beside its JSON, and an append beside its actions.
-const DRAFT_BYTES: usize = 512;
+/// What a step costs beside its JSON, and an append beside its steps.
+const STEP_BYTES: usize = 512;
 
-/// Drafts of one append.
+/// Steps that go into one commit, in order.
 #[derive(Debug)]
 pub(super) struct Append {
-    pub(super) drafts: Vec<Draft>,
+    pub(super) steps: Vec<Step>,
     pub(super) now_ms: u64,
     pub(super) answer: oneshot::Sender<Vec<Outcome>>,
     /// Room in the queue, given back when the append is answered.
-    pub(super) room: OwnedSemaphorePermit,
-}
-
-/// A body to take out.
-#[derive(Debug)]
-pub(super) struct CleanRequest {
-    pub(super) owner: UserId,
-    pub(super) id: ActionId,
-    pub(super) now_ms: u64,
-    pub(super) answer: oneshot::Sender<Cleaned>,
-    /// Room in the queue, given back when the request is answered.
     pub(super) room: OwnedSemaphorePermit,
 }
 
@@ -56,7 +44,6 @@ impl fmt::Debug for Alone {
 #[derive(Debug)]
 pub(super) enum Request {
     Append(Append),
-    Clean(CleanRequest),
     Alone(Alone),
     /// Write everything that is derived, and end.
     Close(oneshot::Sender<()>),
@@ -66,7 +53,6 @@ pub(super) enum Request {
 #[derive(Debug)]
 pub(super) enum Batch {
     Appends(Vec<Append>),
-    Cleans(Vec<CleanRequest>),
     Alone(Alone),
     Close(oneshot::Sender<()>),
     /// Nothing waits, and the committer has work of its own.
@@ -140,17 +126,14 @@ impl Queue {
         self.lock().requests.clear();
     }
 
-    /// The next batch: everything that waits and is of one kind, within the limit. Waits for one,
-    /// unless `idle` says that there is something else to do.
+    /// The next batch: everything that waits, within the limit. Waits for something, unless `idle`
+    /// says that there is something else to do.
     pub(super) fn take(&self, limit: BatchLimit, idle: bool) -> Batch {
         let mut waiting = self.lock();
         loop {
             match waiting.requests.pop_front() {
                 Some(Request::Append(first)) => {
                     return Batch::Appends(waiting.take_appends(first, limit));
-                }
-                Some(Request::Clean(first)) => {
-                    return Batch::Cleans(waiting.take_cleans(first, limit));
                 }
                 Some(Request::Alone(work)) => return Batch::Alone(work),
                 Some(Request::Close(answer)) => return Batch::Close(answer),
@@ -169,10 +152,10 @@ impl Queue {
 impl Waiting {
     /// At least the first, so that an append above the limit is a batch of its own.
     fn take_appends(&mut self, first: Append, limit: BatchLimit) -> Vec<Append> {
-        let (mut actions, mut bytes) = (first.drafts.len(), first.room.num_permits());
+        let (mut actions, mut bytes) = (first.steps.len(), first.room.num_permits());
         let mut taken = vec![first];
         while let Some(Request::Append(next)) = self.requests.front() {
-            actions += next.drafts.len();
+            actions += next.steps.len();
             bytes += next.room.num_permits();
             if actions > limit.actions || bytes > limit.bytes {
                 break;
@@ -183,21 +166,13 @@ impl Waiting {
         }
         taken
     }
-
-    fn take_cleans(&mut self, first: CleanRequest, limit: BatchLimit) -> Vec<CleanRequest> {
-        let mut taken = vec![first];
-        while taken.len() < limit.actions
-            && let Some(Request::Clean(_)) = self.requests.front()
-            && let Some(Request::Clean(next)) = self.requests.pop_front()
-        {
-            taken.push(next);
-        }
-        taken
-    }
 }
 
-/// What `drafts` cost in the queue.
-pub(super) fn cost(drafts: &[Draft]) -> usize {
-    let bytes = drafts.iter().map(|draft| DRAFT_BYTES + draft.action.json().len());
-    DRAFT_BYTES + bytes.sum::<usize>()
+/// What `steps` cost in the queue.
+pub(super) fn cost(steps: &[Step]) -> usize {
+    let bytes = steps.iter().map(|step| match step {
+        Step::Append(draft) => STEP_BYTES + draft.action.json().len(),
+        Step::Clean(..) => STEP_BYTES,
+    });
+    STEP_BYTES + bytes.sum::<usize>()
 }

@@ -27,35 +27,23 @@ impl Template {
         names: &Names<'_>,
     ) -> Result<Self, Fault> {
         let mut parts = Vec::new();
-        let mut literal = String::new();
         let mut rest = text;
-        while let Some(at) = rest.find(['{', '}']) {
-            let (before, brace) = rest.split_at(at);
-            literal.push_str(before);
-            let below = below(text, brace);
-            let fault = |reason: &str| Fault { line: below, reason: reason.to_owned() };
-            if let Some(after) = brace.strip_prefix("{{").or_else(|| brace.strip_prefix("}}")) {
-                literal.push_str(brace.get(..1).unwrap_or_default());
-                rest = after;
-                continue;
+        while !rest.is_empty() {
+            let below = below(text, rest);
+            let (piece, after) = first_piece(rest)
+                .map_err(|reason| Fault { line: below, reason: reason.to_owned() })?;
+            match piece {
+                Piece::Text(text) => add_text(&mut parts, text),
+                Piece::Expression(expression) => {
+                    let compiled = Expression::compile(env, expression, line + below, names)
+                        .map_err(|fault| Fault { line: fault.line + below, ..fault })?;
+                    parts.push(Part::Expression(compiled));
+                }
             }
-            let Some(inside) = brace.strip_prefix('{') else {
-                return Err(fault("a } without its {; write }} for a brace that is meant"));
-            };
-            let end = end_of_expression(inside)
-                .ok_or_else(|| fault("a { without its }; write {{ for a brace that is meant"))?;
-            let (expression, after) = inside.split_at(end);
-            if !literal.is_empty() {
-                parts.push(Part::Text(std::mem::take(&mut literal)));
-            }
-            let compiled = Expression::compile(env, expression, line + below, names)
-                .map_err(|fault| Fault { line: fault.line + below, ..fault })?;
-            parts.push(Part::Expression(compiled));
-            rest = after.get(1..).unwrap_or_default();
+            rest = after;
         }
-        literal.push_str(rest);
-        if !literal.is_empty() || parts.is_empty() {
-            parts.push(Part::Text(literal));
+        if parts.is_empty() {
+            parts.push(Part::Text(String::new()));
         }
         Ok(Self { parts })
     }
@@ -88,6 +76,37 @@ impl Template {
         take(&text);
         Ok(())
     }
+}
+
+/// Text that stands next to text is one part.
+fn add_text(parts: &mut Vec<Part>, text: &str) {
+    match parts.last_mut() {
+        Some(Part::Text(before)) => before.push_str(text),
+        Some(Part::Expression(_)) | None => parts.push(Part::Text(text.to_owned())),
+    }
+}
+
+/// A piece of a template as it is written.
+enum Piece<'t> {
+    Text(&'t str),
+    Expression(&'t str),
+}
+
+/// The piece that `text` starts with, and what follows it; or what is wrong with it.
+fn first_piece(text: &str) -> Result<(Piece<'_>, &str), &'static str> {
+    let (before, brace) = text.split_at(text.find(['{', '}']).unwrap_or(text.len()));
+    if !before.is_empty() {
+        return Ok((Piece::Text(before), brace));
+    }
+    if let Some(after) = brace.strip_prefix("{{").or_else(|| brace.strip_prefix("}}")) {
+        return Ok((Piece::Text(brace.get(..1).unwrap_or_default()), after));
+    }
+    let inside =
+        brace.strip_prefix('{').ok_or("a } without its {; write }} for a brace that is meant")?;
+    let end =
+        end_of_expression(inside).ok_or("a { without its }; write {{ for a brace that is meant")?;
+    let (expression, after) = inside.split_at(end);
+    Ok((Piece::Expression(expression), after.get(1..).unwrap_or_default()))
 }
 
 /// How many line breaks of `text` are before its tail `rest`.

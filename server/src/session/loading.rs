@@ -5,7 +5,7 @@
 
 use super::answers::Sent;
 use super::delivery::Reading;
-use super::subscriptions::{Key, Load, LoadKind, State, Subscription};
+use super::subscription::{Key, Load, LoadKind, State, Subscription};
 use super::{Effect, Moment, ReadOrder, Session};
 use crate::log::{Entry, LogName, Page};
 use crate::sync_map::Loaded;

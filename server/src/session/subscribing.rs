@@ -5,13 +5,13 @@
 //! `since` never counts, because an edit made earlier may arrive later.
 
 use super::answers::{self, AnswerId};
-use super::subscriptions::{Key, Load, LoadKind, State, Subscription, Waiting};
+use super::subscription::{Key, Load, LoadKind, State, Subscription, Waiting};
 use super::{Effect, Gone, Moment, Session};
 use crate::ingest::Given;
 use crate::log::{Channel, LogName};
 use crate::rules::{Access, Filter, Load as LoadRule, UndoReason};
 use tidelog_crdt::Position;
-use tidelog_protocol::{ActionId, Meta, Pair, builtin};
+use tidelog_protocol::{Meta, Pair, builtin};
 
 /// The longest filter, as JSON: it lives as long as its subscription.
 const FILTER_BYTES_MAX: usize = 4 << 10;
@@ -125,7 +125,7 @@ impl Session {
         self.resume_implied(&asked.key, from);
     }
 
-    fn begin(&mut self, subscription: Subscription) {
+    pub(super) fn begin(&mut self, subscription: Subscription) {
         let channel = subscription.key.channel.clone();
         if self.subscriptions.insert(subscription) {
             self.effects.push(Effect::Follow(LogName::Channel(channel)));
@@ -150,45 +150,6 @@ impl Session {
                 since.map(|since| (since, Gone::default()))
             }
         }
-    }
-
-    /// What a list brought along is resumed with it: clients do not name it.
-    fn resume_implied(&mut self, by: &Key, from: Position) {
-        let implied = (by.channel.as_str().to_owned(), by.filter.clone());
-        let all = std::mem::take(&mut self.dormant.subscriptions);
-        let (along, others) =
-            all.into_iter().partition(|s| s.implied_by.as_ref() == Some(&implied));
-        self.dormant.subscriptions = others;
-        if from == Position::ZERO {
-            return;
-        }
-        for known in along {
-            let rest = known.channel.as_str().strip_prefix(by.channel.as_str());
-            let Some(item) = rest.and_then(|rest| rest.strip_prefix('/')) else { continue };
-            let key = Key { channel: known.channel.clone(), filter: String::new() };
-            if self.subscriptions.contains(&key) {
-                continue;
-            }
-            let Some(access) = self.access_to_item(by.channel.as_str(), item) else { continue };
-            let load = Load::new(LoadKind::Entries, true, self.intake.received(), None);
-            let subscription = Subscription::new(&key, Filter::default(), access, load);
-            self.begin(Subscription {
-                from: known.through,
-                resumed: true,
-                through: known.through,
-                implied_by: Some(by.clone()),
-                ..subscription
-            });
-        }
-    }
-
-    /// What the rules say of the client's access to one item of a map.
-    pub(super) fn access_to_item(&self, name: &str, item: &str) -> Option<Access> {
-        let channel = format!("{name}/{item}");
-        let action = builtin::subscribe(&channel);
-        let id = ActionId { node: self.subject.node().clone(), ms: 0, sequence: 0 };
-        let meta = Meta { id, time: 0, subprotocol: None };
-        self.shared.rules.subscribe(&self.subject, &channel, &action, &meta).ok()
     }
 
     pub(super) fn on_unsubscribe(&mut self, pair: &Pair, at: Moment) {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tidelog_protocol::{NodeId, UserId};
 use tidelog_server::log::{
-    Cleaned, Log, NodeRecord, OpenError, Report, Severity, Step, check, rebuild,
+    Cleaned, Log, NodeRecord, OpenError, Progress, Report, Severity, check, rebuild,
 };
 
 const COUNT: u64 = 300;
@@ -61,7 +61,7 @@ fn a_whole_store_is_said_to_be_whole_and_counted() {
     assert_eq!((counts.nodes, report.checkpoint.get()), (1, 351));
     // Cleaned before the checkpoint, and what a request above it says may go either way.
     assert_eq!((counts.indexed, counts.ids), (348, 350));
-    assert!(steps.iter().all(|step| matches!(step, Step::Feed(..) | Step::Runs(..))));
+    assert!(steps.iter().all(|step| matches!(step, Progress::Feed(..) | Progress::Runs(..))));
     assert_eq!(checked(dir.path()), report, "a check changes nothing");
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!((&json["head"], &json["worst"]), (&353.into(), &serde_json::Value::Null));

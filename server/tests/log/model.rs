@@ -1,14 +1,14 @@
 //! Random work on a log with a tiny tail, so that checkpoints and merges happen all the time,
 //! compared with a model that is a vector.
 
-use crate::support::{append, channel_log, draft, id, open, small, user_log, wait};
+use crate::support::{channel_log, draft, id, open, small, user_log, wait};
 use proptest::prelude::*;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use tidelog_crdt::{Context, Dot, Incarnation, Position, Ranges, Seen};
 use tidelog_protocol::{ActionId, ClientId, UserId};
 use tidelog_server::log::{
-    Channel, Cleaned, Draft, Entry, Log, LogName, Outcome, Page, PageLimit, Settings,
+    self, Channel, Cleaned, Draft, Entry, Log, LogName, Outcome, Page, PageLimit, Settings,
 };
 
 const USERS: [&str; 4] = ["1", "2", "3", "4"];
@@ -17,11 +17,22 @@ const CHANNELS: [&str; 2] = ["tasks", "tasks/1"];
 /// One step of the work; the numbers choose among what there is.
 #[derive(Clone, Debug)]
 enum Step {
-    Append(Vec<Made>),
-    Clean { nth: usize, by: usize },
+    Commit(Vec<Part>),
     Close,
     Drop,
     Look { log: usize, above: u64, until: u64, limit: PageLimit },
+}
+
+/// One step of a commit.
+#[derive(Clone, Debug)]
+enum Part {
+    Append(Made),
+    /// The body of the entry numbered `nth` goes; beyond those that there are, of one that the same
+    /// commit brings.
+    Clean {
+        nth: usize,
+        by: usize,
+    },
 }
 
 /// How a draft is made.
@@ -43,13 +54,24 @@ fn made() -> impl Strategy<Value = Made> {
     )
 }
 
+fn part() -> impl Strategy<Value = Part> {
+    prop_oneof![
+        12 => made().prop_map(Part::Append),
+        1 => clean(),
+    ]
+}
+
+fn clean() -> impl Strategy<Value = Part> {
+    (0..500_usize, 0..USERS.len() * 3).prop_map(|(nth, by)| Part::Clean { nth, by })
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let limit = (1..20_usize, prop_oneof![Just(usize::MAX), 1..2_000_usize])
         .prop_map(|(entries, bytes)| PageLimit { entries, bytes });
     let logs = USERS.len() + CHANNELS.len();
     prop_oneof![
-        8 => proptest::collection::vec(made(), 1..30).prop_map(Step::Append),
-        3 => (0..500_usize, 0..USERS.len() * 3).prop_map(|(nth, by)| Step::Clean { nth, by }),
+        8 => proptest::collection::vec(part(), 1..30).prop_map(Step::Commit),
+        3 => proptest::collection::vec(clean(), 1..3).prop_map(Step::Commit),
         1 => Just(Step::Close),
         1 => Just(Step::Drop),
         6 => (0..logs, 0..600_u64, 0..800_u64, limit)
@@ -90,16 +112,28 @@ struct Model {
     entries: Vec<Arc<Entry>>,
     by_id: HashMap<ActionId, usize>,
     cleaned: BTreeSet<Position>,
+    /// Ids of what was published and not stored, since the log was opened.
+    passed: HashSet<ActionId>,
     head: Position,
     heard: Vec<Arc<Entry>>,
 }
 
 impl Model {
-    fn append(&mut self, drafts: &[Draft], outcomes: &[Outcome]) {
-        assert_eq!(drafts.len(), outcomes.len());
+    fn commit(&mut self, steps: &[log::Step], outcomes: &[Outcome]) {
+        assert_eq!(steps.len(), outcomes.len());
         // What the author was given right before, in this append: it has seen that.
         let mut given: Vec<(&str, Dot)> = Vec::new();
-        for (draft, outcome) in drafts.iter().zip(outcomes) {
+        // What this commit takes out is seen when it is on disk.
+        let cleaned_before = self.cleaned.clone();
+        for (step, outcome) in steps.iter().zip(outcomes) {
+            let draft = match (step, outcome) {
+                (log::Step::Append(draft), _) => draft,
+                (log::Step::Clean(owner, id), Outcome::Cleaned(cleaned)) => {
+                    self.clean(owner, id, *cleaned);
+                    continue;
+                }
+                (log::Step::Clean(..), other) => panic!("cleaning led to {other:?}"),
+            };
             let client = draft.id.node.client_str();
             given.retain(|(author, _)| *author == client);
             let dots: Vec<_> = given.iter().map(|(_, dot)| *dot).collect();
@@ -110,11 +144,15 @@ impl Model {
                 (Outcome::Passed(entry), _) => {
                     assert!(!draft.kept && !entry.kept);
                     assert_eq!(entry.position, self.head);
+                    assert!(self.passed.insert(draft.id.clone()));
                     self.heard.push(Arc::clone(entry));
+                }
+                (Outcome::PassedBefore, _) => {
+                    assert!(!draft.kept && self.passed.contains(&draft.id));
                 }
                 (Outcome::Known(entry), Some(nth)) => {
                     let original = &self.entries[*nth];
-                    let cleaned = self.cleaned.contains(&original.position);
+                    let cleaned = cleaned_before.contains(&original.position);
                     assert_eq!(entry.cleaned, cleaned);
                     assert_eq!((entry.position, &entry.id), (original.position, &original.id));
                     assert!(cleaned || entry == original);
@@ -141,21 +179,37 @@ impl Model {
         self.heard.push(Arc::clone(entry));
     }
 
-    fn clean(&mut self, log: &Log, nth: usize, by: usize) {
-        let wanted = self.entries.get(nth).map_or_else(|| id("4", 10_000, 0), |e| e.id.clone());
-        let user = USERS.get(by).copied();
-        let owner = user.map_or_else(|| wanted.node.user().unwrap(), |u| UserId::new(u).unwrap());
-        let answer = wait(log.clean(owner.clone(), wanted.clone(), 1_000)).unwrap();
-        let expected = match self.by_id.get(&wanted) {
-            _ if wanted.node.user() != Some(owner) => Cleaned::NotOwner,
+    fn clean(&mut self, owner: &UserId, wanted: &ActionId, answer: Cleaned) {
+        let expected = match self.by_id.get(wanted) {
+            _ if wanted.node.user().as_ref() != Some(owner) => Cleaned::NotOwner,
             None => Cleaned::Unknown,
             Some(nth) => {
-                self.cleaned.insert(self.entries[*nth].position);
+                if self.cleaned.insert(self.entries[*nth].position) {
+                    self.head = self.head.plus(1);
+                }
                 Cleaned::Done
             }
         };
         assert_eq!(answer, expected);
-        self.head = log.head();
+    }
+
+    /// The steps of a commit.
+    fn steps(&self, parts: &[Part]) -> Vec<log::Step> {
+        let made = |part: &Part| match part {
+            Part::Append(made) => Some(draft_from(made).id),
+            Part::Clean { .. } => None,
+        };
+        let known = self.entries.iter().map(|entry| entry.id.clone());
+        let ids: Vec<_> = known.chain(parts.iter().filter_map(made)).collect();
+        let step = |part: &Part| match part {
+            Part::Append(made) => log::Step::Append(draft_from(made)),
+            Part::Clean { nth, by } => {
+                let wanted = ids.get(*nth).cloned().unwrap_or_else(|| id("4", 10_000, 0));
+                let user = USERS.get(*by).map(|user| UserId::new(user).unwrap());
+                log::Step::Clean(user.or_else(|| wanted.node.user()).unwrap(), wanted)
+            }
+        };
+        parts.iter().map(step).collect()
     }
 
     fn visible(&self, above: Position, until: Position) -> impl Iterator<Item = &Arc<Entry>> {
@@ -238,14 +292,13 @@ fn run(steps: Vec<Step>, settings: &Settings) {
     let mut log = open_heard(settings);
     for step in steps {
         match step {
-            Step::Append(all) => {
-                let drafts: Vec<_> = all.iter().map(draft_from).collect();
-                let outcomes = append(&log.0, drafts.clone());
-                model.append(&drafts, &outcomes);
+            Step::Commit(parts) => {
+                let steps = model.steps(&parts);
+                let outcomes = wait(log.0.commit(steps.clone(), 1_000)).unwrap();
+                model.commit(&steps, &outcomes);
                 assert_eq!(*log.1.lock().unwrap(), std::mem::take(&mut model.heard));
                 log.1.lock().unwrap().clear();
             }
-            Step::Clean { nth, by } => model.clean(&log.0, nth, by),
             Step::Close | Step::Drop => {
                 model.audit(&log.0);
                 if matches!(step, Step::Close) {
@@ -254,6 +307,7 @@ fn run(steps: Vec<Step>, settings: &Settings) {
                 }
                 drop(log);
                 log = open_heard(settings);
+                model.passed.clear();
                 model.audit(&log.0);
             }
             Step::Look { log: nth, above, until, limit } => {

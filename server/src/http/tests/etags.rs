@@ -55,3 +55,20 @@ async fn a_page_that_is_no_longer_the_last_is_another_page() {
     assert_eq!(page.status, 200);
     assert_eq!(page.json()["more"], true);
 }
+
+/// Nothing but `more` tells the two pages apart: they have the same entry and the same cursor.
+#[tokio::test]
+async fn a_page_after_a_cursor_that_is_no_longer_the_last_is_another_page() {
+    let site = Site::open(RULES);
+    site.notes("10:b", &["0"]).await;
+    let query = format!("limit=1&since={}", site.pull("10:a", "").await.cursor);
+    site.notes("10:b", &["1"]).await;
+    let last = site.get("10:a", &format!("/v1/log?{query}")).await;
+    let tag = last.header("etag").to_owned();
+    assert_eq!(ask(&site, "10:a", &query, &tag).await.status, 304);
+    site.notes("10:b", &["2"]).await;
+    let page = ask(&site, "10:a", &query, &tag).await;
+    assert_eq!(page.status, 200);
+    assert_eq!((&last.json()["more"], &page.json()["more"]), (&false.into(), &true.into()));
+    assert_eq!(last.json()["cursor"], page.json()["cursor"]);
+}

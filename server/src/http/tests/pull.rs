@@ -1,6 +1,7 @@
 //! A device pulls its user's log.
 
 use super::site::{RULES, Site, post_to};
+use crate::metrics::Format;
 use serde_json::json;
 
 #[tokio::test]
@@ -77,6 +78,21 @@ async fn a_long_stretch_of_own_actions_is_not_read_again_and_again() {
     assert_eq!(site.pull("10:a", &format!("since={}", moved.cursor)).await.texts(), ["2"]);
 }
 
+/// A read of a hundred entries that begins with a visible one: the mark stays at that, or an unchanged
+/// cursor would not mean that nothing happened.
+#[tokio::test]
+async fn a_read_in_which_something_was_visible_moves_the_cursor_to_that_and_no_further() {
+    let site = Site::open(RULES);
+    site.notes("10:b", &["1"]).await;
+    let first = site.pull("10:a", "").await.cursor;
+    site.notes("10:b", &["2"]).await;
+    let second = site.pull("10:a", &format!("since={first}")).await;
+    site.notes("10:a", &["own"; 150]).await;
+    let again = site.pull("10:a", &format!("limit=10&since={first}")).await;
+    assert_eq!((again.texts(), again.more), (vec!["2"], false));
+    assert_eq!(again.cursor, second.cursor);
+}
+
 #[tokio::test]
 async fn a_page_ends_where_its_bytes_end_but_has_at_least_one_action() {
     let site = Site::open(&format!("{RULES}\n[limits]\npage_bytes = 60"));
@@ -128,7 +144,7 @@ async fn a_cursor_of_another_user_or_server_is_answered_with_one_that_starts_her
     let other = site.get("11:a", &format!("/v1/log?since={}", here.cursor)).await;
     let fresh = other.problem(410, "foreign-cursor")["cursor"].as_str().unwrap().to_owned();
     assert_eq!(site.pull("11:a", &format!("since={fresh}")).await.texts(), ["not yours"]);
-    assert!(site.app.metrics.text().contains("cursor_claims_failed_total 2"));
+    assert!(site.app.metrics.text(Format::Text).contains("cursor_claims_failed_total 2"));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::super::run::{Order, REBUILD, Run, Scan};
 use super::super::store::IndexStore;
 use super::digest::Digest;
 use super::feed::{Check, Expected};
-use super::{Finding, Report, Severity, Step};
+use super::{Finding, Progress, Report, Severity};
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ const TELL_EVERY: u64 = 200_000;
 pub(super) fn check(
     feed: Check<'_>,
     report: &mut Report,
-    told: &mut dyn FnMut(Step),
+    told: &mut dyn FnMut(Progress),
 ) -> Result<(), OpenError> {
     let dir = feed.dir.join(INDEX);
     let opened = open(&dir, report)?;
@@ -101,7 +101,7 @@ fn runs(
     manifest: &Manifest,
     expected: &Expected,
     report: &mut Report,
-    told: &mut dyn FnMut(Step),
+    told: &mut dyn FnMut(Progress),
 ) {
     let mut families = [Vec::new(), Vec::new()];
     let named = [&manifest.entries, &manifest.ids];
@@ -143,7 +143,7 @@ fn runs(
 struct Tell<'a> {
     done: u64,
     total: u64,
-    told: &'a mut dyn FnMut(Step),
+    told: &'a mut dyn FnMut(Progress),
 }
 
 /// What the runs of a family say together; none if one cannot be read.
@@ -166,7 +166,7 @@ fn walk(
         }
         tell.done += 1;
         if tell.done.is_multiple_of(TELL_EVERY) {
-            (tell.told)(Step::Runs(tell.done, tell.total));
+            (tell.told)(Progress::Runs(tell.done, tell.total));
         }
     }
     Some(digest)

@@ -11,7 +11,7 @@ use super::super::row::Row;
 use super::super::run::REBUILD;
 use super::super::store::Feed;
 use super::digest::Digest;
-use super::{Report, Severity, Step};
+use super::{Progress, Report, Severity};
 use crate::epochs::Epoch;
 use bytes::Bytes;
 use std::collections::HashSet;
@@ -55,7 +55,7 @@ impl Check<'_> {
         self,
         checkpoint: Position,
         report: &mut Report,
-        told: &mut dyn FnMut(Step),
+        told: &mut dyn FnMut(Progress),
     ) -> Result<Expected, OpenError> {
         let mut walk = Walk {
             check: self,
@@ -75,7 +75,7 @@ impl Check<'_> {
                 Err(error) => return Err(error.into()),
             }
             if walk.next.get() >= tell_at {
-                told(Step::Feed(walk.next, walk.last));
+                told(Progress::Feed(walk.next, walk.last));
                 tell_at = walk.next.get() + TELL_EVERY;
             }
         }

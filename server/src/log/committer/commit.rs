@@ -1,11 +1,12 @@
 //! One commit on its way: records in rows, what is to be known of them, and who waits.
 
-use super::super::entry::{Cleaned, Entry, Outcome};
+use super::super::entry::{Entry, Outcome};
 use super::super::prefix::{Hash, Key};
 use super::super::record::{Clean, put_clean, put_entry};
 use super::super::row::{RECORD_BYTES_MAX, RowBuilder};
 use super::super::tail::Staged;
-use std::collections::HashMap;
+use crate::clock::Stopwatch;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tidelog_crdt::Position;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -17,9 +18,10 @@ pub(super) struct Commit {
     staged: Staged,
     entries: Vec<Arc<Entry>>,
     fresh: HashMap<Key, Arc<Entry>>,
-    targets: Vec<Entry>,
+    targets: BTreeMap<Position, Entry>,
     answers: Vec<Answer>,
     record: Vec<u8>,
+    since: Stopwatch,
 }
 
 /// A commit whose rows are complete.
@@ -31,31 +33,27 @@ pub(super) struct Sealed {
     /// What this commit brings, so that a duplicate is found before it is on disk.
     pub(super) fresh: HashMap<Key, Arc<Entry>>,
     /// Whose bodies are to be taken out.
-    pub(super) targets: Vec<Entry>,
+    pub(super) targets: BTreeMap<Position, Entry>,
     pub(super) answers: Vec<Answer>,
+    /// When its batch was taken.
+    pub(super) since: Stopwatch,
 }
 
 /// What to say to whom when the commit is on disk.
 #[derive(Debug)]
-pub(super) enum Answer {
-    Append(Vec<Outcome>, oneshot::Sender<Vec<Outcome>>, OwnedSemaphorePermit),
-    Clean(Cleaned, oneshot::Sender<Cleaned>, OwnedSemaphorePermit),
+pub(super) struct Answer {
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) to: oneshot::Sender<Vec<Outcome>>,
+    /// Room in the queue.
+    pub(super) room: OwnedSemaphorePermit,
 }
 
 impl Answer {
     /// Gives the room in the queue back, and says it.
     pub(super) fn send(self) {
+        drop(self.room);
         // Whoever asked may have gone; what was done stays done.
-        match self {
-            Self::Append(outcomes, answer, room) => {
-                drop(room);
-                let _ = answer.send(outcomes);
-            }
-            Self::Clean(cleaned, answer, room) => {
-                drop(room);
-                let _ = answer.send(cleaned);
-            }
-        }
+        let _ = self.to.send(self.outcomes);
     }
 }
 
@@ -67,9 +65,10 @@ impl Commit {
             staged: Staged::default(),
             entries: Vec::new(),
             fresh: HashMap::new(),
-            targets: Vec::new(),
+            targets: BTreeMap::new(),
             answers: Vec::new(),
             record: Vec::new(),
+            since: Stopwatch::start(),
         }
     }
 
@@ -109,14 +108,14 @@ impl Commit {
 
     /// Adds the request to take out the body of `target`.
     pub(super) fn clean(&mut self, target: Entry, accepted_ms: u64) {
-        if self.targets.iter().any(|other| other.position == target.position) {
+        if self.targets.contains_key(&target.position) {
             return;
         }
         let clean = Clean { target: target.position, id: target.id.clone(), accepted_ms };
         self.record.clear();
         put_clean(&mut self.record, &clean);
         self.push_record();
-        self.targets.push(target);
+        self.targets.insert(target.position, target);
     }
 
     /// Adds what is to be said when the commit is on disk.
@@ -141,7 +140,7 @@ impl Commit {
         if !self.builder.is_empty() {
             self.end_row();
         }
-        let Self { staged, entries, fresh, targets, answers, .. } = self;
-        Sealed { staged, entries, fresh, targets, answers }
+        let Self { staged, entries, fresh, targets, answers, since, .. } = self;
+        Sealed { staged, entries, fresh, targets, answers, since }
     }
 }

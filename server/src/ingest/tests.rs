@@ -1,0 +1,185 @@
+//! The way in, over a log in a temporary directory; what is published is counted.
+
+use super::*;
+use crate::auth::Identity;
+use crate::config::{Config, Source};
+use crate::log::{Entry, LogName, PageLimit, Settings};
+use bytes::Bytes;
+use serde_json::json;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use tempfile::TempDir;
+use tidelog_protocol::{NodeId, UserId};
+
+const RULES: &str = r#"
+    [[action]]
+    type = "note"
+    [[action]]
+    type = "live"
+    keep = false
+    [[action]]
+    type = "wide"
+    channels = ["{action.to}"]
+"#;
+
+const ALL: PageLimit = PageLimit { entries: usize::MAX, bytes: usize::MAX };
+
+/// What each commit published.
+type Published = Arc<Mutex<Vec<Vec<Arc<Entry>>>>>;
+
+struct Scene {
+    ingest: Ingest,
+    log: Log,
+    published: Published,
+    _dir: TempDir,
+}
+
+impl Scene {
+    fn open() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::parse(Source::new(Path::new("t.toml"), RULES)).unwrap();
+        let rules = Arc::new(Rules::compile(&config).unwrap());
+        let (log, _) = Log::open(Settings::new(dir.path()), 0).unwrap();
+        let published = Published::default();
+        let hearing = Arc::clone(&published);
+        log.on_commit(Arc::new(move |entries| {
+            hearing.lock().unwrap_or_else(PoisonError::into_inner).push(entries.to_vec());
+        }));
+        let ingest = Ingest::new(log.clone(), rules, Metrics::default(), 200 << 10);
+        Self { ingest, log, published, _dir: dir }
+    }
+
+    /// What becomes of `pairs` when they come in one frame; each as `accepted`, `repeated`, or the
+    /// reason why it was undone.
+    async fn take(&self, pairs: Vec<Pair>) -> Vec<&'static str> {
+        let submissions =
+            pairs.into_iter().map(|pair| Submission { pair, context: Context::default() });
+        let verdicts = self.ingest.take(&subject(), submissions.collect(), 1_000).await.unwrap();
+        let word = |verdict: &Verdict| match verdict.outcome {
+            _ if verdict.repeated => "repeated",
+            Judgement::Processed => "accepted",
+            Judgement::Undone(reason, _) => reason.as_str(),
+        };
+        verdicts.iter().map(word).collect()
+    }
+
+    /// How many entries each commit published.
+    fn commits(&self) -> Vec<usize> {
+        let published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        published.iter().map(Vec::len).collect()
+    }
+
+    /// The sequence numbers of what is in the user's log.
+    fn stored(&self) -> Vec<u64> {
+        let log = LogName::User(UserId::new("10").unwrap());
+        let page = self.log.read(&log, Position::ZERO, Position::MAX, ALL).unwrap();
+        page.entries.iter().map(|entry| entry.id.sequence).collect()
+    }
+}
+
+fn subject() -> Subject {
+    let node = NodeId::new("10:a:t").unwrap();
+    let identity = Identity {
+        user: UserId::new("10").unwrap(),
+        claims: Arc::default(),
+        expires_ms: None,
+        anonymous: false,
+    };
+    Subject::new(&identity, node, 0)
+}
+
+fn id(sequence: u64) -> ActionId {
+    ActionId { node: NodeId::new("10:a:t").unwrap(), ms: 500, sequence }
+}
+
+fn pair(sequence: u64, action: &serde_json::Value) -> Pair {
+    let action = Action::new(Bytes::from(action.to_string())).unwrap();
+    let meta = Meta { id: id(sequence), time: 500, subprotocol: None };
+    Pair { action, meta, extra_keys: false }
+}
+
+fn note(sequence: u64) -> Pair {
+    pair(sequence, &json!({"type": "note"}))
+}
+
+fn live(sequence: u64) -> Pair {
+    pair(sequence, &json!({"type": "live"}))
+}
+
+fn clean(sequence: u64, target: u64) -> Pair {
+    pair(sequence, &json!({"type": "0/clean", "id": id(target).to_string()}))
+}
+
+/// It was judged before it was remembered, and so went out twice.
+#[tokio::test]
+async fn a_live_action_that_comes_twice_in_one_frame_is_published_once() {
+    let scene = Scene::open();
+    assert_eq!(
+        scene.take(vec![live(1), note(2), live(1)]).await,
+        ["accepted", "accepted", "repeated"]
+    );
+    assert_eq!(scene.commits().iter().sum::<usize>(), 2);
+    assert_eq!(scene.take(vec![live(1)]).await, ["repeated"], "nor in a later one");
+    assert_eq!(scene.commits().iter().sum::<usize>(), 2);
+}
+
+/// A connection that ends while its actions are committed leaves nobody to remember the verdict; the
+/// client sends them again.
+#[tokio::test]
+async fn a_live_action_is_published_once_though_nobody_waited_for_its_verdict() {
+    let scene = Scene::open();
+    let taking = scene.take(vec![live(1)]);
+    assert!(futures_util::FutureExt::now_or_never(taking).is_none(), "it cannot be committed yet");
+    assert_eq!(scene.take(vec![live(1)]).await, ["repeated"]);
+    assert_eq!(scene.commits().iter().sum::<usize>(), 1);
+}
+
+/// Each `0/clean` was a commit of its own, and each rejection ended a batch: a frame of thousands was
+/// not acknowledged in the time that clients wait.
+#[tokio::test]
+async fn a_frame_of_notes_cleans_and_rejections_is_one_commit_in_its_order() {
+    let scene = Scene::open();
+    let mut pairs = vec![clean(1_000, 500)];
+    for n in 0..100 {
+        pairs.extend([note(n), pair(2_000 + n, &json!({"type": "unheard"})), clean(3_000 + n, n)]);
+    }
+    pairs.push(note(500));
+    let words = scene.take(pairs).await;
+    let expected: Vec<_> = std::iter::once("accepted")
+        .chain((0..100).flat_map(|_| ["accepted", "unknownType", "accepted"]))
+        .chain(["accepted"])
+        .collect();
+    assert_eq!(words, expected);
+    assert_eq!(scene.stored(), [500], "what was cleaned before it came stays");
+    assert_eq!(scene.commits(), [101]);
+}
+
+#[tokio::test]
+async fn a_clean_that_comes_twice_is_answered_as_a_repeat() {
+    let scene = Scene::open();
+    let words = scene.take(vec![note(1), clean(2, 1), clean(2, 1)]).await;
+    assert_eq!(words, ["accepted", "accepted", "repeated"]);
+    assert_eq!(scene.take(vec![clean(2, 1)]).await, ["repeated"]);
+    let of_another = json!({"type": "0/clean", "id": "1 11:a:t 0"});
+    let words = scene.take(vec![pair(3, &of_another), pair(3, &of_another)]).await;
+    assert_eq!(words, ["denied", "repeated"]);
+}
+
+/// What the rules let in once stays in, also when its original came in the same frame.
+#[tokio::test]
+async fn an_action_that_was_let_in_is_not_undone_by_a_later_one_of_its_name() {
+    let scene = Scene::open();
+    let words = scene.take(vec![note(1), pair(1, &json!({"type": "unheard"}))]).await;
+    assert_eq!(words, ["accepted", "repeated"]);
+}
+
+/// The rules and the size of its JSON let it in, but its addresses make it larger than a row. The
+/// verdict of the log was not remembered: sent again, it was answered under another id.
+#[tokio::test]
+async fn what_is_too_large_for_the_log_keeps_its_verdict() {
+    let scene = Scene::open();
+    let names: Vec<_> = (0..250).map(|n| format!("{n:0250}")).collect();
+    let wide = || pair(1, &json!({"type": "wide", "to": names, "pad": "x".repeat(130_000)}));
+    assert_eq!(scene.take(vec![wide()]).await, ["tooLarge"]);
+    assert_eq!(scene.take(vec![wide()]).await, ["repeated"]);
+}
