@@ -94,7 +94,7 @@ async fn shake_hands(
     loop {
         let patience = handshake.deadline().saturating_sub(clock::now_ms());
         let incoming = tokio::select! {
-            incoming = socket.next(true) => incoming,
+            incoming = socket.next(true, false) => incoming,
             () = app.stopping() => return Err(End::Silent),
             () = tokio::time::sleep(Duration::from_millis(patience)) => {
                 match handshake.tick(clock::now_ms()) {
@@ -108,6 +108,7 @@ async fn shake_hands(
             Incoming::TooLong(limit) => Err(WireError::WrongFormat(limit)),
             Incoming::Malformed => return Err(End::Malformed),
             Incoming::Closed => return Err(End::Silent),
+            Incoming::Room => continue,
         };
         match event {
             Ok(HandshakeEvent::Wait) => {}

@@ -18,6 +18,7 @@ pub mod ingest;
 pub mod session;
 
 pub mod catch_up;
+mod documents;
 pub mod hub;
 pub mod log;
 mod sync_map;

@@ -84,6 +84,7 @@ impl<'a> Driver<'a> {
         queued: Vec<Bytes>,
         expires_ms: Option<u64>,
     ) -> End {
+        self.session.set_room(socket.room());
         for frame in queued {
             if let Err(end) = self.on_frame(socket, &frame) {
                 return end;
@@ -116,6 +117,7 @@ impl<'a> Driver<'a> {
 
     async fn next_event(&mut self, socket: &mut Socket, sleep: Pin<&mut Sleep>) -> Event {
         let read = !self.draining && self.session.wants_frames();
+        let wants_room = self.session.wants_room();
         tokio::select! {
             biased;
             () = self.app.stopping(), if !self.draining => Event::Stopping,
@@ -123,14 +125,16 @@ impl<'a> Driver<'a> {
             read = finish(&mut self.reading) => Event::Read(read),
             () = self.inbox.ended() => Event::Replaced,
             () = self.inbox.mail(), if self.session.wants_mail() => Event::Mail,
-            incoming = socket.next(read) => Event::Socket(incoming),
+            incoming = socket.next(read, wants_room) => Event::Socket(incoming),
             () = sleep => Event::Time,
         }
     }
 
     fn on_event(&mut self, event: Event, socket: &mut Socket, now: u64) -> Result<(), End> {
         let at = self.moment(now);
+        self.session.set_room(socket.room());
         match event {
+            Event::Socket(Incoming::Room) => self.session.on_room(at),
             Event::Socket(Incoming::Frame(frame)) => self.on_frame(socket, &frame)?,
             Event::Socket(Incoming::TooLong(limit)) => {
                 return Err(self.refuse(socket, WireError::WrongFormat(limit)));

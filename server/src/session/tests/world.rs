@@ -261,6 +261,16 @@ impl World {
         self.settle(page);
     }
 
+    /// The page acknowledges all that it got, and from now on what it gets.
+    pub(super) fn acknowledge(&mut self, page: &mut Page) {
+        page.acknowledges = true;
+        for _ in 0..page.frames.iter().filter(|frame| **frame == "sync").count() {
+            let synced = page.client.synced(page.number, self.now);
+            page.session.on_frame(&synced, self.at()).unwrap();
+        }
+        self.settle(page);
+    }
+
     pub(super) fn start(&mut self, page: &mut Page) {
         self.now += 50;
         page.session.on_tick(self.at()).unwrap();
