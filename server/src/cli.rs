@@ -8,6 +8,7 @@ pub mod check_config;
 pub mod manual;
 pub mod token;
 
+use crate::config::{Config, ConfigError};
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -40,7 +41,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Check a configuration file and say what its rules are
     ///
-    /// Reads the keys too. Prints `file:line: reason` and exits with 1 when something is wrong.
+    /// Finds everything for which `serve` would not start, and reads the keys too. Prints
+    /// `file:line: reason` and exits with 1 when something is wrong.
     CheckConfig(CheckConfigArgs),
     /// Make a token that signs a user in, and print it
     ///
@@ -53,6 +55,16 @@ pub enum Command {
     /// Works while a server runs on the same data, and without one. Without --user and --channel
     /// it prints all actions.
     Log(LogArgs),
+    /// Print every setting with its default and its meaning, as a configuration file
+    ConfigReference,
+    /// Print the completion script of a shell
+    ///
+    /// For bash:  tidelog completions bash > /usr/share/bash-completion/completions/tidelog
+    Completions(CompletionsArgs),
+    /// Print the man page, or write all of them into a directory
+    ///
+    /// To read it at once:  tidelog man | man -l -
+    Man(ManArgs),
     /// Verify a store that no server has open, and say what it is like
     ///
     /// Reads everything and repairs nothing. Exits with 0 when the store is whole, 3 when only derived
@@ -66,16 +78,6 @@ pub enum Command {
     Rebuild(RebuildArgs),
     /// Hand over or remove everything of one user
     User(UserArgs),
-    /// Print every setting with its default and its meaning, as a configuration file
-    ConfigReference,
-    /// Print the completion script of a shell
-    ///
-    /// For bash:  tidelog completions bash > /usr/share/bash-completion/completions/tidelog
-    Completions(CompletionsArgs),
-    /// Print the man page, or write all of them into a directory
-    ///
-    /// To read it at once:  tidelog man | man -l -
-    Man(ManArgs),
 }
 
 /// The command line; `serve` says of its flags what the configuration says of their keys.
@@ -111,20 +113,47 @@ pub struct ServeArgs {
     pub listen: Option<SocketAddr>,
     #[arg(long, env = "TIDELOG_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
-    #[arg(long, env = "TIDELOG_DEV", value_parser = FalseyValueParser::new())]
-    pub dev: bool,
+    #[arg(long, env = "TIDELOG_DEV", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub dev: Option<bool>,
     #[arg(long, env = "TIDELOG_TRACE", value_name = "LEVELS")]
     pub trace: Option<String>,
-    #[arg(long, env = "TIDELOG_TRACE_JSON", value_parser = FalseyValueParser::new())]
-    pub trace_json: bool,
+    #[arg(long, env = "TIDELOG_TRACE_JSON", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub trace_json: Option<bool>,
 }
 
-/// `tidelog check-config`
+/// `tidelog check-config`: what `serve` would be told.
 #[derive(Clone, Debug, Args)]
 pub struct CheckConfigArgs {
     /// Configuration file
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE", default_value = crate::config::FILE)]
     pub config: PathBuf,
+    /// Where the server would listen, if not where the file says
+    #[arg(long, env = "TIDELOG_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Whether the server would run for development, if not as the file says
+    #[arg(long, env = "TIDELOG_DEV", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub dev: Option<bool>,
+}
+
+/// Where the data of a store is: where `serve` would have it.
+#[derive(Clone, Debug, Args)]
+pub struct StoreArgs {
+    /// Configuration of the server [default: tidelog.toml, if there is one]
+    #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the data is kept [default: where the configuration says]
+    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// The data directory.
+    pub fn data(&self) -> Result<PathBuf, ConfigError> {
+        match &self.data {
+            Some(data) => Ok(data.clone()),
+            None => Ok(Config::find(self.config.as_deref())?.server.data),
+        }
+    }
 }
 
 /// `tidelog token`
@@ -153,9 +182,9 @@ pub struct TokenArgs {
 /// `tidelog log`
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
-    /// Where the data is kept
-    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
-    pub data: PathBuf,
+    /// Where the log is.
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// Only the log of this user
     #[arg(long, env = "TIDELOG_USER", value_name = "USER", conflicts_with = "channel")]
     pub user: Option<String>,
@@ -168,6 +197,22 @@ pub struct LogArgs {
     /// Go on with what comes, until interrupted
     #[arg(long, env = "TIDELOG_FOLLOW", value_parser = FalseyValueParser::new())]
     pub follow: bool,
+}
+
+/// `tidelog completions`
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// `tidelog man`
+#[derive(Clone, Debug, Args)]
+pub struct ManArgs {
+    /// Where to write the pages of all commands; it is made if there is none
+    #[arg(long, env = "TIDELOG_DIR", value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// `tidelog check`
@@ -225,22 +270,6 @@ pub struct UserDataArgs {
     pub data: PathBuf,
 }
 
-/// `tidelog completions`
-#[derive(Clone, Debug, Args)]
-pub struct CompletionsArgs {
-    /// The shell
-    #[arg(value_name = "SHELL")]
-    pub shell: Shell,
-}
-
-/// `tidelog man`
-#[derive(Clone, Debug, Args)]
-pub struct ManArgs {
-    /// Where to write the pages of all commands; it is made if there is none
-    #[arg(long, env = "TIDELOG_DIR", value_name = "DIR")]
-    pub dir: Option<PathBuf>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,14 +313,17 @@ mod tests {
             "tidelog token --user U --ttl 1h --key FILE",
             "tidelog log --data DIR --user U --since 7 --follow",
             "tidelog log --channel tasks/14",
+            "tidelog serve --dev=false --trace-json=true",
+            "tidelog check-config --dev",
+            "tidelog log --config FILE",
+            "tidelog serve --trace info,log=debug --trace-json",
+            "tidelog config-reference",
+            "tidelog completions zsh",
+            "tidelog man --dir DIR",
             "tidelog check --data DIR --json",
             "tidelog rebuild --data DIR",
             "tidelog user export ann --data DIR",
             "tidelog user erase ann",
-            "tidelog serve --trace info,tidelog_server::log=debug --trace-json",
-            "tidelog config-reference",
-            "tidelog completions zsh",
-            "tidelog man --dir DIR",
         ] {
             Cli::try_parse_from(line.split(' ')).expect(line);
         }

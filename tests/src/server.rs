@@ -23,6 +23,10 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// What a shell does before it becomes the server, such as setting limits.
     pub wrapper: Option<String>,
+    /// Further flags.
+    pub flags: Vec<String>,
+    /// Variables of its environment.
+    pub environment: Vec<(&'static str, PathBuf)>,
 }
 
 /// A server process. It is killed when this is dropped.
@@ -31,8 +35,7 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     data: PathBuf,
-    config: PathBuf,
-    wrapper: Option<String>,
+    options: Options,
     /// Configuration, trace, and the data unless it is elsewhere.
     home: TempDir,
 }
@@ -46,32 +49,22 @@ impl Server {
     /// Starts a server and waits until it accepts connections.
     pub async fn start_with(options: Options) -> anyhow::Result<Self> {
         let home = tempfile::Builder::new().prefix("tidelog-test-").tempdir()?;
-        let data = options.data.unwrap_or_else(|| home.path().join("data"));
-        let config = home.path().join("tidelog.toml");
-        fs::write(&config, options.config)?;
-        let wrapper = options.wrapper;
-        let start =
-            Start { home: &home, config: &config, data: &data, wrapper: wrapper.as_deref() };
-        let (child, address) = spawn(start, "127.0.0.1:0").await?;
-        Ok(Self { child, address, data, config, wrapper, home })
+        let data = options.data.clone().unwrap_or_else(|| home.path().join("data"));
+        fs::write(home.path().join("tidelog.toml"), &options.config)?;
+        let (child, address) = spawn(&home, &options, &data, "127.0.0.1:0").await?;
+        Ok(Self { child, address, data, options, home })
     }
 
     /// Starts the process again, on the same address with the same data. It has to be over.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         let listen = self.address.to_string();
-        let start = Start {
-            home: &self.home,
-            config: &self.config,
-            data: &self.data,
-            wrapper: self.wrapper.as_deref(),
-        };
-        (self.child, _) = spawn(start, &listen).await?;
+        (self.child, _) = spawn(&self.home, &self.options, &self.data, &listen).await?;
         Ok(())
     }
 
     /// What a shell does before it becomes the server, from the next start on.
     pub fn set_wrapper(&mut self, wrapper: Option<String>) {
-        self.wrapper = wrapper;
+        self.options.wrapper = wrapper;
     }
 
     /// Where it listens.
@@ -91,10 +84,16 @@ impl Server {
 
     /// The most memory that was ever in use, in MiB.
     pub fn peak_mib(&self) -> anyhow::Result<u64> {
-        let pid = self.child.id().context("the server is over")?;
-        Ok(Process::new(pid).peak_kib()? / 1024)
+        Ok(Process::new(self.pid()?).peak_kib()? / 1024)
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("the server is over")
+    }
+
+    /// What Ctrl-C sends.
+    pub const INTERRUPT: Signal = Signal::INT;
     /// `kill -9`
     pub const KILL: Signal = Signal::KILL;
     /// Asks a process to stop.
@@ -143,17 +142,14 @@ pub(crate) fn target(address: SocketAddr) -> Target {
     Target { server: address, token: Some(Token::new("token".to_owned())), source: None }
 }
 
-struct Start<'a> {
-    home: &'a TempDir,
-    config: &'a Path,
-    data: &'a Path,
-    wrapper: Option<&'a str>,
-}
-
-async fn spawn(start: Start<'_>, listen: &str) -> anyhow::Result<(Child, SocketAddr)> {
-    let Start { home, config, data, wrapper } = start;
+async fn spawn(
+    home: &TempDir,
+    options: &Options,
+    data: &Path,
+    listen: &str,
+) -> anyhow::Result<(Child, SocketAddr)> {
     let trace = fs::File::options().create(true).append(true).open(home.path().join("trace"))?;
-    let mut command = match wrapper {
+    let mut command = match options.wrapper.as_deref() {
         Some(wrapper) => wrapped(wrapper)?,
         None => command()?,
     };
@@ -161,7 +157,9 @@ async fn spawn(start: Start<'_>, listen: &str) -> anyhow::Result<(Child, SocketA
         .args(["serve", "--dev", "--listen", listen, "--data"])
         .arg(data)
         .arg("--config")
-        .arg(config)
+        .arg(home.path().join("tidelog.toml"))
+        .args(&options.flags)
+        .envs(options.environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped())
         .stderr(trace)
         .spawn()?;
@@ -186,12 +184,11 @@ fn wrapped(wrapper: &str) -> anyhow::Result<Command> {
 }
 
 /// The binary, ready for arguments.
-pub(crate) fn command() -> anyhow::Result<Command> {
+pub fn command() -> anyhow::Result<Command> {
     Ok(isolated(Command::new(binary::path()?)))
 }
 
-/// A variable of the surrounding shell must not become a setting of
-/// the process under test.
+/// A variable of the surrounding shell must not become a setting of the process under test.
 fn isolated(mut command: Command) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDELOG_")) {
         command.env_remove(name);
