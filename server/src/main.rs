@@ -9,7 +9,7 @@ use tidelog_server::revocations;
 fn main() -> ExitCode {
     let command = Cli::of_process().command;
     if let Err(error) = heed_file_size_limits() {
-        eprintln!("tidelog: {error}");
+        tidelog_server::trace::fatal(&error.into());
         return ExitCode::FAILURE;
     }
     let done = |()| ExitCode::SUCCESS;
