@@ -292,9 +292,9 @@ pub struct ManArgs {
 /// `tidelog check`
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// Where the data is kept
-    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
-    pub data: PathBuf,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// Print one JSON object instead of lines for people
     #[arg(long, env = "TIDELOG_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
@@ -303,9 +303,9 @@ pub struct CheckArgs {
 /// `tidelog rebuild`
 #[derive(Clone, Debug, Args)]
 pub struct RebuildArgs {
-    /// Where the data is kept
-    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
-    pub data: PathBuf,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 /// `tidelog user`
@@ -339,9 +339,9 @@ pub struct UserDataArgs {
     /// The user
     #[arg(value_name = "USER")]
     pub user: String,
-    /// Where the data is kept
-    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
-    pub data: PathBuf,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 #[cfg(test)]
@@ -400,9 +400,10 @@ mod tests {
             "tidelog completions zsh",
             "tidelog man --dir DIR",
             "tidelog check --data DIR --json",
+            "tidelog check --config FILE",
             "tidelog rebuild --data DIR",
             "tidelog user export ann --data DIR",
-            "tidelog user erase ann",
+            "tidelog user erase ann --config FILE",
         ] {
             Cli::try_parse_from(line.split(' ')).expect(line);
         }
