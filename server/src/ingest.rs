@@ -72,8 +72,8 @@ enum Judged {
     Undone(UndoReason),
     /// It is not let in today. What was let in once stays in.
     Rejected(UndoReason),
-    /// The log decides: the next of the steps is its.
-    Step,
+    /// The log decides: so many of the next steps are its, with one outcome.
+    Steps(usize),
 }
 
 /// An action with its meta, as it came.
@@ -129,7 +129,16 @@ impl Ingest {
                 Judged::Given(given) => given.to(sent),
                 Judged::Undone(reason) => self.undo(subject, reason, sent, now),
                 Judged::Rejected(reason) => self.reject(subject, reason, sent, now),
-                Judged::Step => self.verdict(subject, outcomes.next().ok_or(Stopped)?, sent, now),
+                Judged::Steps(count) => {
+                    let all: Vec<_> = outcomes.by_ref().take(count).collect();
+                    if all.len() < count {
+                        return Err(Stopped);
+                    }
+                    match all.into_iter().next() {
+                        Some(outcome) => self.verdict(subject, outcome, sent, now),
+                        None => self.unplaced(subject, None, sent, now),
+                    }
+                }
             });
         }
         Ok(())
@@ -151,16 +160,17 @@ impl Ingest {
         if action.json().len() > self.action_bytes {
             return Judged::Rejected(UndoReason::TooLarge);
         }
-        let step = match self.rules.place(subject, action, meta) {
+        let asked = match self.rules.place(subject, action, meta) {
             Err(reason) => return Judged::Rejected(reason),
             Ok(_) if action.kind() == builtin::CLEAN => clean(subject, action),
-            Ok(placement) => Ok(Step::Append(draft(action, meta, context, placement))),
+            Ok(placement) => Ok(vec![Step::Append(draft(action, meta, context, placement))]),
         };
-        match step {
+        match asked {
             Err(reason) => Judged::Undone(reason),
-            Ok(step) => {
-                steps.push(step);
-                Judged::Step
+            Ok(asked) => {
+                let count = asked.len();
+                steps.extend(asked);
+                Judged::Steps(count)
             }
         }
     }
@@ -239,15 +249,22 @@ impl Given {
     }
 }
 
-/// What a `0/clean` asks for.
-fn clean(subject: &Subject, action: &Action) -> Result<Step, UndoReason> {
+/// What a `0/clean` asks for: all of it, or nothing.
+fn clean(subject: &Subject, action: &Action) -> Result<Vec<Step>, UndoReason> {
     let body = action.body::<builtin::Clean>().map_err(|_| UndoReason::Error)?;
-    let target: ActionId = body.id.parse().map_err(|_| UndoReason::Error)?;
-    // Anonymous clients share a user, and are strangers to each other.
-    if subject.anonymous() && target.node.client_str() != subject.client().as_str() {
+    let targets = body.targets().ok_or(UndoReason::Error)?;
+    let mine = |target: &ActionId| {
+        if subject.anonymous() {
+            // Anonymous clients share a user, and are strangers to each other.
+            target.node.client_str() == subject.client().as_str()
+        } else {
+            target.node.user_str() == Some(subject.user().as_str())
+        }
+    };
+    if !targets.iter().all(mine) {
         return Err(UndoReason::Denied);
     }
-    Ok(Step::Clean(subject.user().clone(), target))
+    Ok(targets.into_iter().map(|target| Step::Clean(subject.user().clone(), target)).collect())
 }
 
 fn draft(action: &Action, meta: &Meta, context: Context, placement: Placement) -> Draft {
