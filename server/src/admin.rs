@@ -5,8 +5,12 @@
 
 use crate::app::App;
 use crate::log_export::{self, Selection};
+use crate::users;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -22,11 +26,62 @@ const REQUEST_BYTES_MAX: u64 = 16 << 10;
 pub enum Request {
     /// Entries, one a line.
     Log(Selection),
+    /// Everything of a user, one record a line.
+    UserExport {
+        /// Who.
+        user: String,
+    },
+    /// Remove everything of a user; progress, and a receipt in the last line.
+    UserErase {
+        /// Who.
+        user: String,
+    },
 }
 
 /// Where the socket of the server on `data` is.
 pub fn path(data: &Path) -> PathBuf {
     data.join("admin.sock")
+}
+
+/// A socket's address has room for so many bytes of a path, and a zero.
+const PATH_BYTES_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// A way to the socket that its address has room for.
+struct Way {
+    path: PathBuf,
+    /// Held open while the path leads through it.
+    _directory: Option<File>,
+}
+
+impl Way {
+    fn to(data: &Path) -> io::Result<Self> {
+        let path = path(data);
+        let bytes = path.as_os_str().len();
+        if bytes <= PATH_BYTES_MAX {
+            return Ok(Self { path, _directory: None });
+        }
+        if !cfg!(target_os = "linux") {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "the path of the socket {} has {bytes} bytes, and may have {PATH_BYTES_MAX}: \
+                     keep the data in a directory with a shorter path",
+                    path.display()
+                ),
+            ));
+        }
+        let directory = File::open(data)?;
+        let path = self::path(Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())));
+        Ok(Self { path, _directory: Some(directory) })
+    }
+}
+
+/// Whether commands will be able to reach a server on `data`: asked before anything is made there.
+pub fn check(data: &Path) -> anyhow::Result<()> {
+    if !cfg!(target_os = "linux") {
+        Way::to(data)?;
+    }
+    Ok(())
 }
 
 /// A running listener.
@@ -48,11 +103,49 @@ impl Admin {
 pub fn serve(data: &Path, app: App) -> anyhow::Result<Admin> {
     let path = path(data);
     drop(std::fs::remove_file(&path));
-    let listener = UnixListener::bind(&path)
+    let listener = Way::to(data)
+        .and_then(|way| UnixListener::bind(&way.path))
         .with_context(|| format!("cannot make the socket {}", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let task = tokio::spawn(accept(listener, app));
     Ok(Admin { task, path })
+}
+
+/// The server that runs on `data`, if there is one.
+pub fn connect(data: &Path) -> Option<std::os::unix::net::UnixStream> {
+    let way = Way::to(data).ok()?;
+    std::os::unix::net::UnixStream::connect(&way.path).ok()
+}
+
+/// Asks the server behind `stream`; `on_line` gets each line of its answer. An error if the server says
+/// one, or nothing at all.
+pub fn ask_lines(
+    mut stream: std::os::unix::net::UnixStream,
+    request: &Request,
+    mut on_line: impl FnMut(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    use std::io::{BufRead, Write};
+    #[derive(Deserialize)]
+    struct Problem {
+        error: String,
+    }
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut any = false;
+    for line in std::io::BufReader::new(stream).lines() {
+        let line = line.context("the server went away")?;
+        if let Ok(Problem { error }) = serde_json::from_str(&line) {
+            anyhow::bail!("{error}");
+        }
+        on_line(&line)?;
+        any = true;
+    }
+    anyhow::ensure!(
+        any,
+        "the server does not answer; it may be of an earlier version, or stopping"
+    );
+    Ok(())
 }
 
 /// Asks the server behind `stream`, and copies its answer to `out`.
@@ -96,6 +189,8 @@ async fn answer(stream: UnixStream, app: App) -> anyhow::Result<()> {
     BufReader::new(reader.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
     let answered = match serde_json::from_str(&line)? {
         Request::Log(selection) => log_export::stream(&app, selection, &mut writer).await,
+        Request::UserExport { user } => users::export_live(&app, &user, &mut writer).await,
+        Request::UserErase { user } => users::erase_live(&app, &user, &mut writer).await,
     };
     if let Err(error) = answered {
         let problem = serde_json::json!({ "error": error.to_string() });

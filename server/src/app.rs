@@ -1,6 +1,7 @@
 //! What every connection and request shares.
 
 use crate::auth::Authenticator;
+use crate::documents::Documents;
 use crate::http;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
@@ -9,6 +10,7 @@ use crate::metrics::Metrics;
 use crate::nodes::Recent;
 use crate::rules::Rules;
 use crate::session::{self, NodeState};
+use crate::sync_map::{Lives, Snapshots};
 use crate::ws::Budget;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -19,12 +21,23 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
+/// What is known of maps beside their logs, for sessions and requests alike.
+#[derive(Default)]
+pub(crate) struct Maps {
+    /// Maps folded.
+    pub snapshots: Snapshots,
+    /// What became of items.
+    pub lives: Lives,
+}
+
 /// The parts of a running server.
 pub struct Parts {
     /// The log.
     pub log: Log,
     /// The way into it.
     pub ingest: Ingest,
+    /// What the actions of its logs add up to.
+    pub(crate) documents: Documents,
     /// Who is connected.
     pub hub: Hub,
     /// Who may do what.
@@ -35,6 +48,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What sessions share.
     pub session: session::Shared,
+    /// What is known of maps.
+    pub(crate) maps: Maps,
     /// What requests share.
     pub(crate) http: http::Shared,
     /// What peers are told at their making.

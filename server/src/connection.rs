@@ -9,7 +9,7 @@ use crate::clock;
 use crate::hub::Inbox;
 use crate::rules::Subject;
 use crate::session::{NodeState, Session, Start};
-use crate::ws::{Incoming, Socket};
+use crate::ws::{Breach, Incoming, Owner, Socket};
 use driver::Driver;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ enum End {
     /// The peer is told why.
     Error(WireError),
     /// The peer broke the rules of WebSockets.
-    Malformed,
+    Malformed(Breach),
 }
 
 /// Serves one connection until it ends.
@@ -60,7 +60,8 @@ pub(crate) async fn serve(app: App, mut socket: Socket, origin: Origin) {
     if let End::Error(error) = &end {
         tracing::debug!(%error, %address, "connection closed");
     }
-    socket.close(matches!(end, End::Malformed), GOODBYE).await;
+    let breach = if let End::Malformed(breach) = end { Some(breach) } else { None };
+    socket.close(breach, GOODBYE).await;
 }
 
 /// A client that is in.
@@ -93,7 +94,7 @@ async fn shake_hands(
     loop {
         let patience = handshake.deadline().saturating_sub(clock::now_ms());
         let incoming = tokio::select! {
-            incoming = socket.next(true) => incoming,
+            incoming = socket.next(true, false) => incoming,
             () = app.stopping() => return Err(End::Silent),
             () = tokio::time::sleep(Duration::from_millis(patience)) => {
                 match handshake.tick(clock::now_ms()) {
@@ -105,8 +106,9 @@ async fn shake_hands(
         let event = match incoming {
             Incoming::Frame(frame) => handshake.on_frame(&frame, clock::now_ms()),
             Incoming::TooLong(limit) => Err(WireError::WrongFormat(limit)),
-            Incoming::Malformed => return Err(End::Malformed),
+            Incoming::Malformed(breach) => return Err(End::Malformed(breach)),
             Incoming::Closed => return Err(End::Silent),
+            Incoming::Room => continue,
         };
         match event {
             Ok(HandshakeEvent::Wait) => {}
@@ -187,6 +189,10 @@ async fn admit(
         socket.send(frame);
     }
     socket.set_message_max(app.peer.limits.frame_bytes);
+    // Anonymous clients share a user, and are strangers to each other: they stay who they were.
+    if !identity.anonymous {
+        socket.set_owner(Owner::User(identity.user.clone()));
+    }
     let start = Start { subject, synced: sign_in.synced, node, head: app.log.head() };
     let (session, claim_failed) = Session::start(connection, app.session.clone(), start, now);
     if claim_failed {

@@ -9,10 +9,10 @@ mod body;
 mod caller;
 mod cors;
 mod cursor;
+mod document;
 mod etag;
 mod following;
 mod format;
-mod lives;
 mod look;
 mod mint;
 mod problem;
@@ -20,7 +20,6 @@ mod pull;
 mod push;
 mod query;
 mod reader;
-mod snapshots;
 mod source;
 mod standpoint;
 mod status;
@@ -36,9 +35,7 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
 use cursor::Cursors;
-use lives::Lives;
 use mint::Mint;
-use snapshots::Snapshots;
 use std::net::IpAddr;
 use std::time::Duration;
 use tower_http::compression::CompressionLayer;
@@ -70,8 +67,6 @@ pub(crate) struct Settings {
 pub(crate) struct Shared {
     settings: Settings,
     cursors: Cursors,
-    snapshots: Snapshots,
-    lives: Lives,
     mint: Mint,
 }
 
@@ -96,7 +91,7 @@ impl Shared {
     pub(crate) fn new(settings: Settings, log: &Log) -> Self {
         let cursors = Cursors::new(log.store_id(), log.epochs());
         let mint = Mint::new(cursors.run());
-        Self { settings, cursors, snapshots: Snapshots::default(), lives: Lives::default(), mint }
+        Self { settings, cursors, mint }
     }
 }
 
@@ -106,6 +101,7 @@ pub(crate) fn router(app: App) -> Router {
     let router = Router::new()
         .route("/v1/log", get(pull::pull).post(push::push))
         .route("/v1/sync", post(sync::sync))
+        .route("/v1/docs/{name}", get(document::document))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))

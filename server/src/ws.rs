@@ -1,9 +1,11 @@
 //! WebSockets: the upgrade of an HTTP request, and frames in and out. The only file that knows the
 //! WebSocket library.
 
+mod impatient;
 mod metered;
 
-pub(crate) use metered::{Budget, TooLong};
+pub(crate) use impatient::Impatient;
+pub(crate) use metered::{Budget, Owner, Reserved, TooLong};
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream};
@@ -16,7 +18,9 @@ use metered::Metered;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tidelog_protocol::{Form, Frame};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -26,8 +30,10 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 /// The library's buffers. Small, because most connections are idle; a longer frame grows them while
 /// it lasts.
 const BUFFER_BYTES: usize = 1 << 10;
-/// Outgoing bytes that wait for the peer; with more, nothing further is read from it.
+/// Outgoing bytes that wait for the peer; with more, nothing further is put behind them.
 const OUT_BYTES_MAX: usize = 256 << 10;
+/// So few of them are as good as none.
+const OUT_BYTES_FEW: usize = 32 << 10;
 
 /// Whether the request asks for a WebSocket.
 pub(crate) fn is_upgrade<B>(request: &Request<B>) -> bool {
@@ -79,23 +85,44 @@ pub(crate) struct Socket {
 /// What came from the peer.
 #[derive(Debug)]
 pub(crate) enum Incoming {
+    /// Nothing, but there is room again for what goes out.
+    Room,
     /// A frame of the protocol.
     Frame(Frame),
     /// The peer closed, or the connection broke.
     Closed,
     /// The peer declared a frame that is longer than it may be; the sentence says how long.
     TooLong(String),
-    /// Text that is not UTF-8, or another breach of RFC 6455.
-    Malformed,
+    /// What RFC 6455 does not allow.
+    Malformed(Breach),
+}
+
+/// How a peer broke RFC 6455, which gives each a close code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Breach {
+    /// Frames that cannot be.
+    Framing,
+    /// Text that is not UTF-8.
+    Text,
 }
 
 impl Socket {
-    /// The socket of an upgraded connection, whose peer may send messages of up to `message_max`
+    /// The socket of an upgraded connection of `owner`, who may send messages of up to `message_max`
     /// bytes.
-    pub(crate) async fn new(upgraded: Upgraded, budget: Budget, message_max: usize) -> Self {
-        let metered = Metered::new(TokioIo::new(upgraded), budget, message_max);
+    pub(crate) async fn new(
+        upgraded: Upgraded,
+        budget: Budget,
+        owner: Owner,
+        message_max: usize,
+    ) -> Self {
+        let metered = Metered::new(TokioIo::new(upgraded), budget, owner, message_max);
         let inner = WebSocketStream::from_raw_socket(metered, Role::Server, Some(config())).await;
         Self { inner, out: VecDeque::new(), out_bytes: 0, dirty: false }
+    }
+
+    /// What comes from now on is `owner`'s.
+    pub(crate) fn set_owner(&mut self, owner: Owner) {
+        self.inner.get_mut().set_owner(owner);
     }
 
     /// From now on the peer may send messages of up to `bytes`.
@@ -124,23 +151,29 @@ impl Socket {
         self.out_bytes
     }
 
-    /// Whether the peer takes what it is sent, so that more may be read from it.
-    fn drains(&self) -> bool {
-        self.out_bytes < OUT_BYTES_MAX
+    /// How many bytes may be put on their way out.
+    pub(crate) fn room(&self) -> usize {
+        OUT_BYTES_MAX.saturating_sub(self.out_bytes)
     }
 
-    /// Writes what is ready to go out, and waits for what comes in; only writes with `read` off, and
-    /// as long as the peer does not take what it is sent.
-    pub(crate) async fn next(&mut self, read: bool) -> Incoming {
-        std::future::poll_fn(|cx| self.poll_next(cx, read)).await
+    /// Writes what is ready to go out, and waits for what comes in; only writes with `read` off. With
+    /// `wants_room` it also tells when nearly all has gone out.
+    ///
+    /// A peer that takes what it is sent slowly, or not at all, is still read from: what it has taken
+    /// shows in what it says. Who calls must not put more on its way out than there is room for.
+    pub(crate) async fn next(&mut self, read: bool, wants_room: bool) -> Incoming {
+        std::future::poll_fn(|cx| self.poll_next(cx, read, wants_room)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Incoming> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, read: bool, wants_room: bool) -> Poll<Incoming> {
         if self.poll_write(cx).is_err() {
             return Poll::Ready(Incoming::Closed);
         }
-        // Asked after writing: the write that makes room again is what wakes this.
-        if !read || !self.drains() {
+        // Asked after writing: the write that makes room is what wakes this.
+        if wants_room && self.out_bytes <= OUT_BYTES_FEW {
+            return Poll::Ready(Incoming::Room);
+        }
+        if !read {
             return Poll::Pending;
         }
         loop {
@@ -179,18 +212,37 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends what is on its way out and closes, within `patience`.
-    pub(crate) async fn close(mut self, malformed: bool, patience: std::time::Duration) {
-        let goodbye = async {
-            while let Some(frame) = self.out.pop_front() {
-                self.inner.feed(message(frame)).await?;
-            }
-            let frame = malformed
-                .then(|| CloseFrame { code: CloseCode::Invalid, reason: Utf8Bytes::default() });
-            self.inner.close(frame).await
-        };
-        // Whoever does not take a goodbye in time does without.
-        drop(tokio::time::timeout(patience, goodbye).await);
+    /// Sends what is on its way out and closes, within `patience`. Whoever does not take a goodbye in
+    /// time does without.
+    pub(crate) async fn close(mut self, breach: Option<Breach>, patience: Duration) {
+        drop(tokio::time::timeout(patience, self.say_goodbye(breach)).await);
+    }
+
+    async fn say_goodbye(&mut self, breach: Option<Breach>) -> Result<(), Error> {
+        // After a goodbye of the peer these fail, and the answer to it is ready to be flushed.
+        drop(self.put_goodbye(breach).await);
+        self.inner.flush().await?;
+        // A socket that is closed with something unread takes back what was sent last, so the rest is
+        // read until the peer has closed, too.
+        let socket = self.inner.get_mut().socket();
+        socket.shutdown().await?;
+        let mut unread = [0; 1 << 10];
+        while socket.read(&mut unread).await? > 0 {}
+        Ok(())
+    }
+
+    async fn put_goodbye(&mut self, breach: Option<Breach>) -> Result<(), Error> {
+        while let Some(frame) = self.out.pop_front() {
+            self.inner.feed(message(frame)).await?;
+        }
+        let frame = breach.map(|breach| CloseFrame {
+            code: match breach {
+                Breach::Framing => CloseCode::Protocol,
+                Breach::Text => CloseCode::Invalid,
+            },
+            reason: Utf8Bytes::default(),
+        });
+        self.inner.feed(Message::Close(frame)).await
     }
 }
 
@@ -214,7 +266,8 @@ fn fault(error: Error) -> Incoming {
             too_long.map_or(Incoming::Closed, |limit| Incoming::TooLong(limit.to_string()))
         }
         Error::Capacity(error) => Incoming::TooLong(error.to_string()),
-        Error::Protocol(_) | Error::Utf8(_) => Incoming::Malformed,
+        Error::Protocol(_) => Incoming::Malformed(Breach::Framing),
+        Error::Utf8(_) => Incoming::Malformed(Breach::Text),
         _ => Incoming::Closed,
     }
 }

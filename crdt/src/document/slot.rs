@@ -3,7 +3,7 @@
 use crate::cell::Cell;
 use crate::cell::live::Both;
 use crate::entry::Sight;
-use crate::{Change, Entry, Kind, Operation, Path};
+use crate::{Change, Entry, Kind, Operation, Path, SetOp, Switch};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,14 +71,16 @@ impl Slot {
         });
     }
 
-    /// Puts in what the changes of `entry` bring.
-    pub(crate) fn admit(&mut self, entry: &Entry, sight: &Sight<'_>) {
+    /// Does what the changes of `entry` say.
+    pub(crate) fn apply(&mut self, entry: &Entry, sight: &Sight<'_>) {
         for (at, change) in entry.changes.iter().enumerate() {
             if change.operation.brings_something() {
                 let number = entry.elements_before(at);
                 self.make(&change.path).cell(change.operation.kind(), |cell| {
-                    cell.admit(&change.operation, number, sight);
+                    cell.apply(&change.operation, number, sight);
                 });
+            } else {
+                self.retire(change, sight);
             }
         }
     }
@@ -137,6 +139,15 @@ impl Slot {
         self.cells.retain(|(_, cell)| !cell.is_empty());
     }
 
+    /// The kind that readers see.
+    pub(crate) fn shown(&self) -> Option<Kind> {
+        if self.children.values().any(|child| child.shown().is_some()) {
+            return Some(Kind::Map);
+        }
+        let mut cells = self.cells.iter();
+        cells.find(|(kind, cell)| cell.value(*kind).is_some()).map(|(kind, _)| *kind)
+    }
+
     /// What readers see: of several kinds the first that shows something.
     pub(crate) fn value(&self) -> Option<Value> {
         let fields: serde_json::Map<_, _> = self
@@ -164,7 +175,6 @@ impl Operation {
 
     /// Whether it leaves something at its place; what only takes away makes no place.
     fn brings_something(&self) -> bool {
-        use crate::{SetOp, Switch};
         !matches!(
             self,
             Self::Remove | Self::Set(SetOp::Remove(_)) | Self::EnableWinsFlag(Switch::Disable)

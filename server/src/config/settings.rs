@@ -27,7 +27,7 @@ pub struct Server {
     /// Clients of a version below it are refused with `wrong-subprotocol`.
     pub min_subprotocol: u32,
     /// What the server says about its work: off, error, warn, info, debug or trace; for a module
-    /// of its own, as in `info,tidelog_server::log=debug`.
+    /// of the server, as in `info,log=debug`.
     pub trace: String,
     /// Says it as JSON, one object a line, instead of text.
     pub trace_json: bool,

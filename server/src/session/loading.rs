@@ -5,10 +5,11 @@
 
 use super::answers::Sent;
 use super::delivery::Reading;
+use super::frames::Frames;
 use super::subscription::{Key, Load, LoadKind, State, Subscription};
 use super::{Effect, Moment, ReadOrder, Session};
 use crate::log::{Entry, LogName, Page};
-use crate::sync_map::Loaded;
+use crate::sync_map::{Fates, Loaded, Told, Wanted};
 use std::sync::Arc;
 use tidelog_crdt::Position;
 
@@ -39,7 +40,9 @@ impl Session {
         }
         if !finished.is_empty() {
             self.settle(at);
-            self.subscriptions.all_sent(&finished, self.frames.sent);
+            // Answers that wait for room are what the next frame has.
+            let sent = self.frames.sent + u64::from(self.intake.has_answers());
+            self.subscriptions.all_sent(&finished, sent);
         }
     }
 
@@ -82,23 +85,30 @@ impl Session {
         self.changed = true;
         for waiting in load.waiting {
             self.intake.loaded(waiting.frame);
-            self.answer_subscribed(&key.channel, waiting, at);
+            self.answer_subscribed(&key.channel, &waiting, at);
         }
     }
 
     /// A page of a channel's entries, or the head alone.
-    pub(super) fn take_load_page(&mut self, key: &Key, page: &Page) {
-        let mut rendered = Vec::with_capacity(page.entries.len());
+    pub(super) fn take_load_page(&mut self, key: &Key, page: &Page, fates: &Fates) {
+        let mut rendered = Frames::default();
         for entry in &page.entries {
-            if self.is_loaded_by(key, entry)
-                && let Some(subscription) = self.subscriptions.get(key)
-            {
-                rendered.push(subscription.render(entry));
-                self.take_note(entry);
+            if !self.is_loaded_by(key, entry) {
+                continue;
+            }
+            match self.comes_otherwise(entry, key) {
+                Otherwise::Came => {}
+                Otherwise::WillCome => self.subscriptions.owe(key, entry.position),
+                Otherwise::No => {
+                    if let Some(subscription) = self.subscriptions.get(key) {
+                        subscription.show(entry, fates, &mut rendered);
+                    }
+                    self.end_deleted(entry, fates);
+                }
             }
         }
-        let (frames, read) =
-            (self.frames_of(rendered), !page.more && page.through >= self.delivery.cursor());
+        let frames = self.frames_of(rendered);
+        let read = !page.more && page.through >= self.delivery.cursor();
         // A subscription without a load starts at the head that it first saw.
         if let Some(subscription) = self.subscriptions.get_mut(key)
             && let State::Loading(load) = &mut subscription.state
@@ -115,38 +125,45 @@ impl Session {
 
     fn is_loaded_by(&self, key: &Key, entry: &Arc<Entry>) -> bool {
         let Some(subscription) = self.subscriptions.get(key) else { return false };
-        let State::Loading(load) = &subscription.state else { return false };
         // What a list has brought along by now wants its entries too, even where its filter does not.
         let brought_along = |other: &Subscription| other.implied_by.as_ref() == Some(key);
-        entry.position > subscription.through
+        subscription.loads(entry.position)
             && (subscription.filter_passes(entry)
                 || self.subscriptions.wanting(entry).any(brought_along))
-            && !self.subscriptions.is_gone(entry)
-            && !self.comes_otherwise(entry, key, load.resumes)
     }
 
-    /// What a map adds up to, as far as `through`. A list of a stock client misses the second
-    /// `changed` of an item that comes in the same frame as the first, so a frame has one of each.
-    pub(super) fn take_loaded(&mut self, loaded: Loaded, through: Position, at: Moment) {
+    /// Items of a map. A list of a stock client misses the second `changed` of an item that comes in
+    /// the same frame as the first, so a frame has one of each.
+    pub(super) fn take_loaded(&mut self, loaded: Loaded, at: Moment) {
         let Some(Reading::Load(key, serial)) = self.delivery.done_reading() else { return };
         if !self.subscriptions.is_loading(&key, serial) {
             return;
         }
-        let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
+        let Some(subscription) = self.subscriptions.get(&key) else { return };
         // An item that takes several actions is not brought along: the page then asks for it, and
         // its store hears of all of them.
         let list = subscription.list_name();
-        loaded.gone.into_iter().for_each(|item| subscription.gone.insert(item));
-        let mut frames = Vec::new();
+        let mut frames = Frames::default();
         for round in loaded.rounds {
-            let mut sent = Vec::with_capacity(round.len());
-            for shown in round {
-                if let Some(name) = list.as_ref().filter(|_| shown.whole) {
-                    self.imply(name, &shown.item, (&key, through), at, &mut sent);
+            frames.start();
+            for Told { whole, shown } in round {
+                if let (Some(name), Some(item)) = (&list, whole) {
+                    let sent = frames.last();
+                    self.imply(name, &item, (&key, loaded.through), at, sent);
                 }
-                sent.push((shown.action, shown.meta));
+                frames.last().push((shown.action, shown.meta));
             }
-            frames.extend(self.frames_of(sent));
+        }
+        let (frames, through) = (self.frames_of(frames), loaded.through);
+        if !loaded.done {
+            let Some(load) = self.subscriptions.load_mut(&key) else { return };
+            load.queue.extend(frames);
+            if let LoadKind::Items { after, shown_above } = &mut load.kind {
+                *after = loaded.after;
+                // What is touched later may be in this part.
+                shown_above.get_or_insert(through);
+            }
+            return;
         }
         let read = through >= self.delivery.cursor();
         self.continue_load(&key, through, |load| {
@@ -156,17 +173,18 @@ impl Session {
         });
     }
 
-    fn frames_of(&self, mut sent: Vec<Sent>) -> Vec<Vec<Sent>> {
+    /// Frames that are not longer than they may be.
+    fn frames_of(&self, frames: Frames) -> Vec<Vec<Sent>> {
         let most = self.shared.limits.chunk_actions.max(1);
-        let mut frames = Vec::with_capacity(sent.len() / most + 1);
-        while sent.len() > most {
-            let rest = sent.split_off(most);
-            frames.push(std::mem::replace(&mut sent, rest));
+        let mut cut = Vec::new();
+        for mut frame in frames.into_inner() {
+            while frame.len() > most {
+                let rest = frame.split_off(most);
+                cut.push(std::mem::replace(&mut frame, rest));
+            }
+            cut.push(frame);
         }
-        if !sent.is_empty() {
-            frames.push(sent);
-        }
-        frames
+        cut
     }
 
     fn continue_load(&mut self, key: &Key, through: Position, change: impl FnOnce(&mut Load)) {
@@ -182,30 +200,47 @@ impl Session {
     ///
     /// A new subscriber gets all of its channel, even what another subscription has brought to the
     /// page before: a store that mounts later has seen none of it.
-    fn comes_otherwise(&self, entry: &Arc<Entry>, key: &Key, resumes: bool) -> bool {
+    fn comes_otherwise(&self, entry: &Arc<Entry>, key: &Key) -> Otherwise {
+        let Some(State::Loading(load)) = self.subscriptions.get(key).map(|it| &it.state) else {
+            return Otherwise::No;
+        };
         let own = entry.id.node.client_str() == self.subject.client().as_str();
-        if (own && resumes) || self.in_own_log(entry) {
-            return true;
+        if (own && load.resumes) || self.in_own_log(entry) {
+            return Otherwise::Came;
         }
-        let cursor = self.delivery.cursor();
+        let to_come = entry.position > self.delivery.cursor();
         let mut others = self.subscriptions.of_entry(entry).filter(|other| other.key != *key);
-        others.any(|other| {
-            let covered = entry.position > other.from && (resumes || entry.position > cursor);
+        let covered = others.any(|other| {
+            let covered = entry.position > other.from && (load.resumes || to_come);
             other.is_live() && covered && other.filter_passes(entry)
-        })
+        });
+        match covered {
+            false => Otherwise::No,
+            true if to_come => Otherwise::WillCome,
+            true => Otherwise::Came,
+        }
     }
+}
+
+/// Whether an entry reaches a page without the load that is under way.
+enum Otherwise {
+    No,
+    /// It was sent on this connection, or is the client's own, or comes by its user's log.
+    Came,
+    /// Another subscription will bring it, if it lasts as long.
+    WillCome,
 }
 
 fn order_of(key: &Key, load: &Load, subscription: &Subscription) -> ReadOrder {
     match (load.kind, &subscription.access.sync_map) {
         (LoadKind::Nothing, _) => ReadOrder::Head,
-        (LoadKind::Fold { tombstones }, Some(map)) => ReadOrder::Fold {
+        (LoadKind::Items { after, shown_above }, Some(map)) => ReadOrder::Items {
             channel: key.channel.clone(),
-            name: map.name.to_string(),
-            filter: subscription.filter.clone(),
-            tombstones,
+            map: map.name.clone(),
+            single: map.item.is_some(),
+            wanted: Wanted { filter: subscription.filter.clone(), after, shown_above },
         },
-        (LoadKind::Entries | LoadKind::Fold { .. }, _) => ReadOrder::Stretch {
+        (LoadKind::Entries | LoadKind::Items { .. }, _) => ReadOrder::Stretch {
             logs: vec![LogName::Channel(key.channel.clone())],
             above: subscription.through,
         },

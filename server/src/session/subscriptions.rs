@@ -14,6 +14,8 @@ pub(super) struct Subscriptions {
     count: usize,
     implied: usize,
     loads: u64,
+    /// Some have left entries to others.
+    owes: bool,
     /// Those whose load is not over, in the order in which they came; some may be gone.
     loading: VecDeque<Key>,
 }
@@ -91,10 +93,6 @@ impl Subscriptions {
         Some((removed, last))
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Subscription> {
-        self.by_channel.values().flat_map(HashMap::values)
-    }
-
     /// The channels of which at least one subscription is live.
     pub(super) fn live_logs(&self) -> impl Iterator<Item = LogName> + '_ {
         let live =
@@ -153,45 +151,69 @@ impl Subscriptions {
     ) -> impl Iterator<Item = &'a Subscription> {
         self.of_entry(entry).filter(|subscription| {
             subscription.is_live()
-                && (entry.position > subscription.through || !entry.kept)
+                && (entry.position > subscription.through
+                    || !entry.kept
+                    || subscription.owed.contains(entry.position))
                 && subscription.filter_passes(entry)
         })
     }
 
-    /// Whether `entry` changes an item that a list knows to be gone.
-    pub(super) fn is_gone(&self, entry: &Entry) -> bool {
-        let mut lists = self.of_entry(entry).filter(|list| !list.gone.is_empty());
-        lists.any(|list| {
-            list.operation(entry).is_some_and(|(operation, item)| {
-                operation == SyncMapOp::Change && list.gone.contains(&item)
-            })
-        })
-    }
-
-    /// Lists take note of an item that goes, or comes to be again. An item that goes takes along
-    /// the subscription that its list had brought; its name is returned.
-    pub(super) fn note(&mut self, entry: &Entry) -> Option<Key> {
-        let mut ended = None;
-        for channel in &entry.addresses.channels {
-            let lists = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
-            for list in lists.filter(|list| list.is_list()) {
-                match list.operation(entry) {
-                    Some((SyncMapOp::Delete, item)) => {
-                        let name = format!("{}/{item}", list.key.channel);
-                        ended = Channel::new(&name).ok();
-                        list.gone.insert(item);
-                    }
-                    Some((SyncMapOp::Create, item)) => list.gone.remove(&item),
-                    Some((SyncMapOp::Change, _)) | None => {}
-                }
-            }
-        }
-        let key = Key { channel: ended?, filter: String::new() };
+    /// The subscription that a list had brought along to the item that `entry` deletes.
+    pub(super) fn ended_by(&self, entry: &Entry) -> Option<Key> {
+        let mut lists = self.of_entry(entry).filter(|list| list.is_list());
+        let item = lists.find_map(|list| match list.operation(entry) {
+            Some((SyncMapOp::Delete, item)) => Some(format!("{}/{item}", list.key.channel)),
+            _ => None,
+        });
+        let key = Key { channel: Channel::new(&item?).ok()?, filter: String::new() };
         self.get(&key).is_some_and(|item| item.implied_by.is_some()).then_some(key)
     }
 
     /// What to remember of them, given what was acknowledged.
     pub(super) fn remembered(&self, acked: Position, frames: Acknowledged) -> Vec<Remembered> {
-        self.iter().map(|subscription| subscription.remembered(acked, frames)).collect()
+        let all = || self.by_channel.values().flat_map(HashMap::values);
+        let (mut remembered, mut places) = (Vec::with_capacity(self.len()), HashMap::new());
+        for subscription in all().filter(|it| it.implied_by.is_none()) {
+            places.insert(&subscription.key, remembered.len());
+            remembered.push(subscription.remembered(acked, frames));
+        }
+        for subscription in all() {
+            // What a list brought along that has ended is not named again.
+            let list = subscription.implied_by.as_ref().and_then(|by| places.get(by));
+            if let Some(list) = list.and_then(|place| remembered.get_mut(*place)) {
+                list.brought.extend(subscription.brought(acked, frames));
+            }
+        }
+        remembered
+    }
+
+    /// Everything up to `cursor` was brought by whoever was to bring it.
+    pub(super) fn brought_through(&mut self, cursor: Position) {
+        if !std::mem::take(&mut self.owes) {
+            return;
+        }
+        for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
+            subscription.owed.forget_through(cursor);
+            self.owes |= !subscription.owed.is_empty();
+        }
+    }
+
+    /// The entry at `position` is left to another subscription.
+    pub(super) fn owe(&mut self, key: &Key, position: Position) {
+        self.owes = true;
+        if let Some(subscription) = self.get_mut(key) {
+            subscription.owed.insert(position);
+        }
+    }
+
+    /// One has ended: loads read again what it was to bring.
+    pub(super) fn load_owed(&mut self) {
+        if !self.owes {
+            return;
+        }
+        self.loads += 1;
+        for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
+            subscription.load_owed(self.loads);
+        }
     }
 }
