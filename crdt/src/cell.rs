@@ -3,6 +3,7 @@
 pub(crate) mod counter;
 pub(crate) mod list;
 pub(crate) mod live;
+mod parts;
 pub(crate) mod record;
 pub(crate) mod sequence;
 pub(crate) mod set;

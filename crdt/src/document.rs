@@ -23,6 +23,8 @@
 //! `merge` notice that ([`Applied::FoldAgain`]).
 
 mod slot;
+mod state;
+pub(crate) mod why;
 
 use crate::cell::Cell;
 use crate::cell::live::Both;

@@ -25,6 +25,7 @@ pub use cell::record::{Field, Record};
 pub use cell::text::{Passage, Text};
 pub use codec::DecodeError;
 pub use context::{Context, Ranges, Seen};
+pub use document::why::{Fate, Part, Why};
 pub use document::{Applied, Document};
 pub use dot::{Dot, Incarnation, Position};
 pub use element::{Element, Elements};

@@ -67,6 +67,15 @@ pub struct PulledMeta {
     pub channels: Vec<String>,
 }
 
+/// The answer to the question for a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentResponse {
+    /// What readers see; null when there is nothing.
+    pub value: serde_json::Value,
+    /// Where a reader stands that has this: what comes later is above it.
+    pub cursor: Cursor,
+}
+
 /// A push.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]

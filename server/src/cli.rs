@@ -3,6 +3,7 @@
 //! Each flag is a variable `TIDELOG_…` too. `serve` has few: the rest is in the configuration file.
 //! What is a key there has its words and its default from there.
 
+pub mod check;
 pub mod check_config;
 pub mod manual;
 pub mod token;
@@ -64,6 +65,19 @@ pub enum Command {
     ///
     /// To read it at once:  tidelog man | man -l -
     Man(ManArgs),
+    /// Verify a store that no server has open, and say what it is like
+    ///
+    /// Reads everything and repairs nothing. Exits with 0 when the store is whole, 3 when only derived
+    /// data is damaged, 4 when the feed is, and 1 when it could not be verified: it is not there, it is
+    /// locked, or the system refuses.
+    Check(CheckArgs),
+    /// Make everything derived again from the feed of a store that no server has open
+    ///
+    /// It is made beside what is there and put in its place at the end, so it can be stopped at any
+    /// time.
+    Rebuild(RebuildArgs),
+    /// Hand over or remove everything of one user
+    User(UserArgs),
 }
 
 /// The command line; `serve` says of its flags what the configuration says of their keys.
@@ -201,6 +215,61 @@ pub struct ManArgs {
     pub dir: Option<PathBuf>,
 }
 
+/// `tidelog check`
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Print one JSON object instead of lines for people
+    #[arg(long, env = "TIDELOG_JSON", value_parser = FalseyValueParser::new())]
+    pub json: bool,
+}
+
+/// `tidelog rebuild`
+#[derive(Clone, Debug, Args)]
+pub struct RebuildArgs {
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// `tidelog user`
+#[derive(Clone, Debug, Args)]
+pub struct UserArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: UserCommand,
+}
+
+/// What can be done with the data of a user.
+#[derive(Clone, Debug, Subcommand)]
+pub enum UserCommand {
+    /// Print everything of a user, one JSON object a line
+    ///
+    /// What the user made, wherever it went, what is in the user's log, and what is remembered of the
+    /// user's nodes. The last line is of kind "end": without it something is missing. Works while a
+    /// server runs on the same data, and without one.
+    Export(UserDataArgs),
+    /// Remove everything of a user for good, and print a receipt
+    ///
+    /// Ends the user's sessions, and takes what the user made, what is in the user's log, and what is
+    /// remembered of the user's nodes out of the data and out of its files; there has to be room for a
+    /// copy of the feed. Works while a server runs on the same data, and without one.
+    Erase(UserDataArgs),
+}
+
+/// `tidelog user export` and `tidelog user erase`
+#[derive(Clone, Debug, Args)]
+pub struct UserDataArgs {
+    /// The user
+    #[arg(value_name = "USER")]
+    pub user: String,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,7 +281,9 @@ mod tests {
 
     #[test]
     fn every_flag_has_a_variable_and_help() {
-        for command in command().get_subcommands() {
+        let commands = command();
+        let nested = commands.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in commands.get_subcommands().chain(nested) {
             for flag in command.get_opts().filter(|flag| flag.get_id() != "help") {
                 let name = format!("{} --{}", command.get_name(), flag.get_id());
                 let variable = flag.get_env().and_then(|it| it.to_str()).expect(&name);
@@ -249,6 +320,10 @@ mod tests {
             "tidelog config-reference",
             "tidelog completions zsh",
             "tidelog man --dir DIR",
+            "tidelog check --data DIR --json",
+            "tidelog rebuild --data DIR",
+            "tidelog user export ann --data DIR",
+            "tidelog user erase ann --config FILE",
         ] {
             Cli::try_parse_from(line.split(' ')).expect(line);
         }
@@ -258,6 +333,7 @@ mod tests {
             "tidelog token",
             "tidelog token --user U --ttl forever",
             "tidelog log --user U --channel C",
+            "tidelog user erase",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

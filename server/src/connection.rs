@@ -10,14 +10,13 @@ use crate::hub::Inbox;
 use crate::rules::Subject;
 use crate::session::{NodeState, Session, Start};
 use crate::ws::{Breach, Incoming, Socket};
-use bytes::Bytes;
 use driver::Driver;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_protocol::codec::Version;
 use tidelog_protocol::peer::{Accept, Accepted, HandshakeEvent, ServerHandshake, SignIn, Tick};
-use tidelog_protocol::{NodeId, UserId, WireError};
+use tidelog_protocol::{Frame, NodeId, UserId, WireError};
 
 /// How long a peer may take to accept a goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -73,7 +72,7 @@ struct Guest {
     session: Box<Session>,
     inbox: Arc<Inbox>,
     /// Frames that came before it was in.
-    queued: Vec<Bytes>,
+    queued: Vec<Frame>,
     expires_ms: Option<u64>,
 }
 
@@ -95,7 +94,7 @@ async fn shake_hands(
     loop {
         let patience = handshake.deadline().saturating_sub(clock::now_ms());
         let incoming = tokio::select! {
-            incoming = socket.next(true) => incoming,
+            incoming = socket.next(true, false) => incoming,
             () = app.stopping() => return Err(End::Silent),
             () = tokio::time::sleep(Duration::from_millis(patience)) => {
                 match handshake.tick(clock::now_ms()) {
@@ -109,6 +108,7 @@ async fn shake_hands(
             Incoming::TooLong(limit) => Err(WireError::WrongFormat(limit)),
             Incoming::Malformed(breach) => return Err(End::Malformed(breach)),
             Incoming::Closed => return Err(End::Silent),
+            Incoming::Room => continue,
         };
         match event {
             Ok(HandshakeEvent::Wait) => {}

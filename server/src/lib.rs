@@ -18,6 +18,7 @@ pub mod ingest;
 pub mod session;
 
 pub mod catch_up;
+mod documents;
 pub mod hub;
 pub mod log;
 mod sync_map;
@@ -30,5 +31,6 @@ pub mod admin;
 pub mod log_export;
 mod metrics;
 mod service;
+pub mod users;
 
 mod clock;

@@ -20,12 +20,16 @@
 
 mod binary;
 mod bloom;
+mod check;
 mod checkpoint;
 mod clean;
 mod committer;
 mod entry;
+mod erase;
 mod error;
+mod export;
 mod handover;
+mod head;
 mod identity;
 mod index;
 mod lock;
@@ -34,12 +38,15 @@ mod marks;
 mod merge;
 mod meter;
 mod nodes;
+mod place;
 mod prefix;
 mod queue;
 mod read;
+mod rebuild;
 mod recent;
 mod record;
 mod recover;
+mod rewrite;
 mod row;
 mod run;
 mod settings;
@@ -47,12 +54,17 @@ mod shared;
 mod store;
 mod tail;
 
+pub use check::{Counts, Finding, Progress, Report, Severity, check};
 pub use entry::{
     Addresses, Channel, ChannelError, Cleaned, Draft, Entry, LogName, NodeRecord, Outcome, Page,
     PageLimit, Step,
 };
+pub use erase::Removed;
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
+pub use export::Piece;
 pub use meter::Meter;
+pub use rebuild::{Rebuilt, rebuild};
+pub use rewrite::RewriteError;
 pub use settings::Settings;
 pub use shared::OnCommit;
 
@@ -161,7 +173,7 @@ impl Log {
             handle.shared.queue.close();
         } else {
             let spawned = handle.spawn(&settings, recovered.accepted_ms);
-            spawned.map_err(|source| OpenError::Io { file: settings.dir.clone(), source })?;
+            spawned.map_err(|source| OpenError::io(&settings.dir, source))?;
         }
         Ok((Self(Arc::new(handle)), opened))
     }
@@ -276,7 +288,7 @@ impl Log {
 
     /// What is remembered of `node`. May wait for the disk.
     pub fn node(&self, node: &NodeId) -> Result<Option<NodeRecord>, ReadError> {
-        self.shared().nodes.get(node, self.shared().index.store())
+        self.shared().nodes.get(node, &self.shared().index.store())
     }
 
     /// Remembers `record` of `node`; written to disk within about a second.

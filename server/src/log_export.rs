@@ -156,6 +156,8 @@ fn print_stopped(
 
 #[derive(Serialize)]
 struct Line<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     position: u64,
     id: String,
     time: u64,
@@ -177,8 +179,18 @@ fn is_zero(number: &u32) -> bool {
 
 /// One entry as a line of JSON.
 fn line(entry: &Entry) -> String {
+    json(None, entry)
+}
+
+/// One entry as a line of JSON that says of which kind it is, among lines of other kinds.
+pub(crate) fn line_of_kind(kind: &'static str, entry: &Entry) -> String {
+    json(Some(kind), entry)
+}
+
+fn json(kind: Option<&'static str>, entry: &Entry) -> String {
     let users = entry.addresses.users.iter().map(UserId::as_str).collect();
     let line = Line {
+        kind,
         position: entry.position.get(),
         id: entry.id.to_string(),
         time: entry.time,

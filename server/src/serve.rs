@@ -5,6 +5,7 @@ use crate::auth::Authenticator;
 use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::connection::{self, Origin};
+use crate::documents::Documents;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
 use crate::log::{Log, PageLimit, Settings};
@@ -113,6 +114,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         limits: session_limits(config),
     };
     Ok(App::new(Parts {
+        documents: Documents::new(log.clone(), config.server.data.join("index").join("documents")),
         http: http::Shared::new(http::Settings::of(config), &log),
         node: NodeId::new(&format!("server:{}", log.incarnation()))?,
         log,

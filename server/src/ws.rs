@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tidelog_protocol::{Form, Frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -27,8 +28,10 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 /// The library's buffers. Small, because most connections are idle; a longer frame grows them while
 /// it lasts.
 const BUFFER_BYTES: usize = 1 << 10;
-/// Outgoing bytes that wait for the peer; with more, nothing further is read from it.
+/// Outgoing bytes that wait for the peer; with more, nothing further is put behind them.
 const OUT_BYTES_MAX: usize = 256 << 10;
+/// So few of them are as good as none.
+const OUT_BYTES_FEW: usize = 32 << 10;
 
 /// Whether the request asks for a WebSocket.
 pub(crate) fn is_upgrade<B>(request: &Request<B>) -> bool {
@@ -72,7 +75,7 @@ fn fill(headers: &mut HeaderMap, accept: &str) {
 /// A WebSocket: frames in, frames out, both without waiting for the other.
 pub(crate) struct Socket {
     inner: WebSocketStream<Metered<TokioIo<Upgraded>>>,
-    out: VecDeque<Bytes>,
+    out: VecDeque<Frame>,
     out_bytes: usize,
     dirty: bool,
 }
@@ -80,8 +83,10 @@ pub(crate) struct Socket {
 /// What came from the peer.
 #[derive(Debug)]
 pub(crate) enum Incoming {
+    /// Nothing, but there is room again for what goes out.
+    Room,
     /// A frame of the protocol.
-    Frame(Bytes),
+    Frame(Frame),
     /// The peer closed, or the connection broke.
     Closed,
     /// The peer declared a frame that is longer than it may be; the sentence says how long.
@@ -124,7 +129,7 @@ impl Socket {
     }
 
     /// Puts a frame behind those that are on their way out.
-    pub(crate) fn send(&mut self, frame: Bytes) {
+    pub(crate) fn send(&mut self, frame: Frame) {
         self.out_bytes = self.out_bytes.saturating_add(frame.len());
         self.out.push_back(frame);
     }
@@ -134,29 +139,37 @@ impl Socket {
         self.out_bytes
     }
 
-    /// Whether the peer takes what it is sent, so that more may be read from it.
-    fn drains(&self) -> bool {
-        self.out_bytes < OUT_BYTES_MAX
+    /// How many bytes may be put on their way out.
+    pub(crate) fn room(&self) -> usize {
+        OUT_BYTES_MAX.saturating_sub(self.out_bytes)
     }
 
-    /// Writes what is ready to go out, and waits for what comes in; only writes with `read` off, and
-    /// as long as the peer does not take what it is sent.
-    pub(crate) async fn next(&mut self, read: bool) -> Incoming {
-        std::future::poll_fn(|cx| self.poll_next(cx, read)).await
+    /// Writes what is ready to go out, and waits for what comes in; only writes with `read` off. With
+    /// `wants_room` it also tells when nearly all has gone out.
+    ///
+    /// A peer that takes what it is sent slowly, or not at all, is still read from: what it has taken
+    /// shows in what it says. Who calls must not put more on its way out than there is room for.
+    pub(crate) async fn next(&mut self, read: bool, wants_room: bool) -> Incoming {
+        std::future::poll_fn(|cx| self.poll_next(cx, read, wants_room)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Incoming> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, read: bool, wants_room: bool) -> Poll<Incoming> {
         if self.poll_write(cx).is_err() {
             return Poll::Ready(Incoming::Closed);
         }
-        // Asked after writing: the write that makes room again is what wakes this.
-        if !read || !self.drains() {
+        // Asked after writing: the write that makes room is what wakes this.
+        if wants_room && self.out_bytes <= OUT_BYTES_FEW {
+            return Poll::Ready(Incoming::Room);
+        }
+        if !read {
             return Poll::Pending;
         }
         loop {
             return match std::task::ready!(Pin::new(&mut self.inner).poll_next(cx)) {
-                Some(Ok(Message::Text(text))) => Poll::Ready(Incoming::Frame(text.into())),
-                Some(Ok(Message::Binary(bytes))) => Poll::Ready(Incoming::Frame(bytes)),
+                Some(Ok(Message::Text(text))) => Poll::Ready(Incoming::Frame(Frame::text(text))),
+                Some(Ok(Message::Binary(bytes))) => {
+                    Poll::Ready(Incoming::Frame(Frame::binary(bytes)))
+                }
                 // The library answers pings by itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
                     self.dirty = true;
@@ -221,11 +234,16 @@ impl Socket {
     }
 }
 
-/// Every frame that the codecs write is text today.
-fn message(frame: Bytes) -> Message {
-    match Utf8Bytes::try_from(frame.clone()) {
-        Ok(text) => Message::Text(text),
-        Err(_) => Message::Binary(frame),
+fn message(frame: Frame) -> Message {
+    let form = frame.form();
+    let bytes = frame.into_bytes();
+    match form {
+        // What the codecs write as text is text.
+        Form::Text => match Utf8Bytes::try_from(bytes.clone()) {
+            Ok(text) => Message::Text(text),
+            Err(_) => Message::Binary(bytes),
+        },
+        Form::Binary => Message::Binary(bytes),
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Options {
     pub config: String,
     /// Where the data is; a directory of its own when left out.
     pub data: Option<PathBuf>,
+    /// What a shell does before it becomes the server, such as setting limits.
+    pub wrapper: Option<String>,
     /// Further flags.
     pub flags: Vec<String>,
     /// Variables of its environment.
@@ -58,6 +60,11 @@ impl Server {
         let listen = self.address.to_string();
         (self.child, _) = spawn(&self.home, &self.options, &self.data, &listen).await?;
         Ok(())
+    }
+
+    /// What a shell does before it becomes the server, from the next start on.
+    pub fn set_wrapper(&mut self, wrapper: Option<String>) {
+        self.options.wrapper = wrapper;
     }
 
     /// Where it listens.
@@ -142,7 +149,11 @@ async fn spawn(
     listen: &str,
 ) -> anyhow::Result<(Child, SocketAddr)> {
     let trace = fs::File::options().create(true).append(true).open(home.path().join("trace"))?;
-    let mut child = command()?
+    let mut command = match options.wrapper.as_deref() {
+        Some(wrapper) => wrapped(wrapper)?,
+        None => command()?,
+    };
+    let mut child = command
         .args(["serve", "--dev", "--listen", listen, "--data"])
         .arg(data)
         .arg("--config")
@@ -165,13 +176,23 @@ async fn spawn(
     Ok((child, address))
 }
 
-/// The binary, ready for arguments. A variable of the surrounding shell must not become a setting of
-/// the process under test.
+/// The binary behind a shell that does something first.
+fn wrapped(wrapper: &str) -> anyhow::Result<Command> {
+    let mut command = isolated(Command::new("sh"));
+    command.args(["-c", &format!("{wrapper} exec \"$0\" \"$@\"")]).arg(binary::path()?);
+    Ok(command)
+}
+
+/// The binary, ready for arguments.
 pub fn command() -> anyhow::Result<Command> {
-    let mut command = Command::new(binary::path()?);
+    Ok(isolated(Command::new(binary::path()?)))
+}
+
+/// A variable of the surrounding shell must not become a setting of the process under test.
+fn isolated(mut command: Command) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDELOG_")) {
         command.env_remove(name);
     }
     command.stdin(Stdio::null()).kill_on_drop(true);
-    Ok(command)
+    command
 }

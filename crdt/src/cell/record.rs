@@ -56,7 +56,7 @@ impl Record {
     }
 
     /// The first creation after the last deletion, if there was a deletion.
-    fn revival(&self) -> Option<&Stamp> {
+    pub(crate) fn revival(&self) -> Option<&Stamp> {
         let (_, deleted) = self.last_deletion()?;
         self.created.iter().map(|(_, stamp)| stamp).filter(|stamp| *stamp > deleted).min()
     }

@@ -3,7 +3,7 @@
 use crate::cell::Cell;
 use crate::cell::live::Both;
 use crate::entry::Sight;
-use crate::{Change, Entry, Kind, Operation, Path};
+use crate::{Change, Entry, Kind, Operation, Path, SetOp, Switch};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -137,6 +137,15 @@ impl Slot {
         self.cells.retain(|(_, cell)| !cell.is_empty());
     }
 
+    /// The kind that readers see.
+    pub(crate) fn shown(&self) -> Option<Kind> {
+        if self.children.values().any(|child| child.shown().is_some()) {
+            return Some(Kind::Map);
+        }
+        let mut cells = self.cells.iter();
+        cells.find(|(kind, cell)| cell.value(*kind).is_some()).map(|(kind, _)| *kind)
+    }
+
     /// What readers see: of several kinds the first that shows something.
     pub(crate) fn value(&self) -> Option<Value> {
         let fields: serde_json::Map<_, _> = self
@@ -164,7 +173,6 @@ impl Operation {
 
     /// Whether it leaves something at its place; what only takes away makes no place.
     fn brings_something(&self) -> bool {
-        use crate::{SetOp, Switch};
         !matches!(
             self,
             Self::Remove | Self::Set(SetOp::Remove(_)) | Self::EnableWinsFlag(Switch::Disable)

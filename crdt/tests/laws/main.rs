@@ -12,7 +12,7 @@ mod history;
 use history::{VERBS, fold, history};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use tidelog_crdt::{Applied, Document, Entry};
+use tidelog_crdt::{Applied, Document, Entry, Fate};
 
 /// Each kind of operation on its own, with removal, and all of them together.
 fn histories() -> impl Strategy<Value = Vec<Entry>> {
@@ -104,6 +104,21 @@ proptest! {
         same(&settled, &all)?;
         same(&merged(&settled, &part), &all)?;
         same(&merged(&part, &settled), &all)?;
+    }
+}
+
+proptest! {
+    #[test]
+    fn why_accounts_for_everything_that_was_done_while_all_entries_are_kept(entries in histories()) {
+        let document = fold(&entries);
+        for (entry, change) in entries.iter().flat_map(|e| e.changes.iter().map(move |c| (e, c))) {
+            let why = document.why(&change.path, &entries);
+            let kind = change.operation.kind();
+            let mut fates = why.parts.iter().filter(|part| (part.dot, part.kind) == (entry.dot, kind));
+            prop_assert!(fates.clone().next().is_some(), "{:?} of {:?}", change, entry.dot);
+            prop_assert!(fates.all(|part| part.fate != Fate::Gone), "{:?} of {:?}: {:?}", change, entry.dot, why);
+            prop_assert_eq!(why.shown.is_some(), document.value_at(&change.path).is_some());
+        }
     }
 }
 

@@ -11,13 +11,12 @@ use crate::metrics::Share;
 use crate::session::{Effect, Moment, NodeState, ReadOrder, Session};
 use crate::sync_map::Loaded;
 use crate::ws::{Incoming, Socket};
-use bytes::Bytes;
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_crdt::Position;
-use tidelog_protocol::{NodeId, WireError};
+use tidelog_protocol::{Frame, NodeId, WireError};
 use tokio::time::{Instant, Sleep};
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -81,9 +80,10 @@ impl<'a> Driver<'a> {
     pub(super) async fn run(
         &mut self,
         socket: &mut Socket,
-        queued: Vec<Bytes>,
+        queued: Vec<Frame>,
         expires_ms: Option<u64>,
     ) -> End {
+        self.session.set_room(socket.room());
         for frame in queued {
             if let Err(end) = self.on_frame(socket, &frame) {
                 return end;
@@ -116,6 +116,7 @@ impl<'a> Driver<'a> {
 
     async fn next_event(&mut self, socket: &mut Socket, sleep: Pin<&mut Sleep>) -> Event {
         let read = !self.draining && self.session.wants_frames();
+        let wants_room = self.session.wants_room();
         tokio::select! {
             biased;
             () = self.app.stopping(), if !self.draining => Event::Stopping,
@@ -123,14 +124,16 @@ impl<'a> Driver<'a> {
             read = finish(&mut self.reading) => Event::Read(read),
             () = self.inbox.ended() => Event::Replaced,
             () = self.inbox.mail(), if self.session.wants_mail() => Event::Mail,
-            incoming = socket.next(read) => Event::Socket(incoming),
+            incoming = socket.next(read, wants_room) => Event::Socket(incoming),
             () = sleep => Event::Time,
         }
     }
 
     fn on_event(&mut self, event: Event, socket: &mut Socket, now: u64) -> Result<(), End> {
         let at = self.moment(now);
+        self.session.set_room(socket.room());
         match event {
+            Event::Socket(Incoming::Room) => self.session.on_room(at),
             Event::Socket(Incoming::Frame(frame)) => self.on_frame(socket, &frame)?,
             Event::Socket(Incoming::TooLong(limit)) => {
                 return Err(self.refuse(socket, WireError::WrongFormat(limit)));
@@ -190,7 +193,7 @@ impl<'a> Driver<'a> {
         if now >= since.saturating_add(patience) { Err(End::Silent) } else { Ok(()) }
     }
 
-    fn on_frame(&mut self, socket: &mut Socket, frame: &Bytes) -> Result<(), End> {
+    fn on_frame(&mut self, socket: &mut Socket, frame: &Frame) -> Result<(), End> {
         let at = self.moment(clock::now_ms());
         self.session.on_frame(frame, at).map_err(|error| self.refuse(socket, error))
     }

@@ -48,6 +48,38 @@ impl Pull {
     }
 }
 
+/// The query string of `GET /v1/docs/NAME`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Document {
+    pub(super) since: Option<String>,
+    /// Whose document; that of the caller's own log if there is none.
+    pub(super) channel: Option<Channel>,
+}
+
+impl Document {
+    /// Reads the query string.
+    pub(super) fn read(uri: &Uri) -> Result<Self, Problem> {
+        let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
+        let fault = |what: String| {
+            let detail = format!("{what}; a document has `channel` and `since`, once each");
+            Problem::new(Kind::MalformedQuery, detail)
+        };
+        let Query(pairs) = pairs.map_err(|error| fault(error.body_text()))?;
+        let mut document = Self::default();
+        let mut names = Vec::new();
+        for (name, value) in pairs {
+            match name.as_str() {
+                "since" if document.since.is_none() => document.since = Some(value),
+                "channel" if names.is_empty() => names.push(value),
+                "since" | "channel" => return Err(fault(format!("`{name}` stands twice"))),
+                _ => return Err(fault(format!("`{name}` is unknown"))),
+            }
+        }
+        document.channel = channels(&names)?.pop();
+        Ok(document)
+    }
+}
+
 /// Channels by their names, each once, in order.
 pub(super) fn channels(names: &[String]) -> Result<Vec<Channel>, Problem> {
     let channels = names.iter().map(|name| {

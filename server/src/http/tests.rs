@@ -2,6 +2,7 @@
 
 mod channels;
 mod contract;
+mod documents;
 mod etags;
 mod formats;
 mod maps;

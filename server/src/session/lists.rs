@@ -2,16 +2,14 @@
 //! shows, and says so, so that the client need not ask.
 
 use super::answers::{self, AnswerId, Sent};
+use super::node_state::BROUGHT_MAX;
 use super::subscription::{Key, Load, LoadKind, State, Subscription};
-use super::{Effect, Gone, Moment, Session};
+use super::{Brought, Effect, Gone, Moment, Session};
 use crate::log::{Channel, Entry, LogName};
 use crate::rules::{Access, Filter, SyncMapOp};
 use crate::sync_map;
-use tidelog_crdt::Position;
+use tidelog_crdt::{Position, Ranges};
 use tidelog_protocol::{ActionId, Meta, builtin};
-
-/// Items that lists have brought along; further ones the page asks for itself.
-const IMPLIED_MAX: usize = 10_000;
 
 impl Session {
     /// An item that comes to be within a list brings its own subscription along.
@@ -44,7 +42,7 @@ impl Session {
     ) -> Option<Key> {
         let channel = Channel::new(&format!("{name}/{item}")).ok()?;
         let key = Key { channel: channel.clone(), filter: String::new() };
-        if self.subscriptions.implied() >= IMPLIED_MAX || self.subscriptions.contains(&key) {
+        if self.subscriptions.implied() >= BROUGHT_MAX || self.subscriptions.contains(&key) {
             return None;
         }
         let subscription = Subscription {
@@ -55,6 +53,7 @@ impl Session {
             from: through,
             resumed: false,
             through,
+            owed: Ranges::default(),
             sent_at: None,
             implied_by: Some(by.clone()),
             gone: Gone::default(),
@@ -67,30 +66,21 @@ impl Session {
         Some(key)
     }
 
-    /// What a list brought along is resumed with it: clients do not name it.
-    pub(super) fn resume_implied(&mut self, by: &Key, from: Position) {
-        let implied = (by.channel.as_str().to_owned(), by.filter.clone());
-        let all = std::mem::take(&mut self.dormant.subscriptions);
-        let (along, others) =
-            all.into_iter().partition(|s| s.implied_by.as_ref() == Some(&implied));
-        self.dormant.subscriptions = others;
-        if from == Position::ZERO {
-            return;
-        }
-        for known in along {
-            let rest = known.channel.as_str().strip_prefix(by.channel.as_str());
-            let Some(item) = rest.and_then(|rest| rest.strip_prefix('/')) else { continue };
-            let key = Key { channel: known.channel.clone(), filter: String::new() };
+    /// What a list brought along goes on with it: clients do not name it.
+    pub(super) fn resume_brought(&mut self, by: &Key, brought: Vec<Brought>) {
+        for Brought { item, through, .. } in brought {
+            let Ok(channel) = Channel::new(&format!("{}/{item}", by.channel)) else { continue };
+            let key = Key { channel, filter: String::new() };
             if self.subscriptions.contains(&key) {
                 continue;
             }
-            let Some(access) = self.access_to_item(by.channel.as_str(), item) else { continue };
+            let Some(access) = self.access_to_item(by.channel.as_str(), &item) else { continue };
             let load = Load::new(LoadKind::Entries, true, self.intake.received(), None);
             let subscription = Subscription::new(&key, Filter::default(), access, load);
             self.begin(Subscription {
-                from: known.through,
+                from: through,
                 resumed: true,
-                through: known.through,
+                through,
                 implied_by: Some(by.clone()),
                 ..subscription
             });

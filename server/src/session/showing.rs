@@ -50,6 +50,7 @@ impl Session {
             self.send_answers(at);
         }
         self.delivery.cursor = self.delivery.cursor.max(page.through);
+        self.subscriptions.brought_through(self.delivery.cursor);
         self.send_frame(&sent, at.now);
         if !page.more && self.delivery.phase == Phase::Behind {
             self.delivery.phase = Phase::Resuming;
@@ -64,6 +65,7 @@ impl Session {
             self.show_mail(&mail, at, &mut sent);
             self.delivery.cursor = self.delivery.cursor.max(mail.entry.position);
         }
+        self.subscriptions.brought_through(self.delivery.cursor);
         self.send_frame(&sent, at.now);
     }
 

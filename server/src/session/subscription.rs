@@ -1,12 +1,12 @@
 //! One subscription of a running session, and how far it has come.
 
 use super::answers::Sent;
-use super::{Gone, Remembered};
+use super::{Brought, Gone, Remembered};
 use crate::log::{Channel, Entry};
 use crate::rules::{Access, Filter, SyncMapOp};
 use crate::sync_map;
 use std::collections::VecDeque;
-use tidelog_crdt::Position;
+use tidelog_crdt::{Position, Ranges};
 use tidelog_protocol::ActionId;
 
 /// The name of a subscription within its node: its channel and its filter.
@@ -35,6 +35,9 @@ pub(super) struct Subscription {
     pub resumed: bool,
     /// Entries up to here need not be sent: they were loaded, or came before.
     pub through: Position,
+    /// Entries up to `through` that are left to another subscription, which was live when this one
+    /// was loaded: should that one end first, they are still to come.
+    pub owed: Ranges,
     /// The count of sent frames at which everything up to `through` was sent; the subscription is
     /// acknowledged when as many were acknowledged. None while loading.
     pub sent_at: Option<u64>,
@@ -66,6 +69,9 @@ pub(super) struct Load {
     pub queue: VecDeque<Vec<Sent>>,
     /// Everything was read.
     pub read: bool,
+    /// It reads again what another subscription was to bring, which has ended: those entries, and
+    /// what is above.
+    pub again: Option<(Ranges, Position)>,
     /// Tells this load from an earlier one of the same name.
     pub serial: u64,
     /// It reads when this many of the client's actions are judged: a client that changes an item
@@ -79,7 +85,16 @@ impl Load {
     /// A load that has read nothing yet.
     pub(super) fn new(kind: LoadKind, resumes: bool, after: u64, waiting: Option<Waiting>) -> Self {
         let waiting = waiting.into_iter().collect();
-        Self { kind, resumes, queue: VecDeque::new(), read: false, serial: 0, after, waiting }
+        Self {
+            kind,
+            resumes,
+            queue: VecDeque::new(),
+            read: false,
+            again: None,
+            serial: 0,
+            after,
+            waiting,
+        }
     }
 }
 
@@ -126,6 +141,7 @@ impl Subscription {
             from: Position::ZERO,
             resumed: false,
             through: Position::ZERO,
+            owed: Ranges::default(),
             sent_at: None,
             implied_by: None,
             gone: Gone::default(),
@@ -138,26 +154,70 @@ impl Subscription {
     }
 
     pub(super) fn remembered(&self, acked: Position, frames: Acknowledged) -> Remembered {
-        let loaded = self.sent_at.is_some_and(|sent| sent <= frames.of_ours);
-        let by = self.implied_by.as_ref();
-        // What was resumed and not acknowledged resumes from where it did.
-        let resumed = !loaded && self.resumed;
+        let (loaded, resumed) = self.standing(frames);
         Remembered {
             channel: self.key.channel.clone(),
             filter: self.key.filter.clone(),
-            through: match (loaded, resumed) {
-                (true, _) => self.through.max(acked),
-                (false, true) => self.from,
-                (false, false) if self.is_live() => self.through,
-                // The load was cut: it starts again.
-                (false, false) => Position::ZERO,
-            },
+            through: self.delivered(acked, frames),
             acked: loaded || resumed,
-            implied_by: by.map(|by| (by.channel.as_str().to_owned(), by.filter.clone())),
+            brought: Vec::new(),
             pending: self.pending(frames.of_theirs),
             gone: self.gone.clone(),
             live: loaded || (!resumed && self.is_live()),
         }
+    }
+
+    /// The same of an item that a list brought along.
+    pub(super) fn brought(&self, acked: Position, frames: Acknowledged) -> Option<Brought> {
+        let (loaded, resumed) = self.standing(frames);
+        let item = self.access.sync_map.as_ref()?.item.as_deref()?;
+        Some(Brought {
+            item: item.into(),
+            through: self.delivered(acked, frames),
+            live: loaded || (!resumed && self.is_live()),
+        })
+    }
+
+    /// Whether its load was acknowledged; else, whether it goes on where it was before.
+    fn standing(&self, frames: Acknowledged) -> (bool, bool) {
+        let loaded = self.sent_at.is_some_and(|sent| sent <= frames.of_ours);
+        (loaded, !loaded && self.resumed)
+    }
+
+    /// Up to where the client is known to have it. What was resumed and not acknowledged resumes
+    /// from where it did.
+    fn delivered(&self, acked: Position, frames: Acknowledged) -> Position {
+        let through = match self.standing(frames) {
+            (true, _) => self.through.max(acked),
+            (false, true) => self.from,
+            (false, false) if self.is_live() => self.through,
+            // The load was cut: it starts again.
+            (false, false) => Position::ZERO,
+        };
+        self.owed.iter().next().map_or(through, |(owed, _)| through.min(before(owed)))
+    }
+
+    /// Another subscription has ended that was to bring what is owed: it is read again, by a load
+    /// with this serial number; a page that was read for it until now is of no use.
+    pub(super) fn load_owed(&mut self, serial: u64) {
+        let State::Loading(load) = &mut self.state else { return };
+        let Some((first, _)) = self.owed.iter().next() else { return };
+        load.serial = serial;
+        let (mut owed, above) = load.again.take().unwrap_or_default();
+        for (first, last) in std::mem::take(&mut self.owed).iter() {
+            owed.insert_range(first, last);
+        }
+        load.again = Some((owed, above.max(self.through)));
+        load.read = false;
+        self.through = before(first);
+    }
+
+    /// Whether `entry` is of this load, by its position.
+    pub(super) fn loads(&self, position: Position) -> bool {
+        let State::Loading(load) = &self.state else { return false };
+        let again = load.again.as_ref();
+        position > self.through
+            && again.is_none_or(|(owed, above)| position > *above || owed.contains(position))
     }
 
     /// Who waits for the load and came in a frame that was acknowledged.
@@ -197,4 +257,8 @@ impl Subscription {
     pub(super) fn render(&self, entry: &Entry) -> Sent {
         sync_map::shown(entry, self.map_name())
     }
+}
+
+fn before(position: Position) -> Position {
+    Position::new(position.get().saturating_sub(1)).unwrap_or_default()
 }

@@ -14,6 +14,10 @@ pub(super) struct Subscriptions {
     count: usize,
     implied: usize,
     loads: u64,
+    /// How many wait for the end of a load.
+    waiting: usize,
+    /// Some have left entries to others.
+    owes: bool,
     /// Those whose load is not over, in the order in which they came; some may be gone.
     loading: VecDeque<Key>,
 }
@@ -27,6 +31,21 @@ impl Subscriptions {
     /// How many lists have brought along.
     pub(super) fn implied(&self) -> usize {
         self.implied
+    }
+
+    /// How many `logux/subscribe` wait for the end of a load.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// One more waits.
+    pub(super) fn add_waiting(&mut self) {
+        self.waiting += 1;
+    }
+
+    /// So many are answered.
+    pub(super) fn remove_waiting(&mut self, count: usize) {
+        self.waiting -= count;
     }
 
     /// Whether the load with this serial number is under way for `key`: a page that was read for
@@ -91,10 +110,6 @@ impl Subscriptions {
         Some((removed, last))
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Subscription> {
-        self.by_channel.values().flat_map(HashMap::values)
-    }
-
     /// The channels of which at least one subscription is live.
     pub(super) fn live_logs(&self) -> impl Iterator<Item = LogName> + '_ {
         let live =
@@ -153,7 +168,9 @@ impl Subscriptions {
     ) -> impl Iterator<Item = &'a Subscription> {
         self.of_entry(entry).filter(|subscription| {
             subscription.is_live()
-                && (entry.position > subscription.through || !entry.kept)
+                && (entry.position > subscription.through
+                    || !entry.kept
+                    || subscription.owed.contains(entry.position))
                 && subscription.filter_passes(entry)
         })
     }
@@ -192,6 +209,49 @@ impl Subscriptions {
 
     /// What to remember of them, given what was acknowledged.
     pub(super) fn remembered(&self, acked: Position, frames: Acknowledged) -> Vec<Remembered> {
-        self.iter().map(|subscription| subscription.remembered(acked, frames)).collect()
+        let all = || self.by_channel.values().flat_map(HashMap::values);
+        let (mut remembered, mut places) = (Vec::with_capacity(self.len()), HashMap::new());
+        for subscription in all().filter(|it| it.implied_by.is_none()) {
+            places.insert(&subscription.key, remembered.len());
+            remembered.push(subscription.remembered(acked, frames));
+        }
+        for subscription in all() {
+            // What a list brought along that has ended is not named again.
+            let list = subscription.implied_by.as_ref().and_then(|by| places.get(by));
+            if let Some(list) = list.and_then(|place| remembered.get_mut(*place)) {
+                list.brought.extend(subscription.brought(acked, frames));
+            }
+        }
+        remembered
+    }
+
+    /// Everything up to `cursor` was brought by whoever was to bring it.
+    pub(super) fn brought_through(&mut self, cursor: Position) {
+        if !std::mem::take(&mut self.owes) {
+            return;
+        }
+        for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
+            subscription.owed.forget_through(cursor);
+            self.owes |= !subscription.owed.is_empty();
+        }
+    }
+
+    /// The entry at `position` is left to another subscription.
+    pub(super) fn owe(&mut self, key: &Key, position: Position) {
+        self.owes = true;
+        if let Some(subscription) = self.get_mut(key) {
+            subscription.owed.insert(position);
+        }
+    }
+
+    /// One has ended: loads read again what it was to bring.
+    pub(super) fn load_owed(&mut self) {
+        if !self.owes {
+            return;
+        }
+        self.loads += 1;
+        for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
+            subscription.load_owed(self.loads);
+        }
     }
 }

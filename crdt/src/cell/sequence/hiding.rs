@@ -3,7 +3,7 @@
 use super::numbers::Numbers;
 use super::{ActionKey, Insertion, Items, Place, Sequence, Span};
 use crate::entry::Sight;
-use crate::{Element, Elements};
+use crate::{Dot, Element, Elements, Stamp};
 
 impl<T: Clone + Default> Sequence<T> {
     /// Deletes elements for good, also those that are not here yet.
@@ -151,6 +151,34 @@ impl<T: Clone + Default> Sequence<T> {
             let insertion = self.insertion(*place);
             (&insertion.stamp, insertion.number + place.at)
         })
+    }
+
+    /// The entries with places of elements that were moved and are there: who put the element in, who
+    /// moved it, and whose place it has now.
+    pub(crate) fn moved(&self) -> impl Iterator<Item = (Dot, Vec<Dot>, Dot)> {
+        self.moves.iter().filter_map(|(element, moves)| {
+            let is_there = self.order.own(self.span_of(self.place_of(*element))) > 0;
+            let dots = moves.iter().map(|insertion| self.insertion_at(*insertion).dot).collect();
+            let now = self.insertion(self.place_of(*element)).dot;
+            is_there.then(|| (self.insertion(*element).dot, dots, now))
+        })
+    }
+
+    /// Actions that made further places for elements of the action with this stamp, or for the element
+    /// that it moved: a deletion may call an element by any of its places.
+    pub(crate) fn further_names(&self, stamp: &Stamp) -> Vec<Element> {
+        let name = Element::of(stamp, 0);
+        let mut names = Vec::new();
+        for (element, moves) in &self.moves {
+            let places = moves.iter().chain([&element.insertion]);
+            let actions: Vec<Element> = places
+                .map(|insertion| Element::of(&self.insertion_at(*insertion).stamp, 0))
+                .collect();
+            if actions.contains(&name) {
+                names.extend(actions);
+            }
+        }
+        names
     }
 
     /// The place that an element has now, whether or not it shows.

@@ -101,6 +101,13 @@ impl<T: Clone + Default> Sequence<T> {
         Place { insertion, at: start + offset }
     }
 
+    /// The entries that wait, and for what.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (Dot, &Element)> {
+        self.waiting.iter().flat_map(|(element, waiting)| {
+            waiting.values().map(move |pending| (pending.dot, element))
+        })
+    }
+
     /// What insertion number `at` put in, as it would come from its operation.
     pub(super) fn export(&self, at: u32) -> Pending<T> {
         let insertion = self.insertion_at(at);

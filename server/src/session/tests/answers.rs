@@ -93,3 +93,51 @@ fn a_channel_that_may_not_be_read_or_does_not_exist_is_undone() {
     world.send(&mut page, r#"{"type":"logux/subscribe","channel":"nowhere"}"#);
     assert_eq!(page.kinds(), [builtin::UNDO, builtin::UNDO]);
 }
+
+#[test]
+fn hundreds_of_frames_later_a_duplicate_is_still_acknowledged_and_no_more() {
+    // The last 128 ids were known as answered; a duplicate of the one before was answered again.
+    let mut world = World::new();
+    let mut page = world.open("10:a:t");
+    let note = r#"{"type":"note"}"#;
+    let first = world.send(&mut page, note);
+    for _ in 0..300 {
+        world.add("10:b:t", note);
+        world.send(&mut page, note);
+    }
+    let answers = page.count(builtin::PROCESSED);
+    world.send_as(&mut page, note, &first);
+    assert_eq!(page.count(builtin::PROCESSED), answers);
+    assert_eq!(page.frames.last(), Some(&"synced"));
+}
+
+#[test]
+fn a_rejected_action_that_comes_again_is_acknowledged_and_no_more() {
+    let mut world = World::new();
+    let mut page = world.open("10:a:t");
+    let secret = r#"{"type":"logux/subscribe","channel":"secret"}"#;
+    let first = world.send(&mut page, secret);
+    for _ in 0..300 {
+        world.send(&mut page, r#"{"type":"logux/unsubscribe","channel":"posts"}"#);
+    }
+    world.send_as(&mut page, secret, &first);
+    assert_eq!(page.count(builtin::UNDO), 1);
+    let mut page = world.reconnect(page);
+    world.send_as(&mut page, secret, &first);
+    assert_eq!(page.count(builtin::UNDO), 1, "on another connection it is told again");
+}
+
+#[test]
+fn a_subscription_that_comes_twice_is_answered_once() {
+    // A second `processed` would count as a second subscription at the client.
+    let mut world = World::new();
+    let mut page = world.open("10:a:t");
+    let id = world.send(&mut page, SUBSCRIBE);
+    world.send_as(&mut page, SUBSCRIBE, &id);
+    assert_eq!(page.frames, ["sync", "synced", "synced"]);
+    // The same while it is still being loaded.
+    let filtered = r#"{"type":"logux/subscribe","channel":"posts","filter":{"x":1}}"#;
+    let id = world.say(&mut page, filtered);
+    world.send_as(&mut page, filtered, &id);
+    assert_eq!(page.frames[3..], ["sync", "synced", "synced"]);
+}

@@ -89,3 +89,36 @@ fn an_inbox_that_overflowed_does_not_move_the_cursor_past_what_it_dropped() {
     world.settle(&mut page);
     assert_eq!((page.count("note"), page.count("cursor")), (3, 1));
 }
+
+#[test]
+fn a_slow_link_is_read_from_while_nothing_more_is_put_on_its_way() {
+    // Nothing was read while the link had much to carry, its acknowledgements neither, so that a
+    // slow one was cut after 70 s.
+    let mut world = World::new();
+    for _ in 0..20 {
+        world.add("10:b:t", r#"{"type":"note"}"#);
+    }
+    let mut page = world.connect("10:a:t", 0, NodeState::default());
+    page.acknowledges = false;
+    world.start(&mut page);
+    page.session.set_room(0);
+    for _ in 0..2 {
+        let synced = page.client.synced(page.number, world.now);
+        page.session.on_frame(&synced, world.at()).unwrap();
+    }
+    let ping = page.client.ping(0, world.now);
+    page.session.on_frame(&ping, world.at()).unwrap();
+    world.send(&mut page, r#"{"type":"note"}"#);
+    assert_eq!(world.entries.len(), 21, "it is stored");
+    assert_eq!(page.frames, ["sync", "sync", "sync"], "and waits with everything else");
+    assert_eq!(page.session.delivery.acked(), Position::new(4).unwrap());
+    page.session.set_room(1);
+    page.session.on_room(world.at());
+    world.settle(&mut page);
+    assert_eq!(page.frames[3..], ["other"], "a pong; no more fits");
+    page.session.set_room(usize::MAX);
+    page.session.on_room(world.at());
+    world.settle(&mut page);
+    assert_eq!(page.frames[4..], ["sync", "synced", "sync"]);
+    assert_eq!(page.got[6].kind, builtin::PROCESSED);
+}

@@ -1,6 +1,7 @@
 //! Loads: apart from the order of positions, and nothing lost where the two meet.
 
 use super::super::*;
+use super::page::Page;
 use super::world::*;
 use std::collections::VecDeque;
 use tidelog_protocol::builtin;
@@ -112,4 +113,92 @@ fn a_subscription_that_was_acknowledged_before_its_load_was_over_is_answered_on_
         (answer.kind.as_str(), answer.answers.clone()),
         (builtin::PROCESSED, Some(id.to_string()))
     );
+}
+
+/// A page that is behind and takes nothing more, with a subscription to the posts that have x.
+fn behind(world: &mut World) -> Page {
+    let mut page = world.open("10:a:t");
+    world.send(&mut page, r#"{"type":"logux/subscribe","channel":"posts","filter":{"x":1}}"#);
+    page.acknowledges = false;
+    for _ in 0..3 {
+        let note = world.add("10:b:t", r#"{"type":"note"}"#);
+        world.publish(&note, &mut page);
+    }
+    world.add("11:b:t", r#"{"type":"posts/add","x":1,"y":1}"#);
+    page.session.on_mail(Vec::new(), true, world.at());
+    world.settle(&mut page);
+    assert_eq!(page.count("posts/add"), 0, "the window is full");
+    page
+}
+
+#[test]
+fn what_another_subscription_was_to_bring_is_not_lost_when_that_one_ends() {
+    // The load left it to the other one, which was live, and its turn never came.
+    let mut world = World::new();
+    let mut page = behind(&mut world);
+    world.send(&mut page, r#"{"type":"logux/subscribe","channel":"posts","filter":{"y":1}}"#);
+    world.send(&mut page, r#"{"type":"logux/unsubscribe","channel":"posts","filter":{"x":1}}"#);
+    world.acknowledge(&mut page);
+    assert_eq!(page.count("posts/add"), 1);
+}
+
+#[test]
+fn what_another_subscription_was_to_bring_is_loaded_when_that_one_ends_before_the_load() {
+    let mut world = World::new();
+    let mut page = behind(&mut world);
+    for _ in 0..6 {
+        world.add("11:b:t", r#"{"type":"posts/add","y":1}"#);
+    }
+    world.send(&mut page, r#"{"type":"logux/subscribe","channel":"posts","filter":{"y":1}}"#);
+    assert_eq!(page.frames.last(), Some(&"sync"), "the load waits for the window");
+    world.send(&mut page, r#"{"type":"logux/unsubscribe","channel":"posts","filter":{"x":1}}"#);
+    world.acknowledge(&mut page);
+    let mut posts: Vec<_> = page.got.iter().filter(|got| got.kind == "posts/add").collect();
+    posts.sort_by_key(|got| got.id.ms);
+    assert_eq!(posts.len(), 7);
+    posts.dedup_by_key(|got| got.id.ms);
+    assert_eq!(posts.len(), 7);
+}
+
+#[test]
+fn what_another_subscription_was_to_bring_is_remembered_as_missing() {
+    let mut world = World::new();
+    let mut page = behind(&mut world);
+    let by_y = r#"{"type":"logux/subscribe","channel":"posts","filter":{"y":1}}"#;
+    world.send(&mut page, by_y);
+    // All that was sent is acknowledged, and the connection breaks before the rest is.
+    let state = {
+        let frames = page.frames.iter().filter(|frame| **frame == "sync").count();
+        for _ in 0..frames {
+            let synced = page.client.synced(page.number, world.now);
+            page.session.on_frame(&synced, world.at()).unwrap();
+        }
+        page.session.end()
+    };
+    let mut page = world.connect("10:a:t", page.number, state);
+    world.send(&mut page, by_y);
+    assert_eq!(page.count("posts/add"), 1);
+}
+
+#[test]
+fn a_load_that_takes_longer_than_a_client_waits_is_acknowledged_early_and_answered_later() {
+    let mut world = World::new();
+    world.add("11:b:t", r#"{"type":"tasks/create","id":"1","fields":{"n":1}}"#);
+    let mut page = world.open("10:a:t");
+    let id = world.say(&mut page, r#"{"type":"logux/subscribe","channel":"tasks"}"#);
+    let reading: Vec<_> = page.session.effects();
+    assert!(reading.iter().any(|effect| matches!(effect, Effect::Read(_))), "it is being read");
+    world.send(&mut page, r#"{"type":"note"}"#);
+    assert_eq!(page.frames, ["sync"], "answered; acknowledgements keep the order of frames");
+    world.now += 50_000;
+    page.session.on_tick(world.at()).unwrap();
+    world.settle(&mut page);
+    assert_eq!(page.frames.iter().filter(|frame| **frame == "synced").count(), 2);
+    for effect in reading {
+        world.do_effect(effect, &mut page);
+    }
+    world.settle(&mut page);
+    assert_eq!(page.count("tasks/changed"), 1);
+    let answer = page.got.last().unwrap();
+    assert_eq!(answer.answers, Some(id.to_string()));
 }

@@ -14,7 +14,7 @@ use tidelog_protocol::codec::Version;
 use tidelog_protocol::peer::{
     Accept, ClientEvent, ClientHandshake, HandshakeEvent, Hello, ServerHandshake, Settings,
 };
-use tidelog_protocol::{Action, ActionId, Meta, NodeId, Pair};
+use tidelog_protocol::{Action, ActionId, Form, Meta, NodeId, Pair};
 
 pub(super) const RULES: &str = r#"
     [[action]]
@@ -37,6 +37,8 @@ pub(super) struct World {
     pub(super) entries: Vec<Arc<Entry>>,
     pub(super) shared: Shared,
     pub(super) now: u64,
+    /// How pages speak that connect.
+    pub(super) spoken: (Version, Form),
 }
 
 impl World {
@@ -58,7 +60,8 @@ impl World {
             verdicts: Arc::default(),
             limits,
         };
-        Self { entries: Vec::new(), shared, now: 1_000_000 }
+        let spoken = (Version::V5, Form::Text);
+        Self { entries: Vec::new(), shared, now: 1_000_000, spoken }
     }
 
     pub(super) fn head(&self) -> Position {
@@ -144,7 +147,8 @@ impl World {
     pub(super) fn connect(&self, node: &str, number: u64, state: NodeState) -> Page {
         let (settings, node) = (Arc::new(Settings::server()), NodeId::new(node).unwrap());
         let hello = Hello {
-            version: Version::V5,
+            version: self.spoken.0,
+            form: self.spoken.1,
             node: node.clone(),
             synced: number,
             token: None,
@@ -258,6 +262,16 @@ impl World {
     pub(super) fn publish(&mut self, entry: &Arc<Entry>, page: &mut Page) {
         let mail = Mail { entry: entry.clone(), live: false };
         page.session.on_mail(vec![mail], false, self.at());
+        self.settle(page);
+    }
+
+    /// The page acknowledges all that it got, and from now on what it gets.
+    pub(super) fn acknowledge(&mut self, page: &mut Page) {
+        page.acknowledges = true;
+        for _ in 0..page.frames.iter().filter(|frame| **frame == "sync").count() {
+            let synced = page.client.synced(page.number, self.now);
+            page.session.on_frame(&synced, self.at()).unwrap();
+        }
         self.settle(page);
     }
 
