@@ -8,6 +8,9 @@ use crate::log_export::{self, Selection};
 use crate::users;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -40,6 +43,47 @@ pub fn path(data: &Path) -> PathBuf {
     data.join("admin.sock")
 }
 
+/// A socket's address has room for so many bytes of a path, and a zero.
+const PATH_BYTES_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// A way to the socket that its address has room for.
+struct Way {
+    path: PathBuf,
+    /// Held open while the path leads through it.
+    _directory: Option<File>,
+}
+
+impl Way {
+    fn to(data: &Path) -> io::Result<Self> {
+        let path = path(data);
+        let bytes = path.as_os_str().len();
+        if bytes <= PATH_BYTES_MAX {
+            return Ok(Self { path, _directory: None });
+        }
+        if !cfg!(target_os = "linux") {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "the path of the socket {} has {bytes} bytes, and may have {PATH_BYTES_MAX}: \
+                     keep the data in a directory with a shorter path",
+                    path.display()
+                ),
+            ));
+        }
+        let directory = File::open(data)?;
+        let path = self::path(Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())));
+        Ok(Self { path, _directory: Some(directory) })
+    }
+}
+
+/// Whether commands will be able to reach a server on `data`: asked before anything is made there.
+pub fn check(data: &Path) -> anyhow::Result<()> {
+    if !cfg!(target_os = "linux") {
+        Way::to(data)?;
+    }
+    Ok(())
+}
+
 /// A running listener.
 pub struct Admin {
     task: JoinHandle<()>,
@@ -59,7 +103,8 @@ impl Admin {
 pub fn serve(data: &Path, app: App) -> anyhow::Result<Admin> {
     let path = path(data);
     drop(std::fs::remove_file(&path));
-    let listener = UnixListener::bind(&path)
+    let listener = Way::to(data)
+        .and_then(|way| UnixListener::bind(&way.path))
         .with_context(|| format!("cannot make the socket {}", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let task = tokio::spawn(accept(listener, app));
@@ -68,7 +113,8 @@ pub fn serve(data: &Path, app: App) -> anyhow::Result<Admin> {
 
 /// The server that runs on `data`, if there is one.
 pub fn connect(data: &Path) -> Option<std::os::unix::net::UnixStream> {
-    std::os::unix::net::UnixStream::connect(path(data)).ok()
+    let way = Way::to(data).ok()?;
+    std::os::unix::net::UnixStream::connect(&way.path).ok()
 }
 
 /// Asks the server behind `stream`; `on_line` gets each line of its answer. An error if the server says

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::hub::Inbox;
 use crate::rules::Subject;
 use crate::session::{NodeState, Session, Start};
-use crate::ws::{Breach, Incoming, Socket};
+use crate::ws::{Breach, Incoming, Owner, Socket};
 use driver::Driver;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -189,6 +189,10 @@ async fn admit(
         socket.send(frame);
     }
     socket.set_message_max(app.peer.limits.frame_bytes);
+    // Anonymous clients share a user, and are strangers to each other: they stay who they were.
+    if !identity.anonymous {
+        socket.set_owner(Owner::User(identity.user.clone()));
+    }
     let start = Start { subject, synced: sign_in.synced, node, head: app.log.head() };
     let (session, claim_failed) = Session::start(connection, app.session.clone(), start, now);
     if claim_failed {

@@ -1,21 +1,24 @@
 //! From an action that somebody sent to a verdict that is true on disk.
 //!
 //! The one way in, for WebSocket and HTTP alike, and the only caller of append. The order of things
-//! is judge → append → make durable → publish (the committer does these three) → answer.
+//! is judge (`ingest/judge.rs`) → append → make durable → publish (the committer does these three) →
+//! answer.
 
+mod judge;
 #[cfg(test)]
 mod tests;
 mod verdicts;
 
 pub use verdicts::{Given, Verdicts};
 
-use crate::log::{Addresses, Cleaned, Draft, Entry, Log, Outcome, Step, Stopped};
+use crate::log::{Cleaned, Entry, Log, Outcome, Stopped};
 use crate::metrics::Metrics;
-use crate::rules::{Placement, Rules, Subject, UndoReason};
+use crate::rules::{Rules, Subject, UndoReason};
 use crate::session::AnswerId;
+use judge::{Judge, Judged, Sent};
 use std::sync::Arc;
 use tidelog_crdt::{Context, Position};
-use tidelog_protocol::{Action, ActionId, Meta, Pair, builtin};
+use tidelog_protocol::{Action, ActionId, Meta, Pair};
 
 /// Steps that go to the committer at once: a frame of a hundred thousand actions takes its turn with
 /// everybody else's.
@@ -58,42 +61,25 @@ pub enum Judgement {
 #[derive(Clone)]
 pub struct Ingest {
     log: Log,
-    rules: Arc<Rules>,
-    verdicts: Arc<Verdicts>,
+    judge: Judge,
     metrics: Metrics,
-    action_bytes: usize,
 }
-
-/// One action after the rules have seen it.
-enum Judged {
-    /// It was judged before.
-    Given(Given),
-    /// It cannot be right, whatever is in the log.
-    Undone(UndoReason),
-    /// It is not let in today. What was let in once stays in.
-    Rejected(UndoReason),
-    /// The log decides: the next of the steps is its.
-    Step,
-}
-
-/// An action with its meta, as it came.
-type Sent = (Action, Meta);
 
 impl Ingest {
     /// The way into `log` under `rules`; actions of more than `action_bytes` are undone.
     pub fn new(log: Log, rules: Arc<Rules>, metrics: Metrics, action_bytes: usize) -> Self {
-        Self { log, rules, verdicts: Arc::default(), metrics, action_bytes }
+        Self { log, judge: Judge::new(rules, action_bytes), metrics }
     }
 
     /// The memory of verdicts that no entry stands for.
     pub fn verdicts(&self) -> &Arc<Verdicts> {
-        &self.verdicts
+        self.judge.verdicts()
     }
 
     /// Judges and appends, in order. Returns one verdict for each submission, true on disk.
     pub async fn take(
         &self,
-        subject: &Subject,
+        subject: &Arc<Subject>,
         submissions: Vec<Submission>,
         now: u64,
     ) -> Result<Vec<Verdict>, Stopped> {
@@ -112,67 +98,45 @@ impl Ingest {
     /// Judges all, commits what the log is to decide at once, and says what became of each in order.
     async fn take_together(
         &self,
-        subject: &Subject,
+        subject: &Arc<Subject>,
         submissions: Vec<Submission>,
         now: u64,
         verdicts: &mut Vec<Verdict>,
     ) -> Result<(), Stopped> {
-        let mut steps = Vec::with_capacity(submissions.len());
-        let judge = |Submission { pair, context }: Submission| {
-            let judged = self.judge(subject, &pair, context, &mut steps);
-            (judged, (pair.action, pair.meta))
-        };
-        let judged: Vec<_> = submissions.into_iter().map(judge).collect();
+        let (judged, steps) = self.judge.all(subject, submissions).await;
         let mut outcomes = self.log.commit(steps, now).await?.into_iter();
+        let mut stored = self.stored(&judged).await.into_iter();
         for (judged, sent) in judged {
             verdicts.push(match judged {
                 Judged::Given(given) => given.to(sent),
                 Judged::Undone(reason) => self.undo(subject, reason, sent, now),
-                Judged::Rejected(reason) => self.reject(subject, reason, sent, now),
+                Judged::Rejected(reason) => match stored.next().flatten() {
+                    // What the log has of it already stands.
+                    Some(entry) => self.placed(sent, &entry, true),
+                    None => self.undo(subject, reason, sent, now),
+                },
                 Judged::Step => self.verdict(subject, outcomes.next().ok_or(Stopped)?, sent, now),
             });
         }
         Ok(())
     }
 
-    fn judge(
-        &self,
-        subject: &Subject,
-        Pair { action, meta, extra_keys }: &Pair,
-        context: Context,
-        steps: &mut Vec<Step>,
-    ) -> Judged {
-        if let Some(given) = self.verdicts.of(subject.client(), &meta.id) {
-            return Judged::Given(given);
+    /// The entries of those actions that are rejected now and were let in once. Their ids are looked
+    /// up on a thread that may wait for the disk.
+    async fn stored(&self, judged: &[(Judged, Sent)]) -> Vec<Option<Arc<Entry>>> {
+        let rejected = judged.iter().filter(|(judged, _)| matches!(judged, Judged::Rejected(_)));
+        let ids: Vec<_> = rejected.map(|(_, sent)| sent.1.id.clone()).collect();
+        if ids.is_empty() {
+            return Vec::new();
         }
-        if *extra_keys || meta.id.node.client_str() != subject.client().as_str() {
-            return Judged::Undone(UndoReason::Denied);
-        }
-        if action.json().len() > self.action_bytes {
-            return Judged::Rejected(UndoReason::TooLarge);
-        }
-        let step = match self.rules.place(subject, action, meta) {
-            Err(reason) => return Judged::Rejected(reason),
-            Ok(_) if action.kind() == builtin::CLEAN => clean(subject, action),
-            Ok(placement) => Ok(Step::Append(draft(action, meta, context, placement))),
+        let log = self.log.clone();
+        let find = move |id: ActionId| {
+            let entry = log.entry(log.find(&id).ok()??).ok()??;
+            (entry.id == id).then_some(entry)
         };
-        match step {
-            Err(reason) => Judged::Undone(reason),
-            Ok(step) => {
-                steps.push(step);
-                Judged::Step
-            }
-        }
-    }
-
-    /// What the log has of it already stands.
-    fn reject(&self, subject: &Subject, reason: UndoReason, sent: Sent, now: u64) -> Verdict {
-        let known = self.log.find(&sent.1.id).ok().flatten();
-        let entry = known.and_then(|position| self.log.entry(position).ok().flatten());
-        match entry.filter(|entry| entry.id == sent.1.id) {
-            Some(entry) => self.placed(sent, &entry, true),
-            None => self.undo(subject, reason, sent, now),
-        }
+        let found = tokio::task::spawn_blocking(move || ids.into_iter().map(find).collect());
+        // Nobody cancels it.
+        found.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     fn undo(&self, subject: &Subject, reason: UndoReason, sent: Sent, now: u64) -> Verdict {
@@ -188,12 +152,12 @@ impl Ingest {
         now: u64,
     ) -> Verdict {
         let (client, id) = (subject.client(), sent.1.id.clone());
-        if let Some(given) = self.verdicts.of(client, &id) {
+        if let Some(given) = self.verdicts().of(client, &id) {
             return given.to(sent);
         }
         let answer = AnswerId::unplaced(self.log.incarnation(), self.log.head(), now);
         let given = Given { undone, answer };
-        self.verdicts.remember(client, id, given);
+        self.verdicts().remember(client, id, given);
         Verdict { repeated: false, ..given.to(sent) }
     }
 
@@ -236,34 +200,5 @@ impl Given {
             Some(reason) => Judgement::Undone(reason, Box::new(sent)),
         };
         Verdict { id, outcome, answer: self.answer, repeated: true, position: None }
-    }
-}
-
-/// What a `0/clean` asks for.
-fn clean(subject: &Subject, action: &Action) -> Result<Step, UndoReason> {
-    let body = action.body::<builtin::Clean>().map_err(|_| UndoReason::Error)?;
-    let target: ActionId = body.id.parse().map_err(|_| UndoReason::Error)?;
-    // Anonymous clients share a user, and are strangers to each other.
-    if subject.anonymous() && target.node.client_str() != subject.client().as_str() {
-        return Err(UndoReason::Denied);
-    }
-    Ok(Step::Clean(subject.user().clone(), target))
-}
-
-fn draft(action: &Action, meta: &Meta, context: Context, placement: Placement) -> Draft {
-    let addresses = Addresses {
-        users: placement.users,
-        channels: placement.channels,
-        clients: placement.clients,
-        nodes: placement.nodes,
-    };
-    Draft {
-        id: meta.id.clone(),
-        time: meta.time,
-        subprotocol: meta.subprotocol.unwrap_or_default(),
-        addresses,
-        context,
-        action: action.clone(),
-        kept: placement.kept,
     }
 }

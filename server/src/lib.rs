@@ -34,3 +34,4 @@ mod service;
 pub mod users;
 
 mod clock;
+mod turns;

@@ -12,7 +12,7 @@ use crate::log::{Log, PageLimit, Settings};
 use crate::metrics::{Metrics, Site};
 use crate::nodes::Recent;
 use crate::rules::Rules;
-use crate::ws::{self, Budget, Socket};
+use crate::ws::{self, Budget, Impatient, Owner, Socket};
 use crate::{clock, http, service, session};
 use anyhow::Context;
 use axum::Router;
@@ -65,6 +65,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.server.listen))?;
     let address = listener.local_addr()?;
+    crate::admin::check(&config.server.data)?;
     let (stop, stopping) = watch::channel(false);
     let app = build(&config, stopping)?;
     let mut connections = JoinSet::new();
@@ -211,7 +212,8 @@ async fn serve_connection(stream: TcpStream, address: SocketAddr, app: App, rout
     let upgraded = Box::pin(serve_requests(stream, address, &app, router)).await;
     if let Some((upgraded, origin)) = upgraded {
         let message_max = app.peer.limits.frame_bytes_before_sign_in;
-        let socket = Box::pin(Socket::new(upgraded, app.budget.clone(), message_max)).await;
+        let owner = Owner::Address(origin.address);
+        let socket = Box::pin(Socket::new(upgraded, app.budget.clone(), owner, message_max)).await;
         Box::pin(connection::serve(app, socket, origin)).await;
     }
 }
@@ -242,11 +244,12 @@ async fn serve_requests(
             Ok::<Response<Body>, Infallible>(answer.map(Body::new))
         }
     });
+    let patience = Duration::from_millis(app.peer.timers.answer_ms);
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .max_buf_size(HEAD_BYTES_MAX)
         .header_read_timeout(Duration::from_millis(app.peer.timers.handshake_ms))
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Impatient::new(stream, patience)), service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
     let served = tokio::select! {

@@ -181,6 +181,11 @@ impl Session {
         self.intake.is_judged()
     }
 
+    /// Whether nothing that came in waits for its verdict or its answer.
+    pub fn is_answered(&self) -> bool {
+        self.intake.is_answered()
+    }
+
     /// Who signed in.
     pub fn subject(&self) -> &Arc<Subject> {
         &self.subject

@@ -104,7 +104,7 @@ impl<'a> Driver<'a> {
                 return end;
             }
             self.act(socket);
-            if self.session.is_judged() {
+            if self.session.is_answered() {
                 socket.release();
                 // Loads do not hold up a stop: they start again elsewhere.
                 if self.draining {

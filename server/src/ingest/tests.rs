@@ -54,7 +54,8 @@ impl Scene {
     async fn take(&self, pairs: Vec<Pair>) -> Vec<&'static str> {
         let submissions =
             pairs.into_iter().map(|pair| Submission { pair, context: Context::default() });
-        let verdicts = self.ingest.take(&subject(), submissions.collect(), 1_000).await.unwrap();
+        let verdicts =
+            self.ingest.take(&Arc::new(subject()), submissions.collect(), 1_000).await.unwrap();
         let word = |verdict: &Verdict| match verdict.outcome {
             _ if verdict.repeated => "repeated",
             Judgement::Processed => "accepted",

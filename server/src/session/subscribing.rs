@@ -4,7 +4,7 @@
 //! from the position in a `since.id` that this server minted; else it is loaded in full. The time in
 //! `since` never counts, because an edit made earlier may arrive later.
 
-use super::answers::{self, AnswerId};
+use super::answers::{self, Answer, AnswerId};
 use super::node_state::BROUGHT_MAX;
 use super::subscription::{Key, Load, LoadKind, State, Subscription, Waiting};
 use super::{Brought, Effect, Gone, Moment, Remembered, Session};
@@ -213,7 +213,7 @@ impl Session {
         let answer = self.unplaced_answer(at);
         let given = Given { undone: None, answer };
         self.shared.verdicts.remember(self.subject.client(), id.clone(), given);
-        self.intake.answer(id, || answers::processed(id, answer));
+        self.intake.answer(id, || Answer::Processed(id.clone(), answer));
     }
 
     fn unsubscribe(&mut self, key: &Key, at: Moment) {
@@ -244,7 +244,8 @@ impl Session {
         let (incarnation, epochs) = (self.shared.incarnation, &self.shared.epochs);
         let through = through.unwrap_or_default();
         let answer = AnswerId::of_subscription(incarnation, through, at.now, (channel, epochs));
-        self.intake.answer(&waiting.id, || answers::processed(&waiting.id, answer));
+        let processed = || Answer::Processed(waiting.id.clone(), answer);
+        self.intake.answer(&waiting.id, processed);
     }
 }
 
