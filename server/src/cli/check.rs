@@ -12,8 +12,8 @@ const FEED: u8 = 4;
 /// Verifies a store, and prints what it is like.
 #[expect(clippy::print_stdout, reason = "the text is the command's output")]
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let mut tenths = Tenths::default();
-    let report = log::check(&args.store.data()?, &mut |step| match step {
+    let (data, mut tenths) = (args.store.data()?, Tenths::default());
+    let report = log::check(&data, &mut |step| match step {
         Progress::Feed(at, last) => tenths.tell("feed", at.get(), last.get()),
         Progress::Runs(done, total) => tenths.tell("index", done, total),
     })?;
