@@ -33,5 +33,6 @@ mod metrics;
 mod service;
 pub mod users;
 
+mod aside;
 mod clock;
 mod turns;
