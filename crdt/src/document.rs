@@ -91,10 +91,7 @@ impl Document {
         }
         self.aliases.insert(entry.dot, &entry.aliases);
         let sight = Sight::new(entry, &self.aliases);
-        for change in &entry.changes {
-            self.root.retire(change, &sight);
-        }
-        self.root.admit(entry, &sight);
+        self.root.apply(entry, &sight);
         self.retire_what_late_entries_saw(|late| late.saw(entry.dot));
         self.folded.insert_dot(entry.dot);
         entry.aliases.iter().for_each(|alias| self.folded.insert_dot(*alias));

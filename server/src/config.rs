@@ -62,6 +62,14 @@ impl Config {
     /// What `serve` runs with. Refuses what must not run: `--dev` in reach of others, a server
     /// that nobody can sign in to.
     pub fn load(args: &ServeArgs) -> Result<Self, ConfigError> {
+        let config = Self::told(args)?;
+        config.refuse_to_serve()?;
+        Ok(config)
+    }
+
+    /// What flags, environment and file say together, without asking whether a server could run with
+    /// it.
+    pub(crate) fn told(args: &ServeArgs) -> Result<Self, ConfigError> {
         let mut config = Self::find(args.config.as_deref())?;
         config.dev = args.dev.unwrap_or(config.dev);
         if let Some(listen) = args.listen {
@@ -75,7 +83,6 @@ impl Config {
         }
         config.server.trace_json = args.trace_json.unwrap_or(config.server.trace_json);
         config.check()?;
-        config.refuse_to_serve()?;
         Ok(config)
     }
 
@@ -142,7 +149,7 @@ impl Config {
         self.cors.check().or_else(refused)
     }
 
-    fn refuse_to_serve(&self) -> Result<(), ConfigError> {
+    pub(crate) fn refuse_to_serve(&self) -> Result<(), ConfigError> {
         let listen = self.server.listen;
         if self.dev && !listen.ip().to_canonical().is_loopback() {
             return Err(self.refused(&format!(

@@ -13,7 +13,6 @@ mod document;
 mod etag;
 mod following;
 mod format;
-mod lives;
 mod look;
 mod mint;
 mod problem;
@@ -21,7 +20,6 @@ mod pull;
 mod push;
 mod query;
 mod reader;
-mod snapshots;
 mod source;
 mod standpoint;
 mod status;
@@ -37,9 +35,7 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
 use cursor::Cursors;
-use lives::Lives;
 use mint::Mint;
-use snapshots::Snapshots;
 use std::net::IpAddr;
 use std::time::Duration;
 use tower_http::compression::CompressionLayer;
@@ -71,8 +67,6 @@ pub(crate) struct Settings {
 pub(crate) struct Shared {
     settings: Settings,
     cursors: Cursors,
-    snapshots: Snapshots,
-    lives: Lives,
     mint: Mint,
 }
 
@@ -97,7 +91,7 @@ impl Shared {
     pub(crate) fn new(settings: Settings, log: &Log) -> Self {
         let cursors = Cursors::new(log.store_id(), log.epochs());
         let mint = Mint::new(cursors.run());
-        Self { settings, cursors, snapshots: Snapshots::default(), lives: Lives::default(), mint }
+        Self { settings, cursors, mint }
     }
 }
 

@@ -192,6 +192,12 @@ impl Log {
         self.shared().identity.store_id
     }
 
+    /// How often the feed has been rewritten: what was derived from an earlier generation may have
+    /// what is gone.
+    pub fn generation(&self) -> u64 {
+        self.shared().index.current().generation
+    }
+
     /// The last position that is on disk.
     pub fn head(&self) -> Position {
         self.shared().head()

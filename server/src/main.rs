@@ -8,7 +8,7 @@ use tidelog_server::cli::{Cli, Command, check, check_config, manual, token};
 fn main() -> ExitCode {
     let command = Cli::of_process().command;
     if let Err(error) = heed_file_size_limits() {
-        eprintln!("tidelog: {error}");
+        tidelog_server::trace::fatal(&error.into());
         return ExitCode::FAILURE;
     }
     let done = |()| ExitCode::SUCCESS;

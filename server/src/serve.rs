@@ -1,6 +1,6 @@
 //! `tidelog serve`: opens the log, listens, and stops in order.
 
-use crate::app::{App, Parts};
+use crate::app::{self, App, Parts};
 use crate::auth::Authenticator;
 use crate::cli::ServeArgs;
 use crate::config::Config;
@@ -132,6 +132,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         page: PageLimit { entries: CHUNK_ACTIONS, bytes: CHUNK_BYTES },
         budget,
         recent: Recent::default(),
+        maps: app::Maps::default(),
         stop,
     }))
 }

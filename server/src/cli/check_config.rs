@@ -22,9 +22,11 @@ pub fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
 
 /// Checks what `serve` would be told, its keys and its rules; the text to print when all is well.
 fn check(args: &ServeArgs) -> Result<String, ConfigError> {
-    let config = Config::load(args)?;
+    // What is wrong on a line comes first.
+    let config = Config::told(args)?;
     Authenticator::new(&config)?;
     let rules = Rules::compile(&config)?;
+    config.refuse_to_serve()?;
     let file = config.file.as_deref().unwrap_or(Path::new(FILE));
     let mut text = format!("{}: ok\n", file.display());
     text.push_str(&sign_in(&config));

@@ -180,6 +180,7 @@ impl Eraser {
         let logs = self.found().logs.clone();
         let publish = |current: &_| shared.publish_index(current);
         shared.index.rewrite_runs(&logs, |item| self.item(item), publish)?;
+        shared.index.remove_others()?;
         let user = self.user.as_str();
         let nodes = shared.nodes.of_user(user, &shared.index.store())?.len();
         let is_other = |node: &str| !is_node_of(node, user);

@@ -87,6 +87,7 @@ pub(super) fn rewrite(
     for _ in 0..ROUNDS_MAX {
         let head = shared.head();
         copy.until(head, told)?;
+        told(head);
         if shared.head().get() - head.get() < LEFT_MAX {
             break;
         }
