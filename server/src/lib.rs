@@ -36,5 +36,6 @@ pub mod revocations;
 mod service;
 pub mod users;
 
+mod aside;
 mod clock;
 mod turns;

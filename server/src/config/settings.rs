@@ -102,7 +102,8 @@ pub struct Limits {
     /// Actions waiting to be committed, in bytes; reading from sockets waits.
     #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub ingest_queue_bytes: usize,
-    /// Frames that all sessions together are reading, in bytes; reading waits.
+    /// Frames of all sessions, from their header to their last answer, with what they take once they
+    /// are read; a user has at most a quarter of it, and reading waits.
     #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub frame_budget_bytes: usize,
     /// Logs and live targets of one action; above it, it is undone with `error`.
@@ -115,7 +116,8 @@ pub struct Limits {
     /// Silence after which the server sends `ping`.
     #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub ping: Duration,
-    /// How long a `ping` or a `sync` may stay unanswered; then the socket is closed.
+    /// How long a `ping` or a `sync` may stay unanswered, or what is sent untaken; then the socket is
+    /// closed.
     #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub timeout: Duration,
     /// How long stopping waits for sessions; then they are cut.
