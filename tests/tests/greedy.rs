@@ -73,8 +73,6 @@ async fn clients_that_send_much_and_never_read_cost_no_more_than_the_budget() ->
          [log]\ntail_bytes = \"4 MiB\"\ncache_bytes = \"4 MiB\"\n",
     )
     .await?;
-    let mut bystander = Device::new(server.target(), "bob", "phone")?;
-    bystander.connect().await?;
     // Four owners at a time have a frame of 6 MiB in memory, twice while it is read.
     let allowed = server.peak_mib()? + 128;
     let text = "x".repeat(120_000);
@@ -92,6 +90,8 @@ async fn clients_that_send_much_and_never_read_cost_no_more_than_the_budget() ->
             }
         });
     }
+    let mut bystander = Device::new(server.target(), "bob", "phone")?;
+    bystander.connect().await?;
     let mut cut = 0;
     while cut < DEAF {
         tokio::select! {
@@ -110,7 +110,7 @@ async fn clients_that_send_much_and_never_read_cost_no_more_than_the_budget() ->
 
 #[tokio::test]
 async fn answers_to_requests_that_nobody_reads_end_the_connection() -> anyhow::Result<()> {
-    let server = start("[limits]\ntimeout = \"1s\"\n").await?;
+    let server = start("[limits]\nping = \"500ms\"\ntimeout = \"3s\"\n").await?;
     let mut author = Device::new(server.target(), "ann", "phone")?;
     author.connect().await?;
     let text = "x".repeat(100_000);

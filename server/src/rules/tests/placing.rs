@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn without_rules_every_action_enters_its_authors_log_and_no_channel_exists() {
     let rules = rules("");
-    for json in [r#"{"type":"a"}"#, r#"{"type":"0","d":"","iv":""}"#, r#"{"type":"crdt/set"}"#] {
+    for json in [r#"{"type":"a"}"#, r#"{"type":"0","d":"","iv":""}"#] {
         let placement = place(&rules, json).unwrap();
         assert_eq!(names(&placement.users), ["10"]);
         assert!(placement.kept && placement.channels.is_empty() && !placement.sync_map);
@@ -22,7 +22,6 @@ fn with_any_rule_an_action_that_none_matches_is_of_unknown_type() {
     ] {
         let rules = rules(text);
         assert_eq!(place(&rules, r#"{"type":"other"}"#), Err(UndoReason::UnknownType), "{text}");
-        assert_eq!(place(&rules, r#"{"type":"crdt/set"}"#), Err(UndoReason::UnknownType), "{text}");
         assert!(place(&rules, r#"{"type":"0"}"#).unwrap().kept, "{text}");
         let clean = place(&rules, r#"{"type":"0/clean","id":"1 10:phone:tab 0"}"#).unwrap();
         assert!(!clean.kept && names(&clean.users) == ["10"], "{text}");
