@@ -1,7 +1,5 @@
 //! One author after the other, each seeing everything: a list does what a vector does.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tidelog_crdt::{

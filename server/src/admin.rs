@@ -5,6 +5,7 @@
 
 use crate::app::App;
 use crate::log_export::{self, Selection};
+use crate::revocations::{self, Order};
 use crate::users;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ const REQUEST_BYTES_MAX: u64 = 16 << 10;
 pub enum Request {
     /// Entries, one a line.
     Log(Selection),
+    /// Revoking, taking that back, and what was revoked.
+    Revocations(Order),
     /// Everything of a user, one record a line.
     UserExport {
         /// Who.
@@ -162,6 +165,24 @@ pub fn ask(
     Ok(())
 }
 
+/// Asks the server behind `stream`; the whole answer, or the error that it tells.
+pub fn ask_all(
+    stream: std::os::unix::net::UnixStream,
+    request: &Request,
+) -> anyhow::Result<String> {
+    #[derive(Deserialize)]
+    struct Told {
+        error: String,
+    }
+    let mut answer = Vec::new();
+    ask(stream, request, &mut answer)?;
+    let answer = String::from_utf8(answer)?;
+    match serde_json::from_str(&answer) {
+        Ok(Told { error }) => anyhow::bail!(error),
+        Err(_) => Ok(answer),
+    }
+}
+
 async fn accept(listener: UnixListener, app: App) {
     let mut commands = tokio::task::JoinSet::new();
     loop {
@@ -189,6 +210,10 @@ async fn answer(stream: UnixStream, app: App) -> anyhow::Result<()> {
     BufReader::new(reader.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
     let answered = match serde_json::from_str(&line)? {
         Request::Log(selection) => log_export::stream(&app, selection, &mut writer).await,
+        Request::Revocations(order) => match revocations::answer(&app, order).await {
+            Ok(lines) => writer.write_all(lines.as_bytes()).await.map_err(Into::into),
+            Err(error) => Err(error),
+        },
         Request::UserExport { user } => users::export_live(&app, &user, &mut writer).await,
         Request::UserErase { user } => users::erase_live(&app, &user, &mut writer).await,
     };

@@ -60,6 +60,8 @@ pub(crate) struct Settings {
     heartbeat: Duration,
     /// When to try again after too many failed sign-ins.
     sign_in_again: Duration,
+    /// When to try again after keys could not be fetched.
+    keys_again: Duration,
     cors: Cors,
 }
 
@@ -81,6 +83,7 @@ impl Settings {
             wait: limits.wait,
             heartbeat: limits.ping,
             sign_in_again: limits.sign_in_window,
+            keys_again: config.auth.jwks.floor,
             cors: config.cors.clone(),
         }
     }

@@ -115,7 +115,16 @@ impl Ingest {
                     Some(entry) => self.placed(sent, &entry, true),
                     None => self.undo(subject, reason, sent, now),
                 },
-                Judged::Step => self.verdict(subject, outcomes.next().ok_or(Stopped)?, sent, now),
+                Judged::Steps(count) => {
+                    let all: Vec<_> = outcomes.by_ref().take(count).collect();
+                    if all.len() < count {
+                        return Err(Stopped);
+                    }
+                    match all.into_iter().next() {
+                        Some(outcome) => self.verdict(subject, outcome, sent, now),
+                        None => self.unplaced(subject, None, sent, now),
+                    }
+                }
             });
         }
         Ok(())

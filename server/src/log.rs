@@ -70,12 +70,14 @@ pub use shared::OnCommit;
 
 use crate::clock::Stopwatch;
 use crate::epochs::Epochs;
+use bytes::Bytes;
 use checkpoint::Merging;
 use committer::{Committer, Terms};
-use queue::{Append, BatchLimit, Request, cost};
+use queue::{Append, BatchLimit, NoteRequest, Request, cost};
 use recover::Recovered;
 use shared::Shared;
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -176,6 +178,11 @@ impl Log {
             spawned.map_err(|source| OpenError::io(&settings.dir, source))?;
         }
         Ok((Self(Arc::new(handle)), opened))
+    }
+
+    /// Whether there is a store in `dir`.
+    pub fn exists(dir: &Path) -> bool {
+        store::Feed::exists(&dir.join("feed"))
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -300,6 +307,19 @@ impl Log {
     /// Remembers `record` of `node`; written to disk within about a second.
     pub fn save_node(&self, node: NodeId, record: NodeRecord) {
         self.shared().nodes.save(node, record);
+    }
+
+    /// The notes whose names begin with `start`: small facts that the server must not forget and
+    /// that are nobody's actions. May wait for the disk.
+    pub fn notes(&self, start: &str) -> Result<Vec<(String, Bytes)>, ReadError> {
+        self.shared().feed().notes(start)
+    }
+
+    /// Keeps `note` under its name, or forgets what is kept under it; on disk on return.
+    pub async fn keep_note(&self, name: String, note: Option<Vec<u8>>) -> Result<(), Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.shared().queue.push(Request::Note(NoteRequest { name, note, answer }))?;
+        answered.await.map_err(|_| Stopped)
     }
 
     /// How long the disk takes, and how much a commit holds.

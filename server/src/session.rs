@@ -203,7 +203,7 @@ impl Session {
         // which let the loads go on, would never be read.
         let limits = &self.shared.limits;
         self.intake.waiting() < limits.pending_actions
-            && self.intake.answer_bytes() < limits.window_bytes
+            && self.intake.waiting_bytes() < limits.window_bytes
             && self.intake.len() < limits.pending_frames.saturating_add(limits.subscriptions)
     }
 

@@ -22,7 +22,7 @@ async fn signed_in(server: &Server, node: &str) -> anyhow::Result<Wire> {
 
 async fn next(wire: &mut Wire) -> anyhow::Result<String> {
     let frame = within("a frame", wire.next()).await?.context("the server closed")?;
-    Ok(String::from_utf8(frame.to_vec())?)
+    Ok(String::from_utf8(frame.bytes().to_vec())?)
 }
 
 /// One `sync` with `count` actions of a type and further fields.

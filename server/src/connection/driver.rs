@@ -2,6 +2,7 @@
 
 use super::End;
 use crate::app::App;
+use crate::aside::aside;
 use crate::catch_up::{self, Reading};
 use crate::clock;
 use crate::hub::{Inbox, Parcel};
@@ -193,7 +194,8 @@ impl<'a> Driver<'a> {
 
     fn on_frame(&mut self, socket: &mut Socket, frame: &Frame) -> Result<(), End> {
         let at = self.moment(clock::now_ms());
-        self.session.on_frame(frame, at).map_err(|error| self.refuse(socket, error))
+        let read = aside(frame.len(), || self.session.on_frame(frame, at));
+        read.map_err(|error| self.refuse(socket, error))
     }
 
     fn refuse(&mut self, socket: &mut Socket, error: WireError) -> End {

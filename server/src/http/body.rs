@@ -4,6 +4,7 @@ use super::caller::Caller;
 use super::format::Format;
 use super::problem::{Kind, Problem};
 use crate::app::App;
+use crate::aside::aside;
 use crate::ws::{Owner, Reserved};
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
@@ -35,7 +36,8 @@ pub(super) async fn read<T: DeserializeOwned>(
 ) -> Result<Asked<T>, Problem> {
     let format = Format::of_content(headers)?;
     let (bytes, reserved) = whole(app, caller, headers, body).await?;
-    Ok(Asked { request: format.read(&bytes)?, format, reserved })
+    let request = aside(bytes.len(), || format.read(&bytes))?;
+    Ok(Asked { request, format, reserved })
 }
 
 /// Reads a body. Memory is reserved before, by the length that the request declares; a request

@@ -213,7 +213,7 @@ mod tests {
             ("text/event-stream, */*;q=0.5", true),
             ("application/json, text/event-stream", true),
             ("text/event-stream;q=0.1, application/json;q=0", true),
-            ("text/event-stream;q=0.1, application/json;q=0, */*", true),
+            ("text/event-stream;q=0.1, application/json;q=0, */*", false),
         ] {
             assert_eq!(wants_events(&headers(header::ACCEPT, accept)), expected, "{accept}");
         }

@@ -40,6 +40,8 @@ pub(super) enum Kind {
     UnsupportedMediaType,
     /// Too many failed sign-ins.
     TooManyFailures,
+    /// The keys that could prove the token cannot be fetched now.
+    KeysUnavailable,
     /// The log cannot be read.
     LogUnreadable,
     /// The server stops.
@@ -49,7 +51,7 @@ pub(super) enum Kind {
 impl Kind {
     /// All of them, as docs/http.md lists them.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::MalformedBody,
         Self::MalformedQuery,
         Self::MalformedHeader,
@@ -66,6 +68,7 @@ impl Kind {
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::TooManyFailures,
+        Self::KeysUnavailable,
         Self::LogUnreadable,
         Self::Stopping,
     ];
@@ -104,6 +107,9 @@ impl Kind {
                 ("unsupported-media-type", 415, "The format of the body is not spoken here")
             }
             Self::TooManyFailures => ("too-many-failures", 429, "Too many failed sign-ins"),
+            Self::KeysUnavailable => {
+                ("keys-unavailable", 503, "The keys of who issued the token cannot be had")
+            }
             Self::LogUnreadable => ("log-unreadable", 500, "The log cannot be read"),
             Self::Stopping => ("stopping", 503, "The server is stopping"),
         }

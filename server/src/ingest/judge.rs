@@ -40,8 +40,8 @@ pub(super) enum Judged {
     Undone(UndoReason),
     /// It is not let in today. What was let in once stays in.
     Rejected(UndoReason),
-    /// The log decides: the next of the steps is its.
-    Step,
+    /// The log decides: so many of the next steps are its, with one outcome.
+    Steps(usize),
 }
 
 /// An action with its meta, as it came.
@@ -147,30 +147,38 @@ impl Bench {
         if action.json().len() > self.action_bytes {
             return Judged::Rejected(UndoReason::TooLarge);
         }
-        let step = match self.rules.place(subject, action, meta) {
+        let asked = match self.rules.place(subject, action, meta) {
             Err(reason) => return Judged::Rejected(reason),
             Ok(_) if action.kind() == builtin::CLEAN => clean(subject, action),
-            Ok(placement) => Ok(Step::Append(draft(action, meta, context, placement))),
+            Ok(placement) => Ok(vec![Step::Append(draft(action, meta, context, placement))]),
         };
-        match step {
+        match asked {
             Err(reason) => Judged::Undone(reason),
-            Ok(step) => {
-                steps.push(step);
-                Judged::Step
+            Ok(asked) => {
+                let count = asked.len();
+                steps.extend(asked);
+                Judged::Steps(count)
             }
         }
     }
 }
 
-/// What a `0/clean` asks for.
-fn clean(subject: &Subject, action: &Action) -> Result<Step, UndoReason> {
+/// What a `0/clean` asks for: all of it, or nothing.
+fn clean(subject: &Subject, action: &Action) -> Result<Vec<Step>, UndoReason> {
     let body = action.body::<builtin::Clean>().map_err(|_| UndoReason::Error)?;
-    let target: ActionId = body.id.parse().map_err(|_| UndoReason::Error)?;
-    // Anonymous clients share a user, and are strangers to each other.
-    if subject.anonymous() && target.node.client_str() != subject.client().as_str() {
+    let targets = body.targets().ok_or(UndoReason::Error)?;
+    let mine = |target: &ActionId| {
+        if subject.anonymous() {
+            // Anonymous clients share a user, and are strangers to each other.
+            target.node.client_str() == subject.client().as_str()
+        } else {
+            target.node.user_str() == Some(subject.user().as_str())
+        }
+    };
+    if !targets.iter().all(mine) {
         return Err(UndoReason::Denied);
     }
-    Ok(Step::Clean(subject.user().clone(), target))
+    Ok(targets.into_iter().map(|target| Step::Clean(subject.user().clone(), target)).collect())
 }
 
 fn draft(action: &Action, meta: &Meta, context: Context, placement: Placement) -> Draft {

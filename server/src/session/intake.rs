@@ -26,6 +26,8 @@ pub(super) struct Intake {
     first: u64,
     /// Actions that wait for their turn, with the serial numbers of their frames.
     queue: VecDeque<(u64, Pair)>,
+    /// What those actions have in them.
+    queue_bytes: usize,
     /// The frames of the actions that are being judged, in order.
     submitted: Vec<u64>,
     /// Actions that came in to be judged, and that were, counted.
@@ -63,9 +65,9 @@ impl Intake {
         unjudged.saturating_add(self.answers.len())
     }
 
-    /// What the answers that wait have in them.
-    pub(super) fn answer_bytes(&self) -> usize {
-        self.answer_bytes
+    /// What the actions that wait for their turn, or for room for their answers, have in them.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.queue_bytes.saturating_add(self.answer_bytes)
     }
 
     fn take_answer(&mut self) -> Option<Sent> {
@@ -120,6 +122,7 @@ impl Intake {
         if let Some(frame) = self.frame_mut(serial) {
             frame.unjudged += 1;
         }
+        self.queue_bytes += pair.action.json().len();
         self.queue.push_back((serial, pair));
     }
 
@@ -199,6 +202,7 @@ impl Session {
         let count = self.intake.queue.len().min(SUBMITTED_MAX);
         let mut batch = Vec::with_capacity(count);
         for (serial, pair) in self.intake.queue.drain(..count) {
+            self.intake.queue_bytes -= pair.action.json().len();
             let context = self.delivery.context(self.shared.incarnation, pair.meta.time);
             self.intake.submitted.push(serial);
             batch.push(Submission { pair, context });

@@ -52,17 +52,27 @@ export class BarePage {
       if (meta.sync && action.type !== 'logux/subscribe') meta.reasons = [...(meta.reasons ?? []), 'syncing']
       if (meta.sync && action.type === 'logux/subscribe' && !meta.resubscribe) meta.reasons = ['syncing']
     })
-    let away = true
-    this.node.on('state', () => {
-      if (this.node.state === 'disconnected') away = true
-      if (this.node.state !== 'synchronized' || !away) return
-      away = false
-      for (const key of Object.keys(this.subscriptions)) {
-        const action = { type: 'logux/subscribe', ...JSON.parse(key) }
-        const since = this.last[action.channel]
-        this.log.add(since ? { ...action, since } : action, { resubscribe: true, sync: true })
-      }
-    })
+    // The state is no witness in protocol 7: whoever dispatches just as its line breaks shows `sending` ever after.
+    if (this.node.localProtocol === 7) {
+      this.node.on('ready', () => this.#back())
+    } else {
+      let away = true
+      this.node.on('state', () => {
+        if (this.node.state === 'disconnected') away = true
+        if (this.node.state !== 'synchronized' || !away) return
+        away = false
+        this.#back()
+      })
+    }
+  }
+
+  /** Names the subscriptions again, on every connection. */
+  #back() {
+    for (const key of Object.keys(this.subscriptions)) {
+      const action = { type: 'logux/subscribe', ...JSON.parse(key) }
+      const since = this.last[action.channel]
+      this.log.add(since ? { ...action, since } : action, { resubscribe: true, sync: true })
+    }
   }
 
   get state() {

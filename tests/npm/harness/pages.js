@@ -9,10 +9,13 @@ import { Ledger, within } from './deadline.js'
 const SHOW_FRAMES = process.env.SHOW_FRAMES !== undefined
 let sockets = 0
 
+/** What pages trust beside the authorities of the system: a certificate in PEM. */
+export const trusted = {}
+
 /** As in a browser, each message is a task of its own; otherwise `ws` hands over several at once. */
 globalThis.WebSocket = class extends WebSocket {
   constructor(url, protocols) {
-    super(url, protocols, { allowSynchronousEvents: false })
+    super(url, protocols, { allowSynchronousEvents: false, ...trusted })
     this.number = sockets += 1
     if (SHOW_FRAMES) this.on('message', data => console.log(`${this.number} < ${data}`))
   }
