@@ -48,7 +48,7 @@ async fn rules_that_go_through_large_actions_make_nobody_else_wait() -> anyhow::
     for n in 0..=std::thread::available_parallelism()?.get() {
         let mut wire = signed_in(&server, &format!("eve{n}:c:t")).await?;
         wire.send(large.clone());
-        within("the frame to go out", wire.flush()).await?;
+        within("the frame to go out", wire.flush()).await??;
         greedy.push(wire);
     }
     for _ in 0..10 {

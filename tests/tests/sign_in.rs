@@ -16,7 +16,7 @@ async fn token(key: &Path, ttl: &str) -> anyhow::Result<String> {
 async fn start(keys: &TempDir, settings: &str) -> anyhow::Result<Server> {
     let secret = keys.path().join("secret");
     fs::write(&secret, "a secret of thirty-two bytes or more")?;
-    let config = format!("{settings}\n[[auth.jwt]]\nsecret_file = {secret:?}");
+    let config = format!("{settings}\n[[auth.jwt]]\nsecret_file = \"{}\"", secret.display());
     Server::start_with(Options { config, signed: true, ..Options::default() }).await
 }
 

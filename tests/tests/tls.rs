@@ -20,7 +20,11 @@ impl Site {
         let folder = tempfile::tempdir()?;
         issue(folder.path())?;
         let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-        let config = format!("{settings}\n[tls]\ncert_file = {cert:?}\nkey_file = {key:?}");
+        let config = format!(
+            "{settings}\n[tls]\ncert_file = \"{}\"\nkey_file = \"{}\"",
+            cert.display(),
+            key.display()
+        );
         let server = Server::start_with(Options { config, ..Options::default() }).await?;
         Ok(Self { server, folder })
     }

@@ -58,12 +58,11 @@ async fn whole(
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }
     let reading = async {
-        let reserved = match declared > SMALL_BYTES {
-            true => {
-                let owner = Owner::User(caller.user().clone());
-                Some(app.budget.reserve(owner, declared as u64).await)
-            }
-            false => None,
+        let reserved = if declared > SMALL_BYTES {
+            let owner = Owner::User(caller.user().clone());
+            Some(app.budget.reserve(owner, declared as u64).await)
+        } else {
+            None
         };
         let bytes = Limited::new(body, declared).collect().await?.to_bytes();
         Ok((bytes, reserved))

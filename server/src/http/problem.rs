@@ -51,7 +51,7 @@ pub(super) enum Kind {
 impl Kind {
     /// All of them, as docs/http.md lists them.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::MalformedBody,
         Self::MalformedQuery,
         Self::MalformedHeader,
@@ -68,6 +68,7 @@ impl Kind {
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::TooManyFailures,
+        Self::KeysUnavailable,
         Self::LogUnreadable,
         Self::Stopping,
     ];

@@ -98,10 +98,8 @@ impl Judge {
     async fn apart(&self, mut batch: Batch) -> Batch {
         let subject = &batch.subject;
         // Anonymous clients share a user, and are strangers to each other.
-        let owner = match subject.anonymous() {
-            true => subject.client().as_str(),
-            false => subject.user().as_str(),
-        };
+        let owner =
+            if subject.anonymous() { subject.client().as_str() } else { subject.user().as_str() };
         let turn = self.turns.take(owner.into(), 1).await;
         let bench = Arc::clone(&self.bench);
         let judged = tokio::task::spawn_blocking(move || {

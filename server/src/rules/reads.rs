@@ -59,10 +59,13 @@ impl Reads {
         match &expression.expr {
             Expr::Unspecified | Expr::Literal(_) => {}
             Expr::Ident(name) => self.whole |= name == "action",
-            Expr::Select(SelectExpr { operand, field, .. }) => match is_action(operand) {
-                true => drop(self.fields.insert(field.as_str().into())),
-                false => self.add(operand),
-            },
+            Expr::Select(SelectExpr { operand, field, .. }) => {
+                if is_action(operand) {
+                    self.fields.insert(field.as_str().into());
+                } else {
+                    self.add(operand);
+                }
+            }
             Expr::Call(call) => self.add_call(call),
             Expr::Comprehension(loops) => {
                 self.loops = true;

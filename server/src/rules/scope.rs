@@ -121,7 +121,7 @@ impl VariableResolver for Scope<'_> {
     /// Asked for `action.owner` first, then for `action`.
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         if let Some(field) = variable.strip_prefix("action.") {
-            return self.field(field).map(|value| CowVal::Borrowed(value));
+            return self.field(field).map(CowVal::Borrowed);
         }
         match variable {
             TURN => self.spend(TURN_BYTES).map(|()| CowVal::Borrowed(&*GRANTED as &dyn Val)),
