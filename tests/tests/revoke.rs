@@ -20,7 +20,7 @@ impl Site {
         let keys = tempfile::tempdir()?;
         let secret = keys.path().join("secret");
         fs::write(&secret, "a secret of thirty-two bytes or more")?;
-        let config = format!("[[auth.jwt]]\nsecret_file = {secret:?}");
+        let config = format!("[[auth.jwt]]\nsecret_file = \"{}\"", secret.display());
         let server = Server::start_with(Options { config, signed: true, ..Options::default() });
         Ok(Self { server: server.await?, keys })
     }

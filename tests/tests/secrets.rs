@@ -24,8 +24,9 @@ async fn nothing_that_a_server_says_holds_a_secret() -> anyhow::Result<()> {
     fs::write(&other, OTHER)?;
     let config = format!(
         "[server]\ntrace = \"trace\"\n[auth]\ncookie = \"session\"\n\
-         [[auth.jwt]]\nsecret_file = {secret:?}\n\
-         [[auth.jwt]]\njwks_url = \"http://127.0.0.1:1/keys?code=driftwood\""
+         [[auth.jwt]]\nsecret_file = \"{}\"\n\
+         [[auth.jwt]]\njwks_url = \"http://127.0.0.1:1/keys?code=driftwood\"",
+        secret.display()
     );
     let mut server =
         Server::start_with(Options { config, signed: true, ..Options::default() }).await?;
