@@ -233,9 +233,7 @@ impl Copy {
         for (name, note) in self.from.notes("")? {
             self.next.put_note(&name, Some(&note))?;
         }
-        for epoch in self.from.epochs()? {
-            self.next.put_epoch(&epoch)?;
-        }
+        self.next.copy_meta(&self.from)?;
         let unreadable = || Failure("the identity of the store cannot be read".into());
         let bytes = self.from.identity()?.ok_or_else(unreadable)?;
         let (identity, _) = Identity::decode(&bytes).map_err(|_| unreadable())?;

@@ -109,6 +109,8 @@ fn a_cleaned_body_is_hidden_before_its_row_is_rewritten_and_gone_before_a_checkp
         assert_eq!(runtime.block_on(clean).unwrap().unwrap(), Cleaned::Done);
     }
     wait(log.close()).unwrap();
+    // With it goes the append that nobody waited for, and its handle.
+    drop(runtime);
     drop(log);
     let odd: Vec<_> = (1..ROWS * 2).step_by(2).map(|ms| id("1", ms, 0).to_string()).collect();
     for (cleaned, feed, own) in [while_held, seen(&open(&settings).0, ROWS)] {

@@ -101,6 +101,8 @@ fn everything_of_a_user_is_gone_and_nothing_else_is() {
     drop(log);
     assert!(occurrences(dir.path(), SECRET) > 50, "what is to go is there");
     let (mut log, _) = open(&small(dir.path()));
+    wait(log.keep_note("note".to_owned(), Some(b"kept".to_vec()))).unwrap();
+    let epochs = log.epochs();
     let removed = erase(&log);
     for how in ["erased", "opened again", "rebuilt"] {
         if how != "erased" {
@@ -123,6 +125,9 @@ fn everything_of_a_user_is_gone_and_nothing_else_is() {
         for other in ["1:c:t".to_owned(), format!("{VICTIM}-not:c:t")] {
             assert!(log.node(&NodeId::new(&other).unwrap()).unwrap().is_some(), "{how}: {other}");
         }
+        assert_eq!(log.notes("").unwrap(), [("note".to_owned(), "kept".into())], "{how}");
+        let number = epochs.number("1", at(9));
+        assert_eq!(log.epochs().claim("1", number, log.head()), Some(at(9)), "{how}: epochs stay");
         // An action that comes again is known, and does not come back; nor do those of others.
         let again = addressed(VICTIM, 7, &[VICTIM], &[], SECRET);
         let [Outcome::Known(known)] = &append(&log, vec![again])[..] else { panic!("{how}") };

@@ -104,6 +104,17 @@ impl Feed {
         self.sync()
     }
 
+    /// Takes over what another feed knows of the store as a whole: its epochs, its notes, and whatever
+    /// comes to be kept there. On disk after the next sync, such as that of [`Feed::put_identity`].
+    pub(in super::super) fn copy_meta(&self, other: &Self) -> Result<(), Failure> {
+        let failure = |error| self.database.failure(&error);
+        for pair in &other.meta {
+            let (key, value) = pair.map_err(failure)?;
+            self.meta.insert(key, value).map_err(failure)?;
+        }
+        Ok(())
+    }
+
     fn put_meta(&self, key: &[u8], value: &[u8]) -> Result<(), Failure> {
         self.meta.insert(key, value).map_err(|error| self.database.failure(&error))?;
         self.sync()
