@@ -220,6 +220,7 @@ impl Ingest {
                 Verdict { repeated: true, ..self.unplaced(subject, None, sent, now) }
             }
             Outcome::TooLarge => self.undo(subject, UndoReason::TooLarge, sent, now),
+            Outcome::OverQuota => self.undo(subject, UndoReason::OverQuota, sent, now),
             Outcome::Cleaned(Cleaned::NotOwner) => {
                 self.undo(subject, UndoReason::Denied, sent, now)
             }

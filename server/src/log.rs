@@ -45,6 +45,7 @@ mod settings;
 mod shared;
 mod store;
 mod tail;
+mod usage;
 
 pub use entry::{
     Addresses, Channel, ChannelError, Cleaned, Draft, Entry, LogName, NodeRecord, Outcome, Page,
@@ -53,6 +54,7 @@ pub use entry::{
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
 pub use settings::Settings;
 pub use shared::OnCommit;
+pub use usage::{BYTES_BESIDE, bytes_of_json};
 
 use crate::epochs::Epochs;
 use checkpoint::Merging;
@@ -269,6 +271,12 @@ impl Log {
         self.shared().find(self.shared().hash.id(id))
     }
 
+    /// How many bytes of `user`'s actions are kept, wherever they went: their JSON, and
+    /// [`BYTES_BESIDE`] each. May wait for the disk.
+    pub fn kept_bytes(&self, user: &UserId) -> Result<u64, ReadError> {
+        self.shared().kept_bytes(self.shared().hash.user(user.as_str()))
+    }
+
     /// What is remembered of `node`. May wait for the disk.
     pub fn node(&self, node: &NodeId) -> Result<Option<NodeRecord>, ReadError> {
         self.shared().nodes.get(node, self.shared().index.store())
@@ -323,6 +331,7 @@ impl Handle {
             },
             tail_bytes: settings.tail_bytes,
             marks_max: settings.marks_max,
+            kept_bytes_max: settings.kept_bytes_max,
             accepted_ms,
         };
         let committer = Committer::new(Arc::clone(&self.shared), terms);

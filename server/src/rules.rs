@@ -61,6 +61,10 @@ pub enum UndoReason {
     TooLarge,
     /// The session has as many subscriptions as it may.
     TooManySubscriptions,
+    /// The user acts faster than one may.
+    TooManyActions,
+    /// As many bytes of the user are kept as may be.
+    OverQuota,
 }
 
 impl UndoReason {
@@ -73,6 +77,8 @@ impl UndoReason {
             Self::Error => "error",
             Self::TooLarge => "tooLarge",
             Self::TooManySubscriptions => "tooManySubscriptions",
+            Self::TooManyActions => "tooManyActions",
+            Self::OverQuota => "overQuota",
         }
     }
 }

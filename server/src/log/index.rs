@@ -4,14 +4,15 @@
 //! the runs cover. When a level has [`FAN_IN`] runs they are merged into one of the next level, so
 //! each entry is written once per level, and a log is spread over few files.
 
-use super::error::{Corrupt, Damage, Failure, OpenError};
+use super::error::{Corrupt, Damage, Failure, OpenError, ReadError};
 use super::identity::Identity;
 use super::manifest::{Family, Lists, Manifest, Part};
 use super::merge::{Merge, Source};
 use super::prefix::{Key, Prefix};
-use super::run::{Order, REBUILD, Run, RunWriter, Scan};
+use super::run::{Item, Order, REBUILD, Run, RunWriter, Scan};
 use super::store::IndexStore;
 use super::tail::Tail;
+use super::usage::Sums;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
@@ -100,10 +101,15 @@ impl Index {
                 .try_for_each(|(key, position)| writer.push(key, &position.get().to_be_bytes()))
         })?;
         let checkpoint = tail.last();
+        let usage = self.write(Family::Usage, |writer| {
+            let items = tail.changes().items(checkpoint);
+            items.iter().try_for_each(|item| writer.push(item.key, &item.value))
+        })?;
         self.change(publish, |current| {
             let lists = Arc::make_mut(&mut current.lists);
             lists.entries.extend(entries);
             lists.ids.extend(ids);
+            lists.usage.extend(usage);
             current.checkpoint = checkpoint;
         })
     }
@@ -158,13 +164,14 @@ impl Index {
             next_file: current.next_file,
             entries: parts(&current.lists.entries),
             ids: parts(&current.lists.ids),
+            usage: parts(&current.lists.usage),
         }
     }
 
     /// The lowest level with enough runs to merge.
     pub(super) fn due(&self) -> Option<Due> {
         let lists = self.current().lists;
-        [Family::Entries, Family::Ids].into_iter().find_map(|family| {
+        Family::ALL.into_iter().find_map(|family| {
             let parts = lists.of(family);
             let mut end = parts.len();
             // From the newest on: the lowest level is last.
@@ -195,7 +202,7 @@ impl Index {
         let level = due.parts.first().map_or(0, |part| part.level).saturating_add(1);
         let mut stopped = false;
         let merged = self.write(due.family, |writer| {
-            for item in merged(&due.parts) {
+            for item in merged_of(due.family, &due.parts) {
                 let item = item.map_err(io::Error::other)?;
                 // What is gone must be said as long as something older may still have it.
                 if !(oldest && item.value.is_empty()) {
@@ -222,6 +229,13 @@ impl Index {
             drop(parts.splice(due.range.clone(), merged));
         })?;
         due.parts.iter().try_for_each(remove)
+    }
+}
+
+fn merged_of(family: Family, parts: &[Part]) -> Box<dyn Iterator<Item = Result<Item, ReadError>>> {
+    match family {
+        Family::Entries | Family::Ids => Box::new(merged(parts)),
+        Family::Usage => Box::new(Sums::of(merged(parts))),
     }
 }
 
@@ -268,7 +282,7 @@ fn run_path(dir: &Path, file: u64) -> PathBuf {
 
 /// Deletes the files that a crash left half-written or half-deleted.
 fn remove_unnamed(dir: &Path, manifest: Option<&Manifest>) -> Result<(), OpenError> {
-    let parts = manifest.iter().flat_map(|manifest| [&manifest.entries, &manifest.ids]);
+    let parts = manifest.iter().flat_map(|it| [&it.entries, &it.ids, &it.usage]);
     let named: HashSet<_> = parts.flatten().map(|(file, _)| run_path(dir, *file)).collect();
     for file in fs::read_dir(dir).map_err(|source| io_error(dir, source))? {
         let path = file.map_err(|source| io_error(dir, source))?.path();
@@ -287,6 +301,7 @@ fn open_runs(dir: &Path, manifest: &Manifest) -> Result<Current, OpenError> {
     let lists = Lists {
         entries: manifest.entries.iter().map(open).collect::<Result<_, _>>()?,
         ids: manifest.ids.iter().map(open).collect::<Result<_, _>>()?,
+        usage: manifest.usage.iter().map(open).collect::<Result<_, _>>()?,
     };
     Ok(Current {
         lists: Arc::new(lists),
@@ -327,6 +342,7 @@ mod tests {
             builder.push(&position.to_be_bytes());
             staged.logs.push((LOG, at(position)));
             staged.ids.push((Key { prefix: LOG, major: position, minor: 7 }, at(position)));
+            staged.changes.push((LOG, 1));
         }
         staged.rows.push(builder.finish());
         tail.extend(staged);
@@ -343,6 +359,14 @@ mod tests {
             items.into_iter().partition(|item| item.value.is_empty());
         let there = there.into_iter().map(|item| (item.key.major, item.value.to_vec()));
         (there.collect(), gone.len())
+    }
+
+    /// What the changes of the one user add up to.
+    fn usage(index: &Index) -> u64 {
+        let mut sums = Sums::of(merged(index.current().lists.of(Family::Usage)));
+        let sum = sums.next().unwrap().unwrap();
+        assert!(sums.next().is_none());
+        u64::from_be_bytes(sum.value.as_ref().try_into().unwrap())
     }
 
     fn merge_all(index: &Index) {
@@ -384,9 +408,11 @@ mod tests {
                 prop_assert_eq!(&read(&index, Family::Entries).0, &model);
                 prop_assert_eq!(index.current().checkpoint, at(first - 1));
                 prop_assert_eq!(read(&index, Family::Ids).0.len() as u64, first - 1);
+                prop_assert_eq!(usage(&index), first - 1);
             }
             let lists = index.current().lists;
-            prop_assert_eq!(files(dir.path()), lists.entries.len() + lists.ids.len());
+            let named = Family::ALL.map(|family| lists.of(family).len());
+            prop_assert_eq!(files(dir.path()), named.iter().sum::<usize>());
         }
     }
 
