@@ -58,7 +58,9 @@ impl Ranges {
     }
 
     /// The ranges, ascending, both ends included.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Position, Position)> + '_ {
+    pub fn iter(
+        &self,
+    ) -> impl ExactSizeIterator<Item = (Position, Position)> + DoubleEndedIterator + '_ {
         self.0.iter().copied()
     }
 
@@ -88,6 +90,17 @@ pub struct Seen {
     pub prefix: Position,
     /// The author's own dots above the prefix.
     pub own: Ranges,
+}
+
+impl Seen {
+    /// Own dots that follow the prefix without a gap are part of it.
+    fn join(&mut self) {
+        let first = self.own.iter().next();
+        if let Some((_, last)) = first.filter(|(first, _)| *first == self.prefix.plus(1)) {
+            self.prefix = last;
+            self.own.forget_through(last);
+        }
+    }
 }
 
 /// What the author of an action had seen of the log it went to.
@@ -120,6 +133,47 @@ impl Context {
         own.iter().filter(|(_, last)| *last > prefix).for_each(|(first, last)| {
             seen.own.insert_range(first.max(prefix.plus(1)), last);
         });
+    }
+
+    /// Adds one dot.
+    pub fn insert_dot(&mut self, dot: Dot) {
+        let seen = self.0.entry(dot.incarnation).or_default();
+        if dot.position > seen.prefix {
+            seen.own.insert(dot.position);
+            seen.join();
+        }
+    }
+
+    /// Adds every dot of one server up to `through`.
+    pub fn insert_prefix(&mut self, incarnation: Incarnation, through: Position) {
+        let seen = self.0.entry(incarnation).or_default();
+        if through > seen.prefix {
+            seen.prefix = through;
+            seen.own.forget_through(through);
+            seen.join();
+        }
+    }
+
+    /// Adds all that `other` covers.
+    pub fn union(&mut self, other: &Self) {
+        for (incarnation, seen) in &other.0 {
+            self.insert_prefix(*incarnation, seen.prefix);
+            self.add_own(*incarnation, &seen.own);
+            self.0.entry(*incarnation).or_default().join();
+        }
+    }
+
+    /// Up to which position every dot of one server is covered.
+    pub fn prefix(&self, incarnation: Incarnation) -> Position {
+        self.0.get(&incarnation).map_or(Position::ZERO, |seen| seen.prefix)
+    }
+
+    /// Whether all that this covers lies in the prefixes of `other`.
+    pub fn is_within_prefixes_of(&self, other: &Self) -> bool {
+        self.0.iter().all(|(incarnation, seen)| {
+            let newest = seen.own.iter().next_back().map_or(seen.prefix, |(_, last)| last);
+            newest.max(seen.prefix) <= other.prefix(*incarnation)
+        })
     }
 
     /// What was seen, by server.
@@ -156,6 +210,32 @@ mod tests {
             }
             let ends: Vec<_> = ranges.iter().collect();
             prop_assert!(ends.windows(2).all(|w| w[0].1.plus(1) < w[1].0), "{:?}", ends);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_union_covers_what_either_covers_and_is_written_one_way(
+            dots in proptest::collection::vec((0_u64..2, 1_u64..30), 0..40),
+            prefixes in proptest::collection::vec((0_u64..2, 0_u64..30), 0..4),
+            cut in 0_usize..44,
+        ) {
+            let (mut whole, mut parts) = (Context::default(), [Context::default(), Context::default()]);
+            let dot = |(server, n)| Dot { incarnation: Incarnation(server), position: position(n) };
+            for (at, known) in dots.iter().enumerate() {
+                whole.insert_dot(dot(*known));
+                parts[usize::from(at < cut)].insert_dot(dot(*known));
+            }
+            for (at, (server, n)) in prefixes.iter().enumerate() {
+                whole.insert_prefix(Incarnation(*server), position(*n));
+                parts[at % 2].insert_prefix(Incarnation(*server), position(*n));
+            }
+            let [mut one, other] = parts;
+            one.union(&other);
+            for known in (0..2).flat_map(|server| (1..32).map(move |n| (server, n))) {
+                prop_assert_eq!(one.covers(dot(known)), whole.covers(dot(known)), "{:?}", known);
+            }
+            prop_assert_eq!(one, whole);
         }
     }
 

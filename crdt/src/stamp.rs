@@ -1,6 +1,7 @@
 //! The total order that Logux clients use: `isFirstOlder` of `@logux/core` up to protocol 5.
 
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// When and by whom an action was created, totally ordered.
 ///
@@ -12,7 +13,7 @@ pub struct Stamp {
     /// `meta.time`: creation time in ms since the epoch, with the client's clock error taken out.
     pub time: u64,
     /// The node that created the action.
-    pub node: Box<str>,
+    pub node: Arc<str>,
     /// The sequence number in the action id.
     pub sequence: u64,
     /// The milliseconds in the action id: the client's own clock.

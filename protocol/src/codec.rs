@@ -30,6 +30,9 @@ pub enum Opening {
 }
 
 impl Version {
+    /// All of them, ascending.
+    pub const ALL: [Self; 1] = [Self::V5];
+
     /// What is spoken until `connect` names a version, and named to whoever speaks another.
     pub const PREFERRED: Self = Self::V5;
 

@@ -6,7 +6,9 @@
 
 use crate::codec::Number;
 use crate::{Action, ActionId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// Where a reader stands. Only the server that made it can read it.
@@ -65,9 +67,18 @@ pub struct PulledMeta {
     pub channels: Vec<String>,
 }
 
+/// The answer to the question for a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentResponse {
+    /// What readers see; null when there is nothing.
+    pub value: serde_json::Value,
+    /// Where a reader stands that has this: what comes later is above it.
+    pub cursor: Cursor,
+}
+
 /// A push.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct PushRequest {
     /// The actions, oldest first.
     pub actions: Vec<(Action, PushedMeta)>,
@@ -78,7 +89,7 @@ pub struct PushRequest {
 
 /// What a client says about an action that it pushes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct PushedMeta {
     /// The action's name; the server makes one if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,7 +135,7 @@ pub enum Status {
 
 /// A push and a pull in one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct SyncRequest {
     /// The actions to push, oldest first.
     #[serde(default)]
@@ -157,6 +168,38 @@ pub struct SyncResponse {
     /// When the request came in and the answer went out.
     pub time: Times,
 }
+
+/// What serde derives takes a list of the fields' values for the object itself; a list says something
+/// else by mistake, so these are read from objects alone.
+macro_rules! objects_only {
+    ($($name:ident),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                Self::serialize(self, to)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                struct Object;
+                impl<'de> Visitor<'de> for Object {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<$name, A::Error> {
+                        $name::deserialize(MapAccessDeserializer::new(map))
+                    }
+                }
+                from.deserialize_map(Object)
+            }
+        }
+    )*};
+}
+
+objects_only!(PushRequest, PushedMeta, SyncRequest);
 
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Ok(Option::<Number>::deserialize(deserializer)?.map(|Number(number)| number))

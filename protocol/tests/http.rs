@@ -133,6 +133,8 @@ fn a_request_that_cannot_be_meant_is_refused_with_the_place_of_the_fault() {
         (r#"{"actions":[[{"type":"a"},null]]}"#, "null"),
         (r#"{"actions":[[{"type":"a"}]]}"#, "]"),
         (r#"{"actions":[[{"type":"a"},{"id":"1 a"}]]}"#, r#""1 a""#),
+        (r#"{"actions":[[{"type":"a"},[null,null]]]}"#, "[null"),
+        (r#"[[[{"type":"a"},{}]]]"#, "[[["),
         (r#"{"actions":[[{"type":"a"},{"time":-1}]]}"#, "-1"),
         (r#"{"actions":[[{"type":"a"},{"time":9007199254740992}]]}"#, "9007199254740992"),
         (r#"{"actions":[[{"type":"a"},{"channels":[]}]]}"#, r#""channels""#),

@@ -1,6 +1,7 @@
 //! What every connection and request shares.
 
 use crate::auth::Authenticator;
+use crate::documents::Documents;
 use crate::http;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
@@ -25,6 +26,8 @@ pub struct Parts {
     pub log: Log,
     /// The way into it.
     pub ingest: Ingest,
+    /// What the actions of its logs add up to.
+    pub(crate) documents: Documents,
     /// Who is connected.
     pub hub: Hub,
     /// Who may do what.

@@ -100,6 +100,19 @@ pub enum Refusal {
     TooManyFailures,
 }
 
+impl Refusal {
+    /// All of them.
+    pub(crate) const ALL: [Self; 2] = [Self::Credentials, Self::TooManyFailures];
+
+    /// Its name among metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Credentials => "wrong_credentials",
+            Self::TooManyFailures => "too_many_failures",
+        }
+    }
+}
+
 /// Decides who signs in.
 #[derive(Debug)]
 pub struct Authenticator {

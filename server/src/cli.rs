@@ -1,12 +1,15 @@
 //! The command line: what `tidelog` can be told, in flags or in the environment.
 //!
 //! Each flag is a variable `TIDELOG_…` too. `serve` has few: the rest is in the configuration file.
+//! What is a key there has its words and its default from there.
 
 pub mod check_config;
+pub mod manual;
 pub mod token;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,23 +52,57 @@ pub enum Command {
     /// Works while a server runs on the same data, and without one. Without --user and --channel
     /// it prints all actions.
     Log(LogArgs),
+    /// Print every setting with its default and its meaning, as a configuration file
+    ConfigReference,
+    /// Print the completion script of a shell
+    ///
+    /// For bash:  tidelog completions bash > /usr/share/bash-completion/completions/tidelog
+    Completions(CompletionsArgs),
+    /// Print the man page, or write all of them into a directory
+    ///
+    /// To read it at once:  tidelog man | man -l -
+    Man(ManArgs),
 }
 
-/// `tidelog serve`
+/// The command line; `serve` says of its flags what the configuration says of their keys.
+pub fn command() -> clap::Command {
+    Cli::command().mut_subcommand("serve", |serve| {
+        serve.mut_args(|flag| match crate::config::server_setting(flag.get_id().as_str()) {
+            Some(setting) if setting.default.is_bool() => flag.help(setting.meaning),
+            Some(setting) => {
+                let default = setting.default.as_str().unwrap_or_default();
+                flag.help(format!("{} [default: {default}]", setting.meaning))
+            }
+            None => flag,
+        })
+    })
+}
+
+impl Cli {
+    /// What this process was told. Ends it when that cannot be understood.
+    pub fn of_process() -> Self {
+        let told = Self::from_arg_matches(&command().get_matches());
+        told.unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// `tidelog serve`; what its keys mean is said in `config::Server`.
 #[derive(Clone, Debug, Default, Args)]
+#[expect(missing_docs, reason = "clap would take a comment for the help")]
 pub struct ServeArgs {
     /// Configuration file [default: tidelog.toml, if there is one]
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:31337]
     #[arg(long, env = "TIDELOG_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// Where the data is kept [default: tidelog-data]
     #[arg(long, env = "TIDELOG_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// For development: any token signs in as whoever the client says it is; loopback only
     #[arg(long, env = "TIDELOG_DEV", value_parser = FalseyValueParser::new())]
     pub dev: bool,
+    #[arg(long, env = "TIDELOG_TRACE", value_name = "LEVELS")]
+    pub trace: Option<String>,
+    #[arg(long, env = "TIDELOG_TRACE_JSON", value_parser = FalseyValueParser::new())]
+    pub trace_json: bool,
 }
 
 /// `tidelog check-config`
@@ -119,20 +156,35 @@ pub struct LogArgs {
     pub follow: bool,
 }
 
+/// `tidelog completions`
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// `tidelog man`
+#[derive(Clone, Debug, Args)]
+pub struct ManArgs {
+    /// Where to write the pages of all commands; it is made if there is none
+    #[arg(long, env = "TIDELOG_DIR", value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definitions_fit_together() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn every_flag_has_a_variable_and_help() {
-        for command in Cli::command().get_subcommands() {
-            for flag in command.get_arguments().filter(|flag| flag.get_id() != "help") {
+        for command in command().get_subcommands() {
+            for flag in command.get_opts().filter(|flag| flag.get_id() != "help") {
                 let name = format!("{} --{}", command.get_name(), flag.get_id());
                 let variable = flag.get_env().and_then(|it| it.to_str()).expect(&name);
                 let expected = format!("TIDELOG_{}", flag.get_id().as_str().to_uppercase());
@@ -143,6 +195,17 @@ mod tests {
     }
 
     #[test]
+    fn the_flags_of_serve_say_what_their_keys_say() {
+        let help = command().find_subcommand_mut("serve").unwrap().render_help().to_string();
+        for name in ["listen", "data", "dev", "trace", "trace_json"] {
+            let setting = crate::config::server_setting(name).expect(name);
+            let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(words.contains(&setting.meaning), "{name}: {help}");
+        }
+        assert!(help.contains("[default: 127.0.0.1:31337]"), "{help}");
+    }
+
+    #[test]
     fn what_the_documentation_shows_parses() {
         for line in [
             "tidelog serve --config tidelog.toml --listen 127.0.0.1:0 --data tidelog-data --dev",
@@ -150,6 +213,10 @@ mod tests {
             "tidelog token --user U --ttl 1h --key FILE",
             "tidelog log --data DIR --user U --since 7 --follow",
             "tidelog log --channel tasks/14",
+            "tidelog serve --trace info,tidelog_server::log=debug --trace-json",
+            "tidelog config-reference",
+            "tidelog completions zsh",
+            "tidelog man --dir DIR",
         ] {
             Cli::try_parse_from(line.split(' ')).expect(line);
         }

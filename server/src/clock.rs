@@ -26,3 +26,20 @@ fn read_system_clocks() -> (Instant, u64) {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (Instant::now(), u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
+
+/// How long something takes.
+#[derive(Debug)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// From now on.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// So far.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+}

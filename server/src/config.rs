@@ -5,12 +5,14 @@
 
 mod auth;
 mod quantity;
+mod reference;
 mod rules;
 mod settings;
 mod source;
 
 pub use auth::{Algorithm, Auth, Jwt, KeySource};
 pub use quantity::{bytes, duration};
+pub use reference::{Setting, reference, server_setting};
 pub use rules::{ActionRule, ChannelRule, LoadSetting, RuleSettings, SyncMapRule};
 pub use settings::{Cors, Limits, LogSettings, Server};
 pub use source::{ConfigError, Source};
@@ -72,6 +74,11 @@ impl Config {
         if let Some(data) = &args.data {
             config.server.data.clone_from(data);
         }
+        if let Some(trace) = &args.trace {
+            config.server.trace.clone_from(trace);
+        }
+        config.server.trace_json |= args.trace_json;
+        config.check()?;
         config.refuse_to_serve()?;
         Ok(config)
     }
@@ -123,6 +130,9 @@ impl Config {
         }
         if self.limits.ping >= self.limits.timeout {
             return refused("[limits] ping has to be shorter than timeout".to_owned());
+        }
+        if let Err(reason) = crate::trace::filter(&self.server.trace) {
+            return refused(format!("[server] trace: {reason}"));
         }
         self.cors.check().or_else(refused)
     }

@@ -15,6 +15,7 @@ use driver::Driver;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tidelog_protocol::codec::Version;
 use tidelog_protocol::peer::{Accept, Accepted, HandshakeEvent, ServerHandshake, SignIn, Tick};
 use tidelog_protocol::{NodeId, UserId, WireError};
 
@@ -48,13 +49,15 @@ enum End {
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve(app: App, mut socket: Socket, origin: Origin) {
-    app.metrics.connections.inc();
+    let open = app.metrics.connection(None);
     let address = origin.address;
     let end = match Box::pin(let_in(&app, &mut socket, origin)).await {
-        Ok(guest) => run(&app, &mut socket, guest).await,
+        Ok(guest) => {
+            drop(open);
+            run(&app, &mut socket, guest).await
+        }
         Err(end) => end,
     };
-    app.metrics.connections.dec();
     if let End::Error(error) = &end {
         tracing::debug!(%error, %address, "connection closed");
     }
@@ -65,6 +68,7 @@ pub(crate) async fn serve(app: App, mut socket: Socket, origin: Origin) {
 struct Guest {
     user: UserId,
     node: NodeId,
+    version: Version,
     session: Box<Session>,
     inbox: Arc<Inbox>,
     /// Frames that came before it was in.
@@ -90,7 +94,7 @@ async fn shake_hands(
     loop {
         let patience = handshake.deadline().saturating_sub(clock::now_ms());
         let incoming = tokio::select! {
-            incoming = socket.next(true) => incoming,
+            incoming = socket.next(true, false) => incoming,
             () = app.stopping() => return Err(End::Silent),
             () = tokio::time::sleep(Duration::from_millis(patience)) => {
                 match handshake.tick(clock::now_ms()) {
@@ -104,6 +108,7 @@ async fn shake_hands(
             Incoming::TooLong(limit) => Err(WireError::WrongFormat(limit)),
             Incoming::Malformed => return Err(End::Malformed),
             Incoming::Closed => return Err(End::Silent),
+            Incoming::Room => continue,
         };
         match event {
             Ok(HandshakeEvent::Wait) => {}
@@ -151,7 +156,7 @@ fn sign_in_now(app: &App, sign_in: &SignIn, origin: &Origin) -> Result<Identity,
         address: origin.address,
     };
     let result = app.auth.sign_in(&attempt, clock::now_ms());
-    app.metrics.signed_in(result.is_ok());
+    app.metrics.signed_in(result.as_ref().err().copied());
     result.map_err(|_| WireError::WrongCredentials)
 }
 
@@ -190,12 +195,14 @@ async fn admit(
         app.metrics.claims_failed.inc();
     }
     let session = Box::new(session);
-    Guest { user: identity.user, node: sign_in.node, session, inbox, queued, expires_ms }
+    let (user, SignIn { node, version, .. }) = (identity.user, sign_in);
+    Guest { user, node, version, session, inbox, queued, expires_ms }
 }
 
 /// From `connected` to the end.
 async fn run(app: &App, socket: &mut Socket, guest: Guest) -> End {
-    let Guest { user, node, session, inbox, queued, expires_ms } = guest;
+    let Guest { user, node, version, session, inbox, queued, expires_ms } = guest;
+    let _open = app.metrics.connection(Some(version));
     let mut driver = Driver::new(app, session, inbox.clone());
     let end = driver.run(socket, queued, expires_ms).await;
     let (state, followed) = driver.end();

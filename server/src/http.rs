@@ -9,6 +9,7 @@ mod body;
 mod caller;
 mod cors;
 mod cursor;
+mod document;
 mod etag;
 mod following;
 mod format;
@@ -106,9 +107,11 @@ pub(crate) fn router(app: App) -> Router {
     let router = Router::new()
         .route("/v1/log", get(pull::pull).post(push::push))
         .route("/v1/sync", post(sync::sync))
+        .route("/v1/docs/{name}", get(document::document))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))
+        .route("/openapi.json", get(status::openapi))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(CompressionLayer::new())

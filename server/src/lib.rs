@@ -18,6 +18,7 @@ pub mod ingest;
 pub mod session;
 
 pub mod catch_up;
+mod documents;
 pub mod hub;
 pub mod log;
 mod sync_map;
@@ -29,5 +30,6 @@ mod numbers;
 pub mod admin;
 pub mod log_export;
 mod metrics;
+mod service;
 
 mod clock;

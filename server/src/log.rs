@@ -32,6 +32,7 @@ mod lock;
 mod manifest;
 mod marks;
 mod merge;
+mod meter;
 mod nodes;
 mod prefix;
 mod queue;
@@ -52,10 +53,12 @@ pub use entry::{
     PageLimit, Step,
 };
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
+pub use meter::Meter;
 pub use settings::Settings;
 pub use shared::OnCommit;
 pub use usage::{BYTES_BESIDE, bytes_of_json};
 
+use crate::clock::Stopwatch;
 use crate::epochs::Epochs;
 use checkpoint::Merging;
 use committer::{Committer, Terms};
@@ -202,11 +205,13 @@ impl Log {
         if steps.is_empty() {
             return Ok(Vec::new());
         }
-        let queue = &self.shared().queue;
+        let (queue, since) = (&self.shared().queue, Stopwatch::start());
         let room = queue.room(cost(&steps)).await?;
         let (answer, answered) = oneshot::channel();
         queue.push(Request::Append(Append { steps, now_ms, answer, room }))?;
-        answered.await.map_err(|_| Stopped)
+        let outcomes = answered.await.map_err(|_| Stopped)?;
+        self.meter().append_seconds.observe(since.seconds());
+        Ok(outcomes)
     }
 
     /// Appends `drafts` in order and in one commit: [`Log::commit`] of nothing else.
@@ -285,6 +290,11 @@ impl Log {
     /// Remembers `record` of `node`; written to disk within about a second.
     pub fn save_node(&self, node: NodeId, record: NodeRecord) {
         self.shared().nodes.save(node, record);
+    }
+
+    /// How long the disk takes, and how much a commit holds.
+    pub fn meter(&self) -> &Meter {
+        &self.shared().meter
     }
 
     /// How full the log is.

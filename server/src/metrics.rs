@@ -1,30 +1,51 @@
-//! What is counted, and how `/metrics` shows it: Prometheus text, served as `OpenMetrics`.
+//! What is counted and measured: the list of it is docs/metrics.md.
+//!
+//! The names and values of labels are words of this program, never a client's: what a client could
+//! choose would grow without bound.
 
+mod process;
+mod share;
+mod site;
+mod text;
+
+pub(crate) use share::Share;
+pub(crate) use site::Site;
+pub(crate) use text::Format;
+
+use crate::auth::Refusal;
 use crate::ingest::{Judgement, Verdict};
-use crate::log::Stats;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use crate::log::Meter;
+use crate::rules::UndoReason;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use tidelog_protocol::codec::Version;
 
 /// The counters. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
-    /// Open WebSockets.
-    pub connections: Gauge,
     /// Long polls and event streams that wait.
     pub waiting: Gauge,
     /// Numbers in `connect`, and cursors, that were not minted here for that user.
     pub claims_failed: Counter,
     live_dropped: Counter,
-    node_records_dropped: Counter,
+    catching_up: Gauge,
+    outgoing: Gauge,
+    connections: Family<Spoken, Gauge>,
     requests: Family<Answer, Counter>,
     sign_ins: Family<SignIn, Counter>,
-    actions: Family<Outcome, Counter>,
+    accepted: Counter,
+    repeated: Counter,
+    undone: Family<Undone, Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Spoken {
+    protocol: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -33,111 +54,195 @@ struct SignIn {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Answer {
-    path: &'static str,
-    status: &'static str,
+struct Undone {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Outcome {
-    verdict: &'static str,
+struct Answer {
+    path: String,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
 }
 
 impl Default for Metrics {
+    /// What is counted from now on.
     fn default() -> Self {
-        let (connections, waiting) = (Gauge::default(), Gauge::default());
-        let claims_failed = Counter::default();
-        let (live_dropped, node_records_dropped) = (Counter::default(), Counter::default());
-        let (sign_ins, actions, requests) =
-            (Family::default(), Family::default(), Family::default());
-        let mut registry = Registry::with_prefix("tidelog");
-        registry.register("connections", "Open WebSockets", connections.clone());
-        registry.register("waiting", "Long polls and event streams that wait", waiting.clone());
-        registry.register(
-            "requests",
-            "HTTP requests by path and class of the answer's status",
-            Family::clone(&requests),
-        );
-        registry.register(
-            "cursor_claims_failed",
-            "Cursors of clients that were not minted by this server for that user",
-            claims_failed.clone(),
-        );
-        registry.register(
-            "live_dropped",
-            "Live-only actions that found no room on their way to a slow session",
-            live_dropped.clone(),
-        );
-        registry.register(
-            "node_records_dropped",
-            "Records of nodes that found no room while the disk was slow; each costs a repeat",
-            node_records_dropped.clone(),
-        );
-        registry.register("sign_ins", "Attempts to sign in, by result", Family::clone(&sign_ins));
-        registry.register(
-            "actions",
-            "Actions judged, by verdict: processed, repeated, or the reason why undone",
-            Family::clone(&actions),
-        );
-        let registry = Arc::new(registry);
-        Self {
-            registry,
-            connections,
-            waiting,
-            claims_failed,
-            live_dropped,
-            node_records_dropped,
-            requests,
-            sign_ins,
-            actions,
-        }
+        let mut registry = Registry::default();
+        let metrics = Self::register(registry.sub_registry_with_prefix("tidelog"));
+        Self { registry: Arc::new(registry), ..metrics }
     }
 }
 
 impl Metrics {
-    /// Somebody tried to sign in.
-    pub fn signed_in(&self, accepted: bool) {
-        let result = if accepted { "accepted" } else { "refused" };
-        self.sign_ins.get_or_create(&SignIn { result }).inc();
+    /// What is counted from now on, and what is read from `site` whenever somebody asks.
+    pub(crate) fn of(site: Site) -> Self {
+        let mut registry = Registry::default();
+        let metrics = Self::register(registry.sub_registry_with_prefix("tidelog"));
+        register_meter(registry.sub_registry_with_prefix("tidelog"), site.log.meter());
+        registry.register_collector(Box::new(site));
+        registry.register_collector(Box::new(process::Process));
+        Self { registry: Arc::new(registry), ..metrics }
+    }
+
+    fn register(to: &mut Registry) -> Self {
+        let metrics = Self {
+            registry: Arc::default(),
+            waiting: Gauge::default(),
+            claims_failed: Counter::default(),
+            live_dropped: Counter::default(),
+            catching_up: Gauge::default(),
+            outgoing: Gauge::default(),
+            connections: Family::default(),
+            requests: Family::default(),
+            sign_ins: Family::default(),
+            accepted: Counter::default(),
+            repeated: Counter::default(),
+            undone: Family::default(),
+        };
+        let build = Family::<Build, Gauge>::default();
+        build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
+        let it = &metrics;
+        put(to, "build_info", "1, with the version of the server", &build);
+        put(
+            to,
+            "connections",
+            "Open WebSockets, by the protocol version that they speak; none before sign-in",
+            &it.connections,
+        );
+        put(
+            to,
+            "sessions_catching_up",
+            "Sessions that are behind, and are sent what the log has",
+            &it.catching_up,
+        );
+        put(to, "outgoing_bytes", "Frames that wait for slow clients to take them", &it.outgoing);
+        put(to, "waiting", "Long polls and event streams that wait for news", &it.waiting);
+        put(
+            to,
+            "http_requests",
+            "HTTP requests, by route, method, and status of the answer",
+            &it.requests,
+        );
+        put(to, "sign_ins", "Attempts to sign in, by result", &it.sign_ins);
+        put(to, "actions_accepted", "Actions that were processed", &it.accepted);
+        put(
+            to,
+            "actions_repeated",
+            "Actions that came again and had been judged before",
+            &it.repeated,
+        );
+        put(to, "actions_undone", "Actions that were undone, by reason", &it.undone);
+        put(
+            to,
+            "cursor_claims_failed",
+            "Numbers and cursors of clients that were not minted by this server for that user",
+            &it.claims_failed,
+        );
+        put(
+            to,
+            "live_dropped",
+            "Live-only actions that found no room on their way to a slow session",
+            &it.live_dropped,
+        );
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// What is there from the start can be asked for a rate from the start.
+    fn begin_at_zero(&self) {
+        let versions = Version::ALL.map(Some).into_iter().chain([None]);
+        versions.for_each(|version| drop(self.connection(version)));
+        let results = Refusal::ALL.map(Some).into_iter().chain([None]);
+        for result in results.map(result) {
+            drop(self.sign_ins.get_or_create(&SignIn { result }));
+        }
+        for reason in UndoReason::ALL.map(UndoReason::as_str) {
+            drop(self.undone.get_or_create(&Undone { reason }));
+        }
+    }
+
+    /// A WebSocket is open for as long as this lives; it has no version before sign-in.
+    pub(crate) fn connection(&self, version: Option<Version>) -> Share {
+        let protocol = version.map_or("none".to_owned(), |it| it.protocol().to_string());
+        let mut share = Share::of(self.connections.get_or_create_owned(&Spoken { protocol }));
+        share.set(1);
+        share
+    }
+
+    /// A session's part in [`Share::set`] 1 while it catches up.
+    pub(crate) fn catching_up(&self) -> Share {
+        Share::of(self.catching_up.clone())
+    }
+
+    /// A connection's part in the bytes that wait for slow clients.
+    pub(crate) fn outgoing(&self) -> Share {
+        Share::of(self.outgoing.clone())
     }
 
     /// So many live-only actions found no room on their way to a session.
-    pub fn live_dropped(&self, count: u64) {
+    pub(crate) fn live_dropped(&self, count: u64) {
         self.live_dropped.inc_by(count);
     }
 
-    /// What the log says of itself, before it is shown.
-    pub fn observe(&self, log: &Stats) {
-        self.node_records_dropped.inner().store(log.nodes_dropped, Ordering::Relaxed);
+    /// Somebody tried to sign in.
+    pub(crate) fn signed_in(&self, refusal: Option<Refusal>) {
+        self.sign_ins.get_or_create(&SignIn { result: result(refusal) }).inc();
     }
 
-    /// A request to `path` was answered with `status`.
-    pub fn answered(&self, path: &'static str, status: u16) {
-        let status = match status / 100 {
-            1 => "1xx",
-            2 => "2xx",
-            3 => "3xx",
-            4 => "4xx",
-            _ => "5xx",
-        };
-        self.requests.get_or_create(&Answer { path, status }).inc();
+    /// A request to the route `path` was answered with `status`.
+    pub(crate) fn answered(&self, path: String, method: &'static str, status: u16) {
+        self.requests.get_or_create(&Answer { path, method, status }).inc();
     }
 
     /// An action was judged.
-    pub fn judged(&self, verdict: &Verdict) {
-        let verdict = match &verdict.outcome {
-            _ if verdict.repeated => "repeated",
-            Judgement::Processed => "processed",
-            Judgement::Undone(reason, _) => reason.as_str(),
+    pub(crate) fn judged(&self, verdict: &Verdict) {
+        let counter = match &verdict.outcome {
+            _ if verdict.repeated => &self.repeated,
+            Judgement::Processed => &self.accepted,
+            Judgement::Undone(reason, _) => return self.undone(reason.as_str()),
         };
-        self.actions.get_or_create(&Outcome { verdict }).inc();
+        counter.inc();
     }
 
-    /// The text of `/metrics`.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        text::encode(&mut text, &self.registry).ok();
-        text
+    /// An action was undone for `reason`.
+    pub(crate) fn undone(&self, reason: &'static str) {
+        self.undone.get_or_create(&Undone { reason }).inc();
     }
+
+    /// The answer of `/metrics`. Looks at the disk.
+    pub(crate) fn text(&self, format: Format) -> String {
+        format.write(&self.registry)
+    }
+}
+
+fn put(to: &mut Registry, name: &str, help: &str, metric: &(impl Metric + Clone)) {
+    to.register(name, help, metric.clone());
+}
+
+fn register_meter(to: &mut Registry, meter: &Meter) {
+    put(
+        to,
+        "append_seconds",
+        "From asking to append actions until they are durable: room in the queue, a turn, the disk",
+        &meter.append_seconds,
+    );
+    put(
+        to,
+        "commit_seconds",
+        "From taking a batch until it is durable and published",
+        &meter.commit_seconds,
+    );
+    put(to, "fsync_seconds", "The syncs that commits wait for", &meter.fsync_seconds);
+    put(to, "commit_actions", "Actions in a commit", &meter.commit_actions);
+    put(to, "commit_bytes", "Bytes that a commit writes to the feed", &meter.commit_bytes);
+}
+
+fn result(refusal: Option<Refusal>) -> &'static str {
+    refusal.map_or("accepted", Refusal::as_str)
 }

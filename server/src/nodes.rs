@@ -5,11 +5,13 @@
 
 use crate::session::NodeState;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tidelog_protocol::NodeId;
 
 /// Nodes remembered; those that left first are forgotten first.
 const NODES_MAX: usize = 20_000;
+/// What they may take together, in bytes; the same happens.
+const BYTES_MAX: usize = 64 << 20;
 
 /// States of nodes without a connection.
 #[derive(Default)]
@@ -17,38 +19,60 @@ pub struct Recent(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
-    states: HashMap<NodeId, (u64, NodeState)>,
+    states: HashMap<NodeId, Left>,
     /// In the order in which they left, with the number of that leave.
     order: VecDeque<(u64, NodeId)>,
     leaves: u64,
+    bytes: usize,
+}
+
+struct Left {
+    leave: u64,
+    state: NodeState,
+    bytes: usize,
 }
 
 impl Recent {
     /// Remembers `state` of a node that leaves.
     pub fn put(&self, node: NodeId, state: NodeState) {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table();
         table.leaves += 1;
         let leave = table.leaves;
+        let bytes = 2 * node.as_str().len() + state.cost();
+        table.forget(&node);
+        table.bytes += bytes;
         table.order.push_back((leave, node.clone()));
-        table.states.insert(node, (leave, state));
-        while table.order.len() > NODES_MAX {
+        table.states.insert(node, Left { leave, state, bytes });
+        while table.order.len() > NODES_MAX || table.bytes > BYTES_MAX {
             let Some((leave, node)) = table.order.pop_front() else { return };
-            if table.states.get(&node).is_some_and(|(latest, _)| *latest == leave) {
-                table.states.remove(&node);
+            if table.states.get(&node).is_some_and(|latest| latest.leave == leave) {
+                table.forget(&node);
             }
         }
     }
 
     /// Takes the state of a node that comes back.
     pub fn take(&self, node: &NodeId) -> Option<NodeState> {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        table.states.remove(node).map(|(_, state)| state)
+        self.table().forget(node)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn forget(&mut self, node: &NodeId) -> Option<NodeState> {
+        let left = self.states.remove(node)?;
+        self.bytes -= left.bytes;
+        Some(left.state)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::{Brought, Remembered};
 
     #[test]
     fn a_node_that_left_twice_is_not_forgotten_with_its_first_leave() {
@@ -61,5 +85,25 @@ mod tests {
         recent.put(node.clone(), NodeState::default());
         assert!(recent.take(&node).is_some());
         assert!(recent.take(&node).is_none());
+    }
+
+    #[test]
+    fn nodes_with_very_much_to_remember_push_out_those_that_left_before_them() {
+        let recent = Recent::default();
+        let large = || {
+            let brought = Brought { item: "x".repeat(1000).into(), ..Brought::default() };
+            let list = Remembered { brought: vec![brought; 1000], ..Remembered::named("tasks") };
+            NodeState { subscriptions: vec![list], ..NodeState::default() }
+        };
+        let node = |n: usize| NodeId::new(&format!("10:a:{n}")).unwrap();
+        for n in 0..100 {
+            recent.put(node(n), large());
+        }
+        assert!(recent.table().bytes <= BYTES_MAX);
+        let left = (0..100).filter(|n| recent.take(&node(*n)).is_some());
+        let left: Vec<_> = left.collect();
+        assert!((40..70).contains(&left.len()), "about a megabyte each: {}", left.len());
+        assert_eq!(left.last(), Some(&99));
+        assert_eq!(recent.table().bytes, 0);
     }
 }

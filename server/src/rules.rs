@@ -27,6 +27,7 @@ use pattern::{ChannelPattern, Glob};
 use scope::Scope;
 use sync_map::SyncMap;
 use template::Template;
+use tidelog_crdt::DocumentAction;
 use tidelog_protocol::{Action, ClientId, Meta, NodeId, UserId};
 
 /// Where an accepted action goes.
@@ -68,6 +69,16 @@ pub enum UndoReason {
 }
 
 impl UndoReason {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Denied,
+        Self::UnknownType,
+        Self::WrongChannel,
+        Self::Error,
+        Self::TooLarge,
+        Self::TooManySubscriptions,
+    ];
+
     /// The `reason` of `logux/undo`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -181,6 +192,11 @@ impl Rules {
         if kind.starts_with("logux/") {
             return Err(UndoReason::Denied);
         }
+        if DocumentAction::is_one(kind) {
+            // Whether it fits the state of its document is for nobody to judge; its form is.
+            let body = action.body().map_err(|_| UndoReason::Error)?;
+            DocumentAction::parse(&body).map_err(|_| UndoReason::Error)?;
+        }
         if let Some(rule) = self.actions.iter().find(|rule| rule.kind.matches(kind)) {
             return self.place_by(rule, subject, &Scope::new(subject, action, meta));
         }
@@ -190,6 +206,7 @@ impl Rules {
         match kind {
             "0/clean" => Ok(Self::own_log(subject, false)),
             "0" => Ok(Self::own_log(subject, true)),
+            _ if DocumentAction::is_one(kind) => Ok(Self::own_log(subject, true)),
             _ if self.is_empty() => Ok(Self::own_log(subject, true)),
             _ => Err(UndoReason::UnknownType),
         }

@@ -5,14 +5,15 @@ use crate::auth::Authenticator;
 use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::connection::{self, Origin};
+use crate::documents::Documents;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
 use crate::log::{Log, PageLimit, Settings};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Site};
 use crate::nodes::Recent;
 use crate::rules::Rules;
 use crate::ws::{self, Budget, Socket};
-use crate::{clock, http, session};
+use crate::{clock, http, service, session};
 use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
@@ -71,12 +72,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     // Before the line that says the server is there: who reads it may send a signal at once.
     let mut signals = Signals::new()?;
     say_hello(&config, address);
+    service::ready(address);
+    let mut alive = JoinSet::new();
+    alive.spawn(service::stay_alive());
     let outcome = tokio::select! {
         () = accept(&listener, &app, &mut connections, config.limits.connections) => Ok(()),
         signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }
         failure = app.log.failed() => Err(anyhow::Error::new(failure).context("the log failed")),
     };
     drop(listener);
+    service::stopping();
     // Without a receiver there is nobody left to stop.
     stop.send(true).ok();
     let failed = outcome.is_err();
@@ -94,7 +99,9 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     let auth = Authenticator::new(config)?;
     let (log, opened) = Log::open(log_settings(config), clock::now_ms())?;
     tracing::info!("{opened}");
-    let (hub, metrics) = (Hub::default(), Metrics::default());
+    let (hub, budget) = (Hub::default(), Budget::new(config.limits.frame_budget_bytes));
+    let data = config.server.data.clone();
+    let metrics = Metrics::of(Site { log: log.clone(), budget: budget.clone(), data });
     let publishing = hub.clone();
     log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
     let ingest =
@@ -107,6 +114,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         limits: session_limits(config),
     };
     Ok(App::new(Parts {
+        documents: Documents::new(log.clone(), config.server.data.join("index").join("documents")),
         http: http::Shared::new(http::Settings::of(config), &log),
         node: NodeId::new(&format!("server:{}", log.incarnation()))?,
         log,
@@ -121,7 +129,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         headers: if config.dev { Some(development()?) } else { None },
         sessions_per_user: config.limits.sessions_per_user,
         page: PageLimit { entries: CHUNK_ACTIONS, bytes: CHUNK_BYTES },
-        budget: Budget::new(config.limits.frame_budget_bytes),
+        budget,
         recent: Recent::default(),
         stop,
     }))

@@ -5,20 +5,24 @@
 //! comes in as an argument. The messages themselves, the window of what is sent and not yet
 //! acknowledged, and the keep-alive are the peer's (`tidelog_protocol::peer`), which it drives.
 
+mod answered;
 mod answers;
 mod delivery;
 mod effect;
 mod intake;
+mod lists;
 mod loading;
 mod node_state;
+mod showing;
 mod subscribing;
+mod subscription;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
 
 pub use answers::AnswerId;
 pub use effect::{Effect, ReadOrder};
-pub use node_state::{Gone, NodeState, Remembered};
+pub use node_state::{Brought, Gone, NodeState, Remembered};
 
 use crate::epochs::Epochs;
 use crate::hub::{Delivery as Mail, Resumed};
@@ -31,7 +35,8 @@ use bytes::Bytes;
 use delivery::Delivery;
 use intake::Intake;
 use std::sync::Arc;
-use subscriptions::{Acknowledged, Subscriptions};
+use subscription::Acknowledged;
+use subscriptions::Subscriptions;
 use tidelog_crdt::{Incarnation, Position};
 use tidelog_protocol::WireError;
 use tidelog_protocol::peer::{Connection, Received, SentSync, Tick};
@@ -104,7 +109,10 @@ pub struct Session {
     intake: Intake,
     /// Sent frames and acknowledged frames, counted.
     frames: Frames,
-    remembered_at: u64,
+    /// Bytes that may still be put on their way out.
+    room: usize,
+    pong_owed: bool,
+    remember_at: u64,
     changed: bool,
     effects: Vec<Effect>,
 }
@@ -121,8 +129,12 @@ struct Frames {
 
 /// After this time without being named, what the node was subscribed to is forgotten.
 const FORGET_AFTER_MS: u64 = 60_000;
-/// What changed about a node is remembered at most this often.
+/// What changed about a node is remembered at most this often, and the less often the more it is.
 const REMEMBER_EVERY_MS: u64 = 1_000;
+/// How much of it makes that a millisecond longer.
+const REMEMBERED_BYTES_A_MS: usize = 16;
+/// Room that answers alone may take: they are small, and a client waits for them.
+const ANSWERS_ROOM: usize = 192 << 10;
 
 impl Session {
     /// Starts after sign-in. `claim_failed` of the result says that the client named a number that
@@ -130,6 +142,7 @@ impl Session {
     pub fn start(conn: Connection, shared: Shared, start: Start, now: u64) -> (Self, bool) {
         let Start { subject, synced, node, head } = start;
         let mut node = node.in_history(&shared.epochs, head);
+        node.shorten(shared.limits.subscriptions);
         let claimed = shared.epochs.claim(subject.user().as_str(), synced, head);
         node.resume_at(claimed);
         let claim_failed = synced != 0 && claimed.is_none();
@@ -151,7 +164,9 @@ impl Session {
             dormant: node,
             intake: Intake::default(),
             frames: Frames::default(),
-            remembered_at: now,
+            room: usize::MAX,
+            pong_owed: false,
+            remember_at: now + REMEMBER_EVERY_MS,
             changed: false,
             effects: Vec::new(),
         };
@@ -160,11 +175,6 @@ impl Session {
         }
         session.resume_pending(Moment { now, head });
         (session, claim_failed)
-    }
-
-    /// Whether everything that came in is answered.
-    pub fn is_idle(&self) -> bool {
-        self.intake.len() == 0
     }
 
     /// Whether nothing that came in waits for its verdict.
@@ -187,8 +197,25 @@ impl Session {
         // Frames that wait for nothing but loads do not count, or the acknowledgements behind them,
         // which let the loads go on, would never be read.
         let limits = &self.shared.limits;
-        self.intake.unjudged() < limits.pending_actions
+        self.intake.waiting() < limits.pending_actions
+            && self.intake.answer_bytes() < limits.window_bytes
             && self.intake.len() < limits.pending_frames.saturating_add(limits.subscriptions)
+    }
+
+    /// How many bytes may be put on their way out from now on. What is more is held back, but not
+    /// what comes in: the acknowledgements of a slow link are read all the while.
+    pub fn set_room(&mut self, room: usize) {
+        self.room = room;
+    }
+
+    /// Whether something may be held back until what is on its way out has left.
+    pub fn wants_room(&self) -> bool {
+        self.room <= ANSWERS_ROOM
+    }
+
+    /// There is room again.
+    pub fn on_room(&mut self, at: Moment) {
+        self.go_on(at);
     }
 
     /// Whether entries in the inbox are wanted now.
@@ -201,10 +228,7 @@ impl Session {
         match self.conn.receive(frame, at.now)? {
             Received::Sync(sync) => self.on_sync(sync, at),
             Received::Synced(sent) => self.on_synced(&sent),
-            Received::Ping(_) => {
-                let frame = self.conn.pong(self.number(), at.now);
-                self.effects.push(Effect::Send(frame));
-            }
+            Received::Ping(_) => self.pong_owed = true,
             Received::Headers(headers) => {
                 Arc::make_mut(&mut self.subject).set_headers(headers.json().clone());
             }
@@ -267,7 +291,7 @@ impl Session {
 
     /// When [`Session::on_tick`] wants to be called next.
     pub fn deadline(&self) -> u64 {
-        let remember = self.changed.then_some(self.remembered_at + REMEMBER_EVERY_MS);
+        let remember = self.changed.then_some(self.remember_at);
         // While a frame waits for its answer, that answer starts history.
         let history = self.delivery.history_at().filter(|_| self.intake.is_judged());
         [self.forget_at, remember, history, self.intake.early_at()]
@@ -282,7 +306,7 @@ impl Session {
             Tick::TimedOut => return Err(TimedOut),
             Tick::Ping => {
                 let frame = self.conn.ping(self.number(), at.now);
-                self.effects.push(Effect::Send(frame));
+                self.put(frame);
             }
             Tick::Nothing => {}
         }
@@ -295,7 +319,7 @@ impl Session {
             self.delivery.start_history_at(at.now);
         }
         self.go_on(at);
-        if self.changed && at.now >= self.remembered_at + REMEMBER_EVERY_MS {
+        if self.changed && at.now >= self.remember_at {
             self.remember(at.now);
         }
         Ok(())
@@ -316,6 +340,10 @@ impl Session {
     /// Does what has become possible.
     fn go_on(&mut self, at: Moment) {
         self.submit();
+        if self.room > 0 && std::mem::take(&mut self.pong_owed) {
+            let frame = self.conn.pong(self.number(), at.now);
+            self.put(frame);
+        }
         self.settle(at);
         // Loads and history take turns at the one read that is under way at a time.
         if self.delivery.history_is_next() {
@@ -333,6 +361,12 @@ impl Session {
         let outstanding = self.conn.outstanding();
         outstanding.count < self.shared.limits.window_frames
             && outstanding.bytes < self.shared.limits.window_bytes
+            && self.room > ANSWERS_ROOM
+    }
+
+    fn put(&mut self, frame: Bytes) {
+        self.room = self.room.saturating_sub(frame.len());
+        self.effects.push(Effect::Send(frame));
     }
 
     /// Sends entries up to the cursor in one frame: its number must not claim what a later frame
@@ -345,14 +379,7 @@ impl Session {
         let token = self.delivery.cursor().get();
         let frame = self.conn.sync(self.number(), pairs, token, now);
         self.frames.sent += 1;
-        self.effects.push(Effect::Send(frame));
-    }
-
-    /// Sends what is not part of the order of positions, in as many frames as it takes.
-    fn send_under_current_number(&mut self, actions: &[Sent], now: u64) {
-        for chunk in actions.chunks(self.shared.limits.chunk_actions.max(1)) {
-            self.send_frame(chunk, now);
-        }
+        self.put(frame);
     }
 
     fn on_synced(&mut self, sent: &SentSync) {
@@ -362,12 +389,15 @@ impl Session {
     }
 
     fn remember(&mut self, now: u64) {
-        self.remembered_at = now;
-        self.changed = false;
         let state = self.state();
+        let pause = u64::try_from(state.cost() / REMEMBERED_BYTES_A_MS).unwrap_or(u64::MAX);
+        self.remember_at = now.saturating_add(REMEMBER_EVERY_MS).saturating_add(pause);
+        self.changed = false;
         self.effects.push(Effect::Remember(state));
     }
 
+    /// What is to be remembered of the node: what it is subscribed to, and what it was and may name
+    /// again, as much as one session may have.
     fn state(&self) -> NodeState {
         let acked = self.delivery.acked();
         let (of_ours, of_theirs) = (self.frames.acked, self.intake.acknowledged());
@@ -375,7 +405,8 @@ impl Session {
         let mut subscriptions = self.subscriptions.remembered(acked, frames);
         subscriptions.extend(self.dormant.subscriptions.iter().cloned());
         let own = self.delivery.own().clone();
-        NodeState { acked, own, subscriptions, ..NodeState::default() }
-            .of_history(&self.shared.epochs)
+        let mut state = NodeState { acked, own, subscriptions, ..NodeState::default() };
+        state.shorten(self.shared.limits.subscriptions);
+        state.of_history(&self.shared.epochs)
     }
 }

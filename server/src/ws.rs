@@ -25,8 +25,10 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 /// The library's buffers. Small, because most connections are idle; a longer frame grows them while
 /// it lasts.
 const BUFFER_BYTES: usize = 1 << 10;
-/// Outgoing bytes that wait for the peer; with more, nothing further is read from it.
+/// Outgoing bytes that wait for the peer; with more, nothing further is put behind them.
 const OUT_BYTES_MAX: usize = 256 << 10;
+/// So few of them are as good as none.
+const OUT_BYTES_FEW: usize = 32 << 10;
 
 /// Whether the request asks for a WebSocket.
 pub(crate) fn is_upgrade<B>(request: &Request<B>) -> bool {
@@ -78,6 +80,8 @@ pub(crate) struct Socket {
 /// What came from the peer.
 #[derive(Debug)]
 pub(crate) enum Incoming {
+    /// Nothing, but there is room again for what goes out.
+    Room,
     /// A frame of the protocol.
     Frame(Bytes),
     /// The peer closed, or the connection broke.
@@ -118,23 +122,34 @@ impl Socket {
         self.out.push_back(frame);
     }
 
-    /// Whether the peer takes what it is sent, so that more may be read from it.
-    fn drains(&self) -> bool {
-        self.out_bytes < OUT_BYTES_MAX
+    /// Bytes on their way out that the peer has not taken yet.
+    pub(crate) fn outgoing_bytes(&self) -> usize {
+        self.out_bytes
     }
 
-    /// Writes what is ready to go out, and waits for what comes in; only writes with `read` off, and
-    /// as long as the peer does not take what it is sent.
-    pub(crate) async fn next(&mut self, read: bool) -> Incoming {
-        std::future::poll_fn(|cx| self.poll_next(cx, read)).await
+    /// How many bytes may be put on their way out.
+    pub(crate) fn room(&self) -> usize {
+        OUT_BYTES_MAX.saturating_sub(self.out_bytes)
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Incoming> {
+    /// Writes what is ready to go out, and waits for what comes in; only writes with `read` off. With
+    /// `wants_room` it also tells when nearly all has gone out.
+    ///
+    /// A peer that takes what it is sent slowly, or not at all, is still read from: what it has taken
+    /// shows in what it says. Who calls must not put more on its way out than there is room for.
+    pub(crate) async fn next(&mut self, read: bool, wants_room: bool) -> Incoming {
+        std::future::poll_fn(|cx| self.poll_next(cx, read, wants_room)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, read: bool, wants_room: bool) -> Poll<Incoming> {
         if self.poll_write(cx).is_err() {
             return Poll::Ready(Incoming::Closed);
         }
-        // Asked after writing: the write that makes room again is what wakes this.
-        if !read || !self.drains() {
+        // Asked after writing: the write that makes room is what wakes this.
+        if wants_room && self.out_bytes <= OUT_BYTES_FEW {
+            return Poll::Ready(Incoming::Room);
+        }
+        if !read {
             return Poll::Pending;
         }
         loop {

@@ -1,12 +1,35 @@
 //! The documentation against the program: what it shows works, and it shows everything.
 
-use std::path::Path;
-use tidelog_server::config::{Config, Source};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use tidelog_server::cli;
+use tidelog_server::config::{Config, Source, reference, server_setting};
 use tidelog_server::rules::Rules;
 
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name)
+}
+
 fn document(name: &str) -> String {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    let file = file(name);
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// What stands in `name` between the first `start` and the `end` after it is `expected`. With
+/// `TIDELOG_BLESS=1` it is written instead.
+fn generated(name: &str, start: &str, end: &str, expected: &str) {
+    let document = document(name);
+    let (before, rest) = document.split_once(start).unwrap_or_else(|| panic!("{name}: {start}"));
+    let (shown, after) = rest.split_once(end).unwrap_or_else(|| panic!("{name}: {end}"));
+    if std::env::var_os("TIDELOG_BLESS").is_some() {
+        let document = [before, start, expected, end, after].concat();
+        std::fs::write(file(name), document).expect("the documentation can be written");
+        return;
+    }
+    for (shown, expected) in shown.lines().zip(expected.lines()) {
+        assert_eq!(shown, expected, "{name} has drifted: run this test with TIDELOG_BLESS=1");
+    }
+    assert_eq!(shown, expected, "{name} has drifted: run this test with TIDELOG_BLESS=1");
 }
 
 /// The blocks of TOML in a document.
@@ -41,6 +64,24 @@ fn the_examples_work() {
             Rules::compile(&config).unwrap_or_else(|error| panic!("{name}: {error}\n{example}"));
         }
     }
+}
+
+/// Both in one test, because they write one file.
+#[test]
+fn the_settings_and_flags_in_the_documentation_are_those_of_the_program() {
+    let mut flags = "| flag of `serve` | variable | key |\n|---|---|---|\n".to_owned();
+    for flag in cli::command().find_subcommand("serve").unwrap().get_opts() {
+        let name = flag.get_id().as_str();
+        let value = flag.get_value_names().map_or("", |names| names[0].as_str());
+        let value = if flag.get_action().takes_values() { value } else { "" };
+        let shown = format!("--{} {value}", flag.get_long().unwrap());
+        let variable = flag.get_env().unwrap().to_str().unwrap();
+        let key =
+            server_setting(name).map_or(String::new(), |_| format!("`{name}` in `[server]` "));
+        let _ = writeln!(flags, "| `{}` | `{variable}` | {key}|", shown.trim_end());
+    }
+    generated("configuration.md", "over the default:\n\n", "\nA key that", &flags);
+    generated("configuration.md", "```toml\n", "```", &reference());
 }
 
 #[test]

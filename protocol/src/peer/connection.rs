@@ -233,11 +233,11 @@ impl Connection {
         self.ping_sent_ms.is_none().then_some(due)
     }
 
-    /// When the oldest question must be answered. A sync waits from the acknowledgement before it,
-    /// so that a slow link may take its time for a whole window as long as it moves.
+    /// When the oldest question must be answered. It waits from the last acknowledgement, so that a
+    /// slow link may take its time for a whole window, and a ping behind it, as long as it moves.
     fn answer_deadline(&self) -> Option<u64> {
-        let sync = self.sent.front().map(|sent| sent.sent_ms.max(self.progress_ms));
+        let sync = self.sent.front().map(|sent| sent.sent_ms);
         let asked = [sync, self.ping_sent_ms].into_iter().flatten().min()?;
-        Some(asked.saturating_add(self.timers.answer_ms))
+        Some(asked.max(self.progress_ms).saturating_add(self.timers.answer_ms))
     }
 }

@@ -1,8 +1,9 @@
 //! `[auth]` and `[[auth.jwt]]`.
 
-use super::quantity::read_duration;
+use super::quantity::{read_duration, show_duration};
 use super::source::{ConfigError, Source};
-use serde::Deserialize;
+use documented::DocumentedFields;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,13 +70,18 @@ impl fmt::Display for Algorithm {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct AuthTable {
+    /// Users who need no token and have no log.
     anonymous: Vec<Spanned<String>>,
+    /// The cookie with the token, when none comes otherwise; "" turns it off.
     cookie: Spanned<String>,
-    #[serde(deserialize_with = "read_duration")]
+    /// How far clocks of issuers may be off.
+    #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     leeway: Duration,
+    /// Issuers of tokens.
+    #[serde(skip_serializing)]
     jwt: Vec<Spanned<JwtTable>>,
 }
 
@@ -90,19 +96,28 @@ impl Default for AuthTable {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
-struct JwtTable {
+pub(super) struct JwtTable {
+    /// What tokens may be signed with: HS256, RS256, ES256, `EdDSA`; all that the keys allow when
+    /// left out.
     #[serde(default)]
     algorithms: Vec<Algorithm>,
+    /// The `iss` that a token must have.
     issuer: Option<String>,
+    /// A text or a list: a token must have one of them as `aud`; no `aud` at all when left out.
     #[serde(default)]
     audience: Audience,
+    /// The claim with the user id; "sub" when left out.
     #[serde(default = "subject")]
     user_claim: String,
+    /// Public keys: a JWK set (JSON), or PEM with one or more.
     keys_file: Option<PathBuf>,
+    /// A file with the secret for HS256.
     secret_file: Option<PathBuf>,
+    /// The variable of the environment that holds that secret.
     secret_env: Option<String>,
+    /// Not supported by this version: use `keys_file`.
     jwks_url: Option<Spanned<String>>,
 }
 

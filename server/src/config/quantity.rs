@@ -1,7 +1,7 @@
 //! Durations and sizes as people write them: `"20s"`, `"16MiB"`.
 
-use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, Serializer};
 use std::fmt;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ const BYTE_UNITS: [(&str, u64); 7] = [
     ("MB", 1_000_000),
     ("GB", 1_000_000_000),
 ];
+
+const BINARY_UNITS: &[(&str, u64)] = BYTE_UNITS.split_at(4).0;
 
 /// Reads a duration such as `500ms`, `20s`, `15m`, `1h`, `30d`; zero is none.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -43,6 +45,29 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, unit) = text.split_at_checked(digits)?;
     let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start_matches(' '))?;
     number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+/// `number` in the largest unit that leaves no rest.
+fn shortest(number: u64, units: &[(&'static str, u64)]) -> (u64, &'static str) {
+    let whole = units.iter().filter(|(_, factor)| number.is_multiple_of(*factor));
+    let (unit, factor) = whole.max_by_key(|(_, factor)| *factor).unwrap_or(&("", 1));
+    (number / factor, unit)
+}
+
+/// Writes what [`duration`] reads.
+pub(super) fn show_duration<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let (number, unit) = shortest(ms, &DURATION_UNITS);
+    to.serialize_str(&format!("{number}{unit}"))
+}
+
+/// Writes what [`bytes`] reads; less than a KiB is a plain number.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+pub(super) fn show_bytes<S: Serializer>(bytes: &usize, to: S) -> Result<S::Ok, S::Error> {
+    match shortest(*bytes as u64, BINARY_UNITS) {
+        (number, "") => to.serialize_u64(number),
+        (number, unit) => to.serialize_str(&format!("{number}{unit}")),
+    }
 }
 
 /// Serde's way to [`duration`].
@@ -104,6 +129,7 @@ pub(super) fn read_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::value::Serializer;
 
     #[test]
     fn durations_and_sizes_read_as_written() {
@@ -112,6 +138,21 @@ mod tests {
         assert_eq!(bytes("4096"), Ok(4096));
         assert_eq!(bytes("16MiB"), Ok(16 << 20));
         assert_eq!(bytes("2 GB"), Ok(2_000_000_000));
+    }
+
+    #[test]
+    fn what_is_written_reads_as_the_same() {
+        for ms in [1, 999, 1000, 55_000, 60_000, 90_000, 3_600_000, 86_400_000, 31_536_000_000] {
+            let shown = show_duration(&Duration::from_millis(ms), Serializer).unwrap();
+            assert_eq!(duration(shown.as_str().unwrap()), Ok(Duration::from_millis(ms)), "{shown}");
+        }
+        for size in [1, 256, 1000, 1023, 1024, 1025, 200 << 10, 1 << 20, 3 << 29, 1 << 40] {
+            let shown = show_bytes(&size, Serializer).unwrap();
+            let text = shown.as_str().map_or_else(|| shown.to_string(), str::to_owned);
+            assert_eq!(bytes(&text), Ok(size), "{shown}");
+        }
+        assert_eq!(show_duration(&Duration::from_secs(90), Serializer).unwrap(), "90s");
+        assert_eq!(show_bytes(&(64 << 10), Serializer).unwrap(), "64KiB");
     }
 
     #[test]

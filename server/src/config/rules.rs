@@ -1,6 +1,7 @@
 //! `[[action]]`, `[[channel]]` and `[[sync_map]]` as the file has them; `rules` compiles them.
 
 use super::source::Source;
+use documented::DocumentedFields;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -18,11 +19,12 @@ pub struct RuleSettings {
 }
 
 /// `[[action]]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct ActionRule {
     /// Glob over the action's type.
     #[serde(rename = "type")]
+    #[documented_fields(rename = "type")]
     pub kind: Spanned<String>,
     /// Who may: an expression.
     pub allow: Option<Spanned<String>>,
@@ -48,7 +50,7 @@ fn yes() -> bool {
 }
 
 /// `[[channel]]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelRule {
     /// The channel's name, with `:name` for a part that varies.
@@ -72,7 +74,7 @@ pub enum LoadSetting {
 }
 
 /// `[[sync_map]]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct SyncMapRule {
     /// Prefix of its action types, and name of its channel.

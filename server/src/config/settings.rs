@@ -1,30 +1,35 @@
 //! The sections that are plain settings: server, limits, CORS, log.
 //!
-//! A key of the file is the name of its field. Every limit says what happens when it is reached.
+//! A key of the file is the name of its field, its default is in `Default`, and its doc comment is
+//! what the reference and `--help` say of it. Every limit says what happens when it is reached.
 
-use super::quantity::{read_action_bytes, read_bytes, read_count, read_depth, read_duration};
-use serde::Deserialize;
+use super::quantity::{
+    read_action_bytes, read_bytes, read_count, read_depth, read_duration, show_bytes, show_duration,
+};
+use documented::DocumentedFields;
+use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// `[server]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Where the data is kept; relative to the file that says so.
+    /// Where the data is kept.
     pub data: PathBuf,
-    /// Loopback only, any token signs in.
+    /// For development: any token signs in as whoever the client says it is; loopback only.
     pub(super) dev: bool,
-    /// The application's version, sent in `connected`.
+    /// The version of your application, sent to clients; with 0, each client gets its own back.
     pub subprotocol: u32,
     /// Clients of a version below it are refused with `wrong-subprotocol`.
     pub min_subprotocol: u32,
-    /// What is traced, as `tracing` filters it.
+    /// What the server says about its work: off, error, warn, info, debug or trace; for a module
+    /// of its own, as in `info,tidelog_server::log=debug`.
     pub trace: String,
-    /// Trace lines as JSON instead of text.
+    /// Says it as JSON, one object a line, instead of text.
     pub trace_json: bool,
 }
 
@@ -43,7 +48,7 @@ impl Default for Server {
 }
 
 /// `[limits]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Open sockets; above it a new one is closed at once.
@@ -57,73 +62,73 @@ pub struct Limits {
     pub subscriptions_per_session: usize,
     /// A frame before sign-in, and every message but `sync` after it; a longer one ends the
     /// connection with `wrong-format`.
-    #[serde(deserialize_with = "read_bytes")]
+    #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub frame_bytes_before_sign_in: usize,
     /// A frame after sign-in: a client sends all that it made offline in one; a longer one ends
     /// the connection with `wrong-format`.
-    #[serde(deserialize_with = "read_bytes")]
+    #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub frame_bytes: usize,
     /// Actions in one frame; more end the connection with `wrong-format`.
     #[serde(deserialize_with = "read_count")]
     pub actions_per_frame: usize,
     /// An action's JSON, 200 KiB at most; a longer one is undone with `tooLarge`.
-    #[serde(deserialize_with = "read_action_bytes")]
+    #[serde(deserialize_with = "read_action_bytes", serialize_with = "show_bytes")]
     pub action_bytes: usize,
     /// An action's `type`; a longer one ends the connection with `wrong-format`.
-    #[serde(deserialize_with = "read_bytes")]
+    #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub type_bytes: usize,
     /// How deep arrays and objects nest in an action, 120 at most; deeper ends the connection
     /// with `wrong-format`.
     #[serde(deserialize_with = "read_depth")]
     pub json_depth: usize,
     /// The headers object of a client; a longer one ends the connection with `wrong-format`.
-    #[serde(deserialize_with = "read_bytes")]
+    #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub headers_bytes: usize,
     /// Entries sent to a session that it has not acknowledged; sending waits.
     #[serde(deserialize_with = "read_count")]
     pub window_entries: usize,
     /// Bytes sent to a session that it has not acknowledged; sending waits.
-    #[serde(deserialize_with = "read_bytes")]
+    #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub window_bytes: usize,
     /// Actions waiting to be committed, in bytes; reading from sockets waits.
-    #[serde(deserialize_with = "read_bytes")]
+    #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub ingest_queue_bytes: usize,
     /// Frames that all sessions together are reading, in bytes; reading waits.
-    #[serde(deserialize_with = "read_bytes")]
+    #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub frame_budget_bytes: usize,
     /// Logs and live targets of one action; above it, it is undone with `error`.
     #[serde(deserialize_with = "read_count")]
     pub addresses_per_action: usize,
     /// From opening a socket to a finished sign-in; then it is closed.
-    #[serde(deserialize_with = "read_duration")]
+    #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub handshake: Duration,
     /// Silence after which the server sends `ping`.
-    #[serde(deserialize_with = "read_duration")]
+    #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub ping: Duration,
     /// How long a `ping` or a `sync` may stay unanswered; then the socket is closed.
-    #[serde(deserialize_with = "read_duration")]
+    #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub timeout: Duration,
     /// How long stopping waits for sessions; then they are cut.
-    #[serde(deserialize_with = "read_duration")]
+    #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub drain: Duration,
     /// Body of an HTTP request; above it, the answer is 413.
-    #[serde(deserialize_with = "read_bytes")]
+    #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub body_bytes: usize,
     /// Actions in a page over HTTP; the rest is in the next page.
     #[serde(deserialize_with = "read_count")]
     pub page_actions: usize,
     /// Bytes of actions in a page over HTTP; the rest is in the next page.
-    #[serde(deserialize_with = "read_bytes")]
+    #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub page_bytes: usize,
     /// The longest `wait` of a long poll; a longer one is cut to it.
-    #[serde(deserialize_with = "read_duration")]
+    #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub wait: Duration,
     /// Failed sign-ins of a user from one address within `sign_in_window`; further ones are
     /// refused unseen.
     #[serde(deserialize_with = "read_count")]
     pub sign_in_failures: usize,
     /// After this time a failed sign-in of a user from an address is forgotten.
-    #[serde(deserialize_with = "read_duration")]
+    #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub sign_in_window: Duration,
     /// Failed sign-ins from one address within a minute, whoever the users; above it, attempts
     /// from there wait in line, a hundred a second.
@@ -180,7 +185,7 @@ impl Limits {
 }
 
 /// `[cors]`: which web pages may call over HTTP, and sign in by cookie.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cors {
     /// Origins such as `https://app.example.com`; `*` is any, without cookies.
@@ -215,14 +220,14 @@ impl Cors {
 }
 
 /// `[log]`: the store.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
     /// Newest entries kept in memory, each half of them; older ones are read from disk.
-    #[serde(deserialize_with = "read_bytes")]
+    #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub tail_bytes: usize,
     /// The page cache of the store.
-    #[serde(deserialize_with = "read_bytes")]
+    #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub cache_bytes: usize,
 }
 

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::hub::{Inbox, Parcel};
 use crate::ingest::Verdict;
 use crate::log::{LogName, Page, ReadError, Stopped};
+use crate::metrics::Share;
 use crate::session::{Effect, Moment, NodeState, ReadOrder, Session};
 use crate::sync_map::Loaded;
 use crate::ws::{Incoming, Socket};
@@ -39,6 +40,8 @@ pub(super) struct Driver<'a> {
     /// The server stops: what came in is finished, and nothing more is read.
     draining: bool,
     large_frame_since: Option<u64>,
+    catching_up: Share,
+    outgoing: Share,
 }
 
 /// What happened next.
@@ -64,6 +67,8 @@ impl<'a> Driver<'a> {
             followed: HashSet::new(),
             draining: false,
             large_frame_since: None,
+            catching_up: app.metrics.catching_up(),
+            outgoing: app.metrics.outgoing(),
         }
     }
 
@@ -79,6 +84,7 @@ impl<'a> Driver<'a> {
         queued: Vec<Bytes>,
         expires_ms: Option<u64>,
     ) -> End {
+        self.session.set_room(socket.room());
         for frame in queued {
             if let Err(end) = self.on_frame(socket, &frame) {
                 return end;
@@ -88,6 +94,7 @@ impl<'a> Driver<'a> {
         let sleep = tokio::time::sleep(Duration::ZERO);
         let mut sleep = std::pin::pin!(sleep);
         loop {
+            self.measure(socket);
             self.set_alarm(sleep.as_mut(), expires_ms);
             let event = self.next_event(socket, sleep.as_mut()).await;
             let now = clock::now_ms();
@@ -110,6 +117,7 @@ impl<'a> Driver<'a> {
 
     async fn next_event(&mut self, socket: &mut Socket, sleep: Pin<&mut Sleep>) -> Event {
         let read = !self.draining && self.session.wants_frames();
+        let wants_room = self.session.wants_room();
         tokio::select! {
             biased;
             () = self.app.stopping(), if !self.draining => Event::Stopping,
@@ -117,14 +125,16 @@ impl<'a> Driver<'a> {
             read = finish(&mut self.reading) => Event::Read(read),
             () = self.inbox.ended() => Event::Replaced,
             () = self.inbox.mail(), if self.session.wants_mail() => Event::Mail,
-            incoming = socket.next(read) => Event::Socket(incoming),
+            incoming = socket.next(read, wants_room) => Event::Socket(incoming),
             () = sleep => Event::Time,
         }
     }
 
     fn on_event(&mut self, event: Event, socket: &mut Socket, now: u64) -> Result<(), End> {
         let at = self.moment(now);
+        self.session.set_room(socket.room());
         match event {
+            Event::Socket(Incoming::Room) => self.session.on_room(at),
             Event::Socket(Incoming::Frame(frame)) => self.on_frame(socket, &frame)?,
             Event::Socket(Incoming::TooLong(limit)) => {
                 return Err(self.refuse(socket, WireError::WrongFormat(limit)));
@@ -264,6 +274,11 @@ impl<'a> Driver<'a> {
             // Nobody cancels it.
             read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
         }));
+    }
+
+    fn measure(&mut self, socket: &Socket) {
+        self.catching_up.set(i64::from(!self.session.is_live()));
+        self.outgoing.set(i64::try_from(socket.outgoing_bytes()).unwrap_or(i64::MAX));
     }
 
     fn set_alarm(&self, sleep: Pin<&mut Sleep>, expires_ms: Option<u64>) {

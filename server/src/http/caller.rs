@@ -80,7 +80,7 @@ impl FromRequestParts<App> for Caller {
         };
         wait_in_line(app, address).await?;
         let signed_in = app.auth.sign_in(&attempt, clock::now_ms());
-        app.metrics.signed_in(signed_in.is_ok());
+        app.metrics.signed_in(signed_in.as_ref().err().copied());
         let identity = signed_in.map_err(|refusal| refused(app, refusal))?;
         let device = device(&identity, named)?;
         Ok(Self { identity, device, subprotocol: app.subprotocol })

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hash;
+use tidelog_crdt::Position;
 use tidelog_protocol::http::Cursor;
 
 /// What identifies a page of one URL.
@@ -30,6 +31,24 @@ impl ETag {
             channel.as_str().hash(&mut hasher);
             format!("{access:?}").hash(&mut hasher);
         }
+        Self::made_of(&hasher)
+    }
+
+    /// The tag of a document whose last entry is at `changed`.
+    pub(super) fn of_document(
+        caller: &Caller,
+        reader: &Reader,
+        changed: Position,
+        format: Format,
+    ) -> Self {
+        let mut hasher = SipHasher24::new();
+        caller.user().as_str().hash(&mut hasher);
+        (changed.get(), format).hash(&mut hasher);
+        reader.life().0.hash(&mut hasher);
+        Self::made_of(&hasher)
+    }
+
+    fn made_of(hasher: &SipHasher24) -> Self {
         let hash = hasher.finish128().as_u128().to_be_bytes();
         Self(format!("W/\"{}\"", URL_SAFE_NO_PAD.encode(hash)))
     }

@@ -78,6 +78,13 @@ pub(super) fn wants_events(headers: &HeaderMap) -> bool {
     Accept::of(headers).named(&[EVENTS]).is_some()
 }
 
+/// Whether the client prefers `OpenMetrics` to plain text.
+pub(super) fn wants_open_metrics(headers: &HeaderMap) -> bool {
+    let accept = Accept::of(headers);
+    let text = accept.named(&["text/plain"]).unwrap_or_default();
+    accept.named(&["application/openmetrics-text"]).is_some_and(|weight| weight >= text)
+}
+
 /// Media types with their weights, as `Accept` lists them.
 struct Accept(Vec<(String, f32)>);
 

@@ -47,6 +47,40 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// All of them, as docs/http.md lists them.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 18] = [
+        Self::MalformedBody,
+        Self::MalformedQuery,
+        Self::MalformedHeader,
+        Self::MalformedCursor,
+        Self::TooMany,
+        Self::NotSignedIn,
+        Self::WrongClient,
+        Self::ChannelDenied,
+        Self::UnknownChannel,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::BodyTimeout,
+        Self::ForeignCursor,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::TooManyFailures,
+        Self::LogUnreadable,
+        Self::Stopping,
+    ];
+
+    /// Its `type`.
+    pub(super) fn urn(self) -> String {
+        format!("urn:tidelog:problem:{}", self.words().0)
+    }
+
+    /// The status that it is answered with.
+    #[cfg(test)]
+    pub(super) fn status(self) -> u16 {
+        self.words().1
+    }
+
     /// Its name, status and title.
     const fn words(self) -> (&'static str, u16, &'static str) {
         match self {
@@ -117,9 +151,9 @@ struct Told {
 impl Problem {
     /// A problem whose `detail` says what to do.
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        let (name, status, title) = kind.words();
+        let (_, status, title) = kind.words();
         Self(Box::new(Told {
-            r#type: format!("urn:tidelog:problem:{name}"),
+            r#type: kind.urn(),
             title,
             status,
             detail: detail.into(),
@@ -192,8 +226,7 @@ impl IntoResponse for Problem {
 
 /// The answer at a path that is none.
 pub(super) async fn not_found() -> Problem {
-    let detail = "the paths are /v1/log, /v1/sync, /health, /ready and /metrics; a WebSocket \
-                  connects at any path";
+    let detail = "the paths are in /openapi.json; a WebSocket connects at any path";
     Problem::new(Kind::NotFound, detail)
 }
 
@@ -206,27 +239,6 @@ pub(super) async fn method_not_allowed() -> Problem {
 mod tests {
     use super::*;
 
-    const ALL: [Kind; 18] = [
-        Kind::MalformedBody,
-        Kind::MalformedQuery,
-        Kind::MalformedHeader,
-        Kind::MalformedCursor,
-        Kind::TooMany,
-        Kind::NotSignedIn,
-        Kind::WrongClient,
-        Kind::ChannelDenied,
-        Kind::UnknownChannel,
-        Kind::NotFound,
-        Kind::MethodNotAllowed,
-        Kind::BodyTimeout,
-        Kind::ForeignCursor,
-        Kind::TooLarge,
-        Kind::UnsupportedMediaType,
-        Kind::TooManyFailures,
-        Kind::LogUnreadable,
-        Kind::Stopping,
-    ];
-
     #[test]
     fn the_table_in_the_docs_has_each_problem_with_its_status() {
         let docs = include_str!("../../../docs/http.md");
@@ -235,7 +247,7 @@ mod tests {
             .filter_map(|row| row.strip_prefix("| `")?.split_once("` | "))
             .filter_map(|(name, rest)| Some((name, rest.split_once(" |")?.0.parse::<u16>().ok()?)))
             .collect();
-        let words = ALL.map(|kind| (kind.words().0, kind.words().1));
+        let words = Kind::ALL.map(|kind| (kind.words().0, kind.words().1));
         assert_eq!(documented, words);
     }
 

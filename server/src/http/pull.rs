@@ -89,7 +89,7 @@ async fn wait_for_view(
 }
 
 /// One user's answer, which caches may keep but must ask about.
-fn private(mut response: Response) -> Response {
+pub(super) fn private(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static(VARY));

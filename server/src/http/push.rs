@@ -132,6 +132,7 @@ fn sort(app: &App, caller: &Caller, pairs: Vec<Pair>) -> Result<Sorted, Problem>
     let mut group_of: HashMap<ClientId, usize> = HashMap::new();
     for (index, pair) in pairs.into_iter().enumerate() {
         if let Some(reason) = undone_at_once(app, &pair.action) {
+            app.metrics.undone(reason);
             sorted.results.push((index, undone(pair.meta.id, reason)));
             continue;
         }

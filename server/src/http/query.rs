@@ -29,9 +29,12 @@ impl Pull {
         for (name, value) in pairs {
             match name.as_str() {
                 "since" if pull.since.is_none() => pull.since = Some(value),
-                "limit" if pull.limit.is_none() => pull.limit = Some(number(&name, &value)?),
+                "limit" if pull.limit.is_none() => {
+                    let limit = number(&name, &value)?;
+                    pull.limit = Some(usize::try_from(limit).unwrap_or(usize::MAX));
+                }
                 "wait" if pull.wait.is_zero() => {
-                    pull.wait = Duration::from_secs(number(&name, &value)?);
+                    pull.wait = Duration::from_secs(number(&name, &value)?.into());
                 }
                 "channel" => names.push(value),
                 "since" | "limit" | "wait" => {
@@ -42,6 +45,38 @@ impl Pull {
         }
         pull.channels = channels(&names)?;
         Ok(pull)
+    }
+}
+
+/// The query string of `GET /v1/docs/NAME`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Document {
+    pub(super) since: Option<String>,
+    /// Whose document; that of the caller's own log if there is none.
+    pub(super) channel: Option<Channel>,
+}
+
+impl Document {
+    /// Reads the query string.
+    pub(super) fn read(uri: &Uri) -> Result<Self, Problem> {
+        let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
+        let fault = |what: String| {
+            let detail = format!("{what}; a document has `channel` and `since`, once each");
+            Problem::new(Kind::MalformedQuery, detail)
+        };
+        let Query(pairs) = pairs.map_err(|error| fault(error.body_text()))?;
+        let mut document = Self::default();
+        let mut names = Vec::new();
+        for (name, value) in pairs {
+            match name.as_str() {
+                "since" if document.since.is_none() => document.since = Some(value),
+                "channel" if names.is_empty() => names.push(value),
+                "since" | "channel" => return Err(fault(format!("`{name}` stands twice"))),
+                _ => return Err(fault(format!("`{name}` is unknown"))),
+            }
+        }
+        document.channel = channels(&names)?.pop();
+        Ok(document)
     }
 }
 
@@ -73,8 +108,8 @@ pub(super) fn limit(wanted: Option<usize>, most: usize) -> Result<usize, Problem
     }
 }
 
-fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Problem> {
-    value.parse().map_err(|_| malformed(&format!("`{name}` is a whole number")))
+fn number(name: &str, value: &str) -> Result<u32, Problem> {
+    value.parse().map_err(|_| malformed(&format!("`{name}` is a whole number up to {}", u32::MAX)))
 }
 
 fn malformed(what: &str) -> Problem {
@@ -102,9 +137,15 @@ mod tests {
 
     #[test]
     fn what_is_misspelt_repeated_or_no_number_is_refused() {
-        for bad in
-            ["chanel=a", "limit=x", "limit=-1", "wait=1.5", "since=a&since=b", "limit=1&limit=1"]
-        {
+        for bad in [
+            "chanel=a",
+            "limit=x",
+            "limit=-1",
+            "wait=1.5",
+            "wait=4294967296",
+            "since=a&since=b",
+            "limit=1&limit=1",
+        ] {
             assert_eq!(read(bad), Err(Kind::MalformedQuery), "{bad}");
         }
         assert_eq!(read("channel="), Err(Kind::UnknownChannel));

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::clock;
 use crate::log::{Channel, LogName, PageLimit};
 use crate::rules::{Access, Load, Subject, UndoReason};
-use tidelog_crdt::Position;
+use tidelog_crdt::{Incarnation, Position};
 use tidelog_protocol::http::Cursor;
 use tidelog_protocol::{ActionId, Meta, UserId, builtin};
 
@@ -95,6 +95,41 @@ impl Reader {
             }
             Problem::new(Kind::LogUnreadable, "try again later; the server's log says more")
         })
+    }
+
+    /// The one log that it reads: its channel's, or else its own.
+    pub(super) fn only_log(&self) -> Result<LogName, Problem> {
+        match (self.accesses.first(), &self.standpoint.own) {
+            (Some((channel, access)), _) if access.load == Load::None => {
+                let detail = "the rules let a new reader of this channel see nothing of its past";
+                Err(Problem::new(Kind::ChannelDenied, detail).of_channel(channel.as_str()))
+            }
+            (Some((channel, _)), _) => Ok(LogName::Channel(channel.clone())),
+            (None, Some(own)) => Ok(own.clone()),
+            (None, None) => {
+                let detail = "anonymous users have no log of their own: name a channel";
+                Err(Problem::new(Kind::UnknownChannel, detail))
+            }
+        }
+    }
+
+    /// The reader has had what its only log adds up to, as far as `through`.
+    pub(super) fn has_had(&mut self, through: Position) {
+        let mark = Mark { through, stage: Stage::Partly, ..Mark::default() };
+        match self.standpoint.channels.first_mut() {
+            Some(followed) => followed.mark = mark,
+            None => self.standpoint.own_mark = mark,
+        }
+    }
+
+    /// Which life of the store it reads.
+    pub(super) fn life(&self) -> Incarnation {
+        self.app.log.incarnation()
+    }
+
+    /// The cursor of where it stands.
+    pub(super) fn here(&self) -> Cursor {
+        self.cursor(&self.standpoint)
     }
 
     /// The reader has had what it saw.

@@ -1,16 +1,17 @@
 //! `/health`, `/ready` and `/metrics`: what whoever runs the server asks.
 
+use super::format;
 use super::problem::Problem;
 use crate::app::App;
-use axum::extract::{Request, State};
-use axum::http::header;
+use crate::metrics::Format;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
-/// The paths that are counted by name.
-const COUNTED: [&str; 5] = ["/v1/log", "/v1/sync", "/health", "/ready", "/metrics"];
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What clients can ask for, and what is answered.
+pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 /// The process answers.
 pub(super) async fn health() -> &'static str {
@@ -23,17 +24,43 @@ pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, Proble
     if failed || *app.stop.borrow() { Err(Problem::stopping()) } else { Ok("ready\n") }
 }
 
-/// What is counted.
-pub(super) async fn metrics(State(app): State<App>) -> Response {
-    app.metrics.observe(&app.log.stats());
-    ([(header::CONTENT_TYPE, OPEN_METRICS)], app.metrics.text()).into_response()
+/// What is counted: as `OpenMetrics` for who asks for it, as Prometheus does; else as plain text.
+pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
+    let wanted = format::wants_open_metrics(&headers);
+    let format = if wanted { Format::OpenMetrics } else { Format::Text };
+    let metrics = app.metrics.clone();
+    let writing = tokio::task::spawn_blocking(move || metrics.text(format));
+    // Nobody cancels it.
+    let text = writing.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+    ([(header::CONTENT_TYPE, format.media_type()), (header::VARY, "accept")], text).into_response()
 }
 
-/// Counts a request by its path and how it was answered.
-pub(super) async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let path = COUNTED.into_iter().find(|known| *known == path).unwrap_or("other");
+/// The document that describes the routes.
+pub(super) async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}
+
+/// Counts a request by its route and how it was answered.
+pub(super) async fn count(
+    State(app): State<App>,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = path.map_or("other".to_owned(), |path| path.as_str().to_owned());
+    let method = method(request.method());
     let response = next.run(request).await;
-    app.metrics.answered(path, response.status().as_u16());
+    app.metrics.answered(path, method, response.status().as_u16());
     response
+}
+
+/// A method as a label: clients can invent any number of them.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::POST => "POST",
+        _ => "other",
+    }
 }

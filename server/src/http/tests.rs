@@ -1,6 +1,8 @@
 //! The routes, as a client sees them, over a log in a temporary directory.
 
 mod channels;
+mod contract;
+mod documents;
 mod etags;
 mod formats;
 mod maps;

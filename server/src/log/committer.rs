@@ -184,6 +184,8 @@ impl Committer {
     /// Makes a durable commit visible, then heard, then answered.
     fn publish(&self, commit: Sealed) {
         if !commit.staged.rows.is_empty() {
+            let bytes = commit.staged.rows.iter().map(|row| row.value().len()).sum();
+            self.shared.meter.committed(commit.entries.len(), bytes, &commit.since);
             self.shared.publish(commit.staged);
         }
         for target in commit.targets.into_values() {

@@ -7,6 +7,7 @@ use super::identity::Identity;
 use super::index::{Current, Index};
 use super::lock::Lock;
 use super::manifest::Lists;
+use super::meter::Meter;
 use super::nodes::Nodes;
 use super::prefix::{Hash, Key, Prefix};
 use super::queue::Queue;
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub(super) hash: Hash,
     pub(super) queue: Queue,
     pub(super) handover: Handover,
+    pub(super) meter: Meter,
     pub(super) on_commit: OnceLock<OnCommit>,
     pub(super) failure: watch::Sender<Option<Failure>>,
     state: RwLock<State>,
@@ -79,6 +81,7 @@ impl Shared {
             identity,
             queue,
             handover: Handover::default(),
+            meter: Meter::default(),
             on_commit: OnceLock::new(),
             failure: watch::Sender::new(None),
             state: RwLock::new(state),

@@ -2,18 +2,29 @@
 //!
 //! The id says what is answered: `"<ms> server:<incarnation>:<position> <k>"`. For an entry that is
 //! the commit's time and its position, with k = 0 for processed and 1 for undone, so that an answer
-//! that is repeated has the same id. For what has no entry it is now, the current position, and a
-//! k from 2 up.
+//! that is repeated has the same id. For what has no entry it is now and the current position, and
+//! k counts: k mod 4 is 3 for a subscription and 2 for everything else. The k of a subscription has a
+//! tag of 16 bits in it, a hash over the channel with the id of the epoch: as a `since.id` it counts
+//! for that channel, in that history, and nowhere else, but for one coincidence in 65,536.
 
 use crate::epochs::Epochs;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::log::Channel;
+use siphasher::sip::SipHasher24;
+use std::hash::Hasher;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tidelog_crdt::{Incarnation, Position};
 use tidelog_protocol::{Action, ActionId, Meta, NodeId, builtin};
 
 /// The k of an answer that says an entry was processed.
 const PROCESSED: u64 = 0;
-/// The least k of an answer that belongs to no entry.
+/// What k is, modulo 4, for an answer that belongs to no entry.
 const NO_ENTRY: u64 = 2;
+/// And if it is the answer to a subscription.
+const SUBSCRIPTION: u64 = 3;
+/// The two bits of k that say what is answered.
+const KIND_BITS: u32 = 2;
+/// The bits of the k of a subscription, above those, that say to which channel.
+const TAG_BITS: u32 = 16;
 
 /// The name under which an answer travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +43,19 @@ impl AnswerId {
 
     /// An answer that belongs to no entry.
     pub fn unplaced(incarnation: Incarnation, position: Position, now: u64) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(NO_ENTRY);
-        let k = NEXT.fetch_add(1, Ordering::Relaxed);
+        let k = (next() << KIND_BITS) | NO_ENTRY;
+        Self { ms: now, incarnation, position, k }
+    }
+
+    /// The answer to a subscription to `channel`, which was delivered up to `position`.
+    pub(super) fn of_subscription(
+        incarnation: Incarnation,
+        position: Position,
+        now: u64,
+        (channel, epochs): (&Channel, &Epochs),
+    ) -> Self {
+        let count = (next() << TAG_BITS) | tag(channel, position, epochs);
+        let k = (count << KIND_BITS) | SUBSCRIPTION;
         Self { ms: now, incarnation, position, k }
     }
 
@@ -42,6 +64,20 @@ impl AnswerId {
         let id = ActionId { node, ms: self.ms, sequence: self.k };
         Some(Meta { id, time, subprotocol: None })
     }
+}
+
+/// Tells apart answers without an entry that are given in one millisecond. Within 32 bits, so that k
+/// stays below 2^53.
+fn next() -> u64 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed).into()
+}
+
+fn tag(channel: &Channel, position: Position, epochs: &Epochs) -> u64 {
+    let epoch = epochs.of(position).map_or(0, |epoch| epoch.id);
+    let mut hasher = SipHasher24::new_with_keys(epoch, position.get());
+    hasher.write(channel.as_str().as_bytes());
+    hasher.finish() >> (u64::BITS - TAG_BITS)
 }
 
 /// An action of the server's own, with its meta.
@@ -64,21 +100,24 @@ pub(super) fn subscribed(channel: &str, answer: AnswerId) -> Option<Sent> {
     Some((builtin::subscribed(channel), answer.meta(answer.ms)?))
 }
 
-/// The position in a `since.id`, if this server minted it for the answer to a subscription, in the
-/// history that it now has.
+/// The position in a `since.id`, if this server minted it for the answer to a subscription to
+/// `channel`, in the history that it now has.
 ///
-/// The id of an entry's answer, or of a rendered entry, says nothing of a subscription. A position
+/// The id of any other answer, or of a rendered entry, says nothing of what was delivered. A position
 /// that was given anew after a backup was restored belongs to an epoch that started after the id
 /// was made.
 pub(super) fn position_in_since(
     id: &str,
-    incarnation: Incarnation,
-    epochs: &Epochs,
+    channel: &Channel,
+    (incarnation, epochs): (Incarnation, &Epochs),
 ) -> Option<Position> {
     let id: ActionId = id.parse().ok()?;
     let (server, position) = id.node.as_str().rsplit_once(':')?;
     let position = Position::new(position.parse().ok()?)?;
-    let ours = server == format!("server:{incarnation}") && id.sequence >= NO_ENTRY;
+    let (count, kind) = (id.sequence >> KIND_BITS, id.sequence & ((1 << KIND_BITS) - 1));
+    let ours = server == format!("server:{incarnation}")
+        && kind == SUBSCRIPTION
+        && count & ((1 << TAG_BITS) - 1) == tag(channel, position, epochs);
     if position == Position::ZERO {
         return None;
     }

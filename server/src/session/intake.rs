@@ -1,6 +1,7 @@
 //! What a client sends, in order: judged together while the commit before it is under way,
 //! answered, and then acknowledged.
 
+use super::answered::Answered;
 use super::answers::{self, AnswerId, Sent};
 use super::{Effect, FORGET_AFTER_MS, Moment, Session};
 use crate::ingest::{Given, Judgement, Submission, Verdict};
@@ -11,11 +12,11 @@ use tidelog_protocol::{ActionId, Pair, Sync, builtin};
 /// Actions submitted at once. One submission is under way at a time, so that what an author had
 /// seen of its own actions is known when the next one is placed.
 const SUBMITTED_MAX: usize = 1000;
+/// Bytes of answers in one frame, or little more: an undo has its whole action in it.
+const ANSWER_FRAME_BYTES: usize = 64 << 10;
 /// A frame that waits this long, for nothing but loads, is acknowledged: stock clients give up
 /// after 70 s.
 const EARLY_AFTER_MS: u64 = 50_000;
-/// Ids remembered as answered on this connection.
-const ANSWERED_MAX: usize = 128;
 
 /// What came in and is not acknowledged.
 #[derive(Default)]
@@ -30,8 +31,9 @@ pub(super) struct Intake {
     /// Actions that came in to be judged, and that were, counted.
     received: u64,
     judged: u64,
-    answers: Vec<Sent>,
-    answered: VecDeque<ActionId>,
+    answers: VecDeque<Sent>,
+    answer_bytes: usize,
+    answered: Answered,
 }
 
 /// One `sync` of the client's.
@@ -54,9 +56,32 @@ impl Intake {
         self.first
     }
 
-    /// Actions without a verdict.
-    pub(super) fn unjudged(&self) -> usize {
-        usize::try_from(self.received - self.judged).unwrap_or(usize::MAX)
+    /// Actions without a verdict, or with an answer that waits for room.
+    pub(super) fn waiting(&self) -> usize {
+        let unjudged = usize::try_from(self.received - self.judged).unwrap_or(usize::MAX);
+        unjudged.saturating_add(self.answers.len())
+    }
+
+    /// What the answers that wait have in them.
+    pub(super) fn answer_bytes(&self) -> usize {
+        self.answer_bytes
+    }
+
+    fn take_answer(&mut self) -> Option<Sent> {
+        let answer = self.answers.pop_front()?;
+        self.answer_bytes -= answer.0.json().len();
+        Some(answer)
+    }
+
+    fn add_answer(&mut self, answer: Option<Sent>) {
+        let Some(answer) = answer else { return };
+        self.answer_bytes += answer.0.json().len();
+        self.answers.push_back(answer);
+    }
+
+    /// Whether answers wait.
+    pub(super) fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
     }
 
     /// Whether no action waits for its verdict.
@@ -107,12 +132,27 @@ impl Intake {
         }
     }
 
-    pub(super) fn answer(&mut self, id: ActionId, answer: Option<Sent>) {
-        if self.answered.len() >= ANSWERED_MAX {
-            self.answered.pop_front();
+    /// What has no entry is answered, unless it was on this connection.
+    pub(super) fn answer(&mut self, id: &ActionId, answer: impl FnOnce() -> Option<Sent>) {
+        if self.answered.other(id) {
+            self.add_answer(answer());
         }
-        self.answered.push_back(id);
-        self.answers.extend(answer);
+    }
+
+    /// Whether what has no entry was answered on this connection.
+    pub(super) fn has_answered(&self, id: &ActionId) -> bool {
+        self.answered.has_other(id)
+    }
+
+    fn answer_verdict(&mut self, verdict: &Verdict) {
+        let new = match verdict.position {
+            Some(position) => self.answered.entry(position),
+            None => self.answered.other(&verdict.id),
+        };
+        // On the connection that answered it, a duplicate is acknowledged and no more.
+        if new || !verdict.repeated {
+            self.add_answer(answer_to(verdict));
+        }
     }
 
     fn pop_done(&mut self, now: u64) -> Option<u64> {
@@ -167,11 +207,7 @@ impl Session {
                 self.delivery.on_own(position);
                 self.delivery.on_held(position);
             }
-            // On the connection that answered it, a duplicate is acknowledged and no more.
-            if !(verdict.repeated && self.intake.answered.contains(&verdict.id)) {
-                let answer = answer_to(&verdict);
-                self.intake.answer(verdict.id, answer);
-            }
+            self.intake.answer_verdict(&verdict);
         }
     }
 
@@ -181,25 +217,39 @@ impl Session {
             return;
         }
         self.send_answers(at);
-        while let Some(number) = self.intake.pop_done(at.now) {
+        while self.room > 0
+            && !self.intake.has_answers()
+            && let Some(number) = self.intake.pop_done(at.now)
+        {
             let frame = self.conn.synced(number, at.now);
-            self.effects.push(Effect::Send(frame));
+            self.put(frame);
             self.delivery.start_history();
             // Stock clients name their subscriptions when all that they made offline is acknowledged.
             self.forget_at = self.forget_at.map(|_| at.now + FORGET_AFTER_MS);
         }
     }
 
+    /// Sends what answers there are, in as many frames as it takes, as long as there is room.
     pub(super) fn send_answers(&mut self, at: Moment) {
-        let answers = std::mem::take(&mut self.intake.answers);
-        self.send_under_current_number(&answers, at.now);
+        while self.room > 0 && self.intake.has_answers() {
+            let mut frame = Vec::new();
+            let mut bytes = 0;
+            while frame.len() < self.shared.limits.chunk_actions.max(1)
+                && bytes < ANSWER_FRAME_BYTES
+                && let Some(answer) = self.intake.take_answer()
+            {
+                bytes += answer.0.json().len();
+                frame.push(answer);
+            }
+            self.send_frame(&frame, at.now);
+        }
     }
 
     /// Before its first answers a session reads the first page of history, once the first frame is
     /// judged: what that frame brought again is then known to be on the page.
     fn waits_for_history(&mut self, now: u64) -> bool {
         let late = self.intake.early_at().is_some_and(|at| at <= now);
-        if self.intake.answers.is_empty() || late {
+        if !self.intake.has_answers() || late {
             return false;
         }
         let judged = self.intake.frames.front().is_none_or(|frame| frame.unjudged == 0);
@@ -216,24 +266,20 @@ impl Session {
         let answer = self.unplaced_answer(at);
         let given = Given { undone: Some(reason), answer };
         let id = pair.meta.id.clone();
-        self.shared.verdicts.remember(self.subject.client(), id.clone(), given);
-        let undo = answers::undone(&pair.action, &pair.meta, reason.as_str(), answer);
-        self.intake.answer(id, undo);
+        self.shared.verdicts.remember(self.subject.client(), id, given);
+        let undo = || answers::undone(&pair.action, &pair.meta, reason.as_str(), answer);
+        self.intake.answer(&pair.meta.id, undo);
     }
 
     /// Repeats a verdict that this client got on another connection; here it is not said twice.
     pub(super) fn repeat(&mut self, pair: &Pair, given: Given) {
         let id = &pair.meta.id;
-        if self.intake.answered.contains(id) {
-            return;
-        }
-        let answer = match given.undone {
+        self.intake.answer(id, || match given.undone {
             Some(reason) => {
                 answers::undone(&pair.action, &pair.meta, reason.as_str(), given.answer)
             }
             None => answers::processed(id, given.answer),
-        };
-        self.intake.answer(id.clone(), answer);
+        });
     }
 
     pub(super) fn unplaced_answer(&self, at: Moment) -> AnswerId {

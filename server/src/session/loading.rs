@@ -5,7 +5,7 @@
 
 use super::answers::Sent;
 use super::delivery::Reading;
-use super::subscriptions::{Key, Load, LoadKind, State, Subscription};
+use super::subscription::{Key, Load, LoadKind, State, Subscription};
 use super::{Effect, Moment, ReadOrder, Session};
 use crate::log::{Entry, LogName, Page};
 use crate::sync_map::Loaded;
@@ -39,7 +39,9 @@ impl Session {
         }
         if !finished.is_empty() {
             self.settle(at);
-            self.subscriptions.all_sent(&finished, self.frames.sent);
+            // Answers that wait for room are what the next frame has.
+            let sent = self.frames.sent + u64::from(self.intake.has_answers());
+            self.subscriptions.all_sent(&finished, sent);
         }
     }
 
@@ -80,9 +82,10 @@ impl Session {
             return;
         };
         self.changed = true;
+        self.subscriptions.remove_waiting(load.waiting.len());
         for waiting in load.waiting {
             self.intake.loaded(waiting.frame);
-            self.answer_subscribed(&key.channel, waiting, at);
+            self.answer_subscribed(&key.channel, &waiting, at);
         }
     }
 
@@ -90,11 +93,17 @@ impl Session {
     pub(super) fn take_load_page(&mut self, key: &Key, page: &Page) {
         let mut rendered = Vec::with_capacity(page.entries.len());
         for entry in &page.entries {
-            if self.is_loaded_by(key, entry)
-                && let Some(subscription) = self.subscriptions.get(key)
-            {
-                rendered.push(subscription.render(entry));
-                self.take_note(entry);
+            if !self.is_loaded_by(key, entry) {
+                continue;
+            }
+            match self.comes_otherwise(entry, key) {
+                Otherwise::Came => {}
+                Otherwise::WillCome => self.subscriptions.owe(key, entry.position),
+                Otherwise::No => {
+                    let shown = self.subscriptions.get(key).map(|it| it.render(entry));
+                    rendered.extend(shown);
+                    self.take_note(entry);
+                }
             }
         }
         let (frames, read) =
@@ -115,14 +124,12 @@ impl Session {
 
     fn is_loaded_by(&self, key: &Key, entry: &Arc<Entry>) -> bool {
         let Some(subscription) = self.subscriptions.get(key) else { return false };
-        let State::Loading(load) = &subscription.state else { return false };
         // What a list has brought along by now wants its entries too, even where its filter does not.
         let brought_along = |other: &Subscription| other.implied_by.as_ref() == Some(key);
-        entry.position > subscription.through
+        subscription.loads(entry.position)
             && (subscription.filter_passes(entry)
                 || self.subscriptions.wanting(entry).any(brought_along))
             && !self.subscriptions.is_gone(entry)
-            && !self.comes_otherwise(entry, key, load.resumes)
     }
 
     /// What a map adds up to, as far as `through`. A list of a stock client misses the second
@@ -182,18 +189,35 @@ impl Session {
     ///
     /// A new subscriber gets all of its channel, even what another subscription has brought to the
     /// page before: a store that mounts later has seen none of it.
-    fn comes_otherwise(&self, entry: &Arc<Entry>, key: &Key, resumes: bool) -> bool {
+    fn comes_otherwise(&self, entry: &Arc<Entry>, key: &Key) -> Otherwise {
+        let Some(State::Loading(load)) = self.subscriptions.get(key).map(|it| &it.state) else {
+            return Otherwise::No;
+        };
         let own = entry.id.node.client_str() == self.subject.client().as_str();
-        if (own && resumes) || self.in_own_log(entry) {
-            return true;
+        if (own && load.resumes) || self.in_own_log(entry) {
+            return Otherwise::Came;
         }
-        let cursor = self.delivery.cursor();
+        let to_come = entry.position > self.delivery.cursor();
         let mut others = self.subscriptions.of_entry(entry).filter(|other| other.key != *key);
-        others.any(|other| {
-            let covered = entry.position > other.from && (resumes || entry.position > cursor);
+        let covered = others.any(|other| {
+            let covered = entry.position > other.from && (load.resumes || to_come);
             other.is_live() && covered && other.filter_passes(entry)
-        })
+        });
+        match covered {
+            false => Otherwise::No,
+            true if to_come => Otherwise::WillCome,
+            true => Otherwise::Came,
+        }
     }
+}
+
+/// Whether an entry reaches a page without the load that is under way.
+enum Otherwise {
+    No,
+    /// It was sent on this connection, or is the client's own, or comes by its user's log.
+    Came,
+    /// Another subscription will bring it, if it lasts as long.
+    WillCome,
 }
 
 fn order_of(key: &Key, load: &Load, subscription: &Subscription) -> ReadOrder {

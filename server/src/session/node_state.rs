@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::{HashSet, VecDeque};
 use tidelog_crdt::{Position, Ranges};
 
+/// Items that all lists of a session bring along; further ones the page asks for itself.
+pub(super) const BROUGHT_MAX: usize = 10_000;
+/// A stored record: a row of the store takes little more.
+const RECORD_BYTES_MAX: usize = 192 << 10;
+
 /// A node's subscriptions and how far it has acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeState {
@@ -38,8 +43,8 @@ pub struct Remembered {
     pub through: Position,
     /// Whether that delivery was acknowledged.
     pub acked: bool,
-    /// The channel and filter of the subscription that brought this one along.
-    pub implied_by: Option<(String, String)>,
+    /// The items that it brought along: clients do not name them, so they come back with it.
+    pub brought: Vec<Brought>,
     /// Subscriptions that were acknowledged before their load was over, and not answered: the node
     /// does not send them again, so they are loaded and answered when it comes back.
     pub pending: Vec<String>,
@@ -47,6 +52,18 @@ pub struct Remembered {
     #[serde(skip)]
     pub gone: Gone,
     /// It was live when the last connection ended, so `sent` counts for it. Not stored.
+    #[serde(skip)]
+    pub live: bool,
+}
+
+/// An item that a list brought along.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Brought {
+    /// Its id within the map.
+    pub item: Box<str>,
+    /// Delivered up to here.
+    pub through: Position,
+    /// As of the list. Not stored.
     #[serde(skip)]
     pub live: bool,
 }
@@ -109,16 +126,55 @@ impl NodeState {
     /// The same, said to be of the history that `epochs` tell of.
     #[must_use]
     pub fn of_history(mut self, epochs: &Epochs) -> Self {
-        let through = self.subscriptions.iter().map(|known| known.through);
+        let through = self.subscriptions.iter().flat_map(|known| {
+            let brought = known.brought.iter().map(|brought| brought.through);
+            brought.chain([known.through])
+        });
         let position = through.fold(self.acked, Position::max);
         self.of = (position, epochs.of(position).map_or(0, |epoch| epoch.id));
         self
     }
 
-    /// The stored form.
+    /// The stored form: of very many subscriptions, as many as a record holds.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Plain data always serializes.
-        rmp_serde::to_vec(self).unwrap_or_default()
+        let bytes = rmp_serde::to_vec(self).unwrap_or_default();
+        if bytes.len() <= RECORD_BYTES_MAX {
+            return bytes;
+        }
+        let mut state = self.clone();
+        state.keep_first(usize::MAX, RECORD_BYTES_MAX);
+        rmp_serde::to_vec(&state).unwrap_or_default()
+    }
+
+    /// Forgets what is beyond `most` subscriptions, the last ones first, and lists that with those
+    /// before them brought more items along than a session may have. Which costs a full load each.
+    pub fn shorten(&mut self, most: usize) {
+        self.keep_first(most, usize::MAX);
+    }
+
+    fn keep_first(&mut self, most: usize, bytes_max: usize) {
+        let (mut brought, mut bytes) = (0, 0);
+        self.subscriptions.retain_mut(|known| {
+            if brought + known.brought.len() > BROUGHT_MAX {
+                known.start_again();
+            }
+            let fits = bytes + known.cost() <= bytes_max && !known.is_forgotten();
+            if fits {
+                brought += known.brought.len();
+                bytes += known.cost();
+            }
+            fits
+        });
+        self.subscriptions.truncate(most);
+    }
+
+    /// What it takes in memory, about.
+    pub fn cost(&self) -> usize {
+        let subscriptions = self.subscriptions.iter().map(Remembered::cost);
+        size_of::<Self>()
+            + self.own.len() * size_of::<(Position, Position)>()
+            + subscriptions.sum::<usize>()
     }
 
     /// A new connection resumes at `claimed`: what was live on the last one was received up to
@@ -128,6 +184,11 @@ impl NodeState {
         for subscription in &mut self.subscriptions {
             if std::mem::take(&mut subscription.live) {
                 subscription.through = subscription.through.max(received);
+            }
+            for brought in &mut subscription.brought {
+                if std::mem::take(&mut brought.live) {
+                    brought.through = brought.through.max(received);
+                }
             }
         }
         self.sent = Position::ZERO;
@@ -139,7 +200,42 @@ impl NodeState {
             .subscriptions
             .iter()
             .position(|known| known.channel == *channel && known.filter == filter)?;
-        Some(self.subscriptions.swap_remove(at))
+        Some(self.subscriptions.remove(at))
+    }
+}
+
+impl Remembered {
+    /// A subscription to `channel` of which nothing was delivered.
+    #[cfg(test)]
+    pub fn named(channel: &str) -> Self {
+        Self {
+            channel: Channel::new(channel).unwrap(),
+            filter: String::new(),
+            through: Position::ZERO,
+            acked: false,
+            brought: Vec::new(),
+            pending: Vec::new(),
+            gone: Gone::default(),
+            live: false,
+        }
+    }
+
+    /// What is known of it is forgotten, but not who waits for it.
+    fn start_again(&mut self) {
+        (self.through, self.acked, self.live) = (Position::ZERO, false, false);
+        self.brought = Vec::new();
+    }
+
+    /// Whether it is as good as nothing remembered.
+    fn is_forgotten(&self) -> bool {
+        self.through == Position::ZERO && !self.acked && self.pending.is_empty()
+    }
+
+    fn cost(&self) -> usize {
+        let brought = self.brought.iter().map(|it| size_of::<Brought>() + it.item.len());
+        let pending = self.pending.iter().map(|id| size_of::<String>() + id.len());
+        let names = self.channel.as_str().len() + self.filter.len();
+        size_of::<Self>() + names + brought.chain(pending).sum::<usize>()
     }
 }
 
@@ -154,5 +250,51 @@ mod channel_text {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Channel, D::Error> {
         Channel::new(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(items: usize, pending: &[&str]) -> Remembered {
+        let brought = |n: usize| Brought { item: n.to_string().into(), ..Brought::default() };
+        Remembered {
+            through: Position::ZERO.plus(9),
+            acked: true,
+            brought: (0..items).map(brought).collect(),
+            pending: pending.iter().map(|id| (*id).to_owned()).collect(),
+            ..Remembered::named("tasks")
+        }
+    }
+
+    #[test]
+    fn of_too_much_the_last_is_forgotten_but_not_who_waits_for_an_answer() {
+        let subscriptions = vec![
+            list(0, &[]),
+            list(BROUGHT_MAX, &[]),
+            list(1, &[]),
+            list(1, &["1 10:a:b 0"]),
+            list(0, &[]),
+            list(0, &[]),
+        ];
+        let mut state = NodeState { subscriptions, ..NodeState::default() };
+        state.shorten(4);
+        let left = state.subscriptions.iter().map(|it| (it.brought.len(), it.acked));
+        let left: Vec<_> = left.collect();
+        assert_eq!(left, [(0, true), (BROUGHT_MAX, true), (0, false), (0, true)]);
+        assert_eq!(state.subscriptions[2].pending, ["1 10:a:b 0"]);
+    }
+
+    #[test]
+    fn a_stored_record_holds_what_fits_and_reads_again() {
+        let mut large = list(BROUGHT_MAX, &[]);
+        large.brought.iter_mut().for_each(|it| it.item = it.item.repeat(10).into());
+        let subscriptions = vec![list(3, &[]), large, list(2, &[])];
+        let mut state = NodeState { subscriptions, ..NodeState::default() };
+        let bytes = state.to_bytes();
+        assert!(bytes.len() <= RECORD_BYTES_MAX, "{}", bytes.len());
+        state.subscriptions.remove(1);
+        assert!(NodeState::from_bytes(&bytes) == state);
     }
 }

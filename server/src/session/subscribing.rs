@@ -5,13 +5,14 @@
 //! `since` never counts, because an edit made earlier may arrive later.
 
 use super::answers::{self, AnswerId};
-use super::subscriptions::{Key, Load, LoadKind, State, Subscription, Waiting};
-use super::{Effect, Gone, Moment, Session};
+use super::node_state::BROUGHT_MAX;
+use super::subscription::{Key, Load, LoadKind, State, Subscription, Waiting};
+use super::{Brought, Effect, Gone, Moment, Remembered, Session};
 use crate::ingest::Given;
 use crate::log::{Channel, LogName};
 use crate::rules::{Access, Filter, Load as LoadRule, UndoReason};
 use tidelog_crdt::Position;
-use tidelog_protocol::{ActionId, Meta, Pair, builtin};
+use tidelog_protocol::{Meta, Pair, builtin};
 
 /// The longest filter, as JSON: it lives as long as its subscription.
 const FILTER_BYTES_MAX: usize = 4 << 10;
@@ -28,6 +29,29 @@ struct Asked {
     since: Option<Position>,
 }
 
+impl Asked {
+    fn is_filtered_list(&self) -> bool {
+        let list = self.access.sync_map.as_ref().is_some_and(|map| map.item.is_none());
+        list && !self.key.filter.is_empty()
+    }
+}
+
+/// Where a subscription was when it was last named.
+#[derive(Default)]
+struct Resumed {
+    from: Position,
+    /// Items of a list that are gone.
+    gone: Gone,
+    /// Items that it had brought along.
+    brought: Vec<Brought>,
+}
+
+impl From<Remembered> for Resumed {
+    fn from(known: Remembered) -> Self {
+        Self { from: known.through, gone: known.gone, brought: known.brought }
+    }
+}
+
 impl Session {
     /// A `logux/subscribe` came in the frame `frame`.
     pub(super) fn on_subscribe(&mut self, pair: Pair, frame: u64, at: Moment) {
@@ -37,6 +61,9 @@ impl Session {
         let given = self.shared.verdicts.of(self.subject.client(), &pair.meta.id);
         if let Some(given) = given.filter(|given| given.undone.is_some()) {
             return self.repeat(&pair, given);
+        }
+        if self.intake.has_answered(&pair.meta.id) {
+            return;
         }
         match self.asked(&pair) {
             Ok(asked) => {
@@ -48,10 +75,12 @@ impl Session {
 
     /// What an earlier connection of the node was told to be patient for is loaded now.
     pub(super) fn resume_pending(&mut self, at: Moment) {
-        let pending = self.dormant.subscriptions.iter().filter(|known| !known.pending.is_empty());
-        let pending: Vec<_> = pending
-            .map(|known| (known.channel.clone(), known.filter.clone(), known.pending.clone()))
-            .collect();
+        let known = self.dormant.subscriptions.iter_mut();
+        let pending = known.filter(|known| !known.pending.is_empty()).map(|known| {
+            let ids = std::mem::take(&mut known.pending);
+            (known.channel.clone(), known.filter.clone(), ids)
+        });
+        let pending: Vec<_> = pending.collect();
         for (channel, filter, ids) in pending {
             let action = builtin::subscribe_filtered(channel.as_str(), &filter);
             for id in ids.iter().filter_map(|id| id.parse().ok()) {
@@ -59,6 +88,8 @@ impl Session {
                 let pair = Pair::new(action.clone(), meta);
                 match self.asked(&pair) {
                     Ok(asked) => {
+                        // The page may show what came before the connection broke.
+                        let asked = Asked { has_shown: true, ..asked };
                         self.subscribe(asked, Waiting { id: pair.meta.id, frame: None }, at);
                     }
                     Err(reason) => self.reject(&pair, reason, at),
@@ -84,10 +115,13 @@ impl Session {
         }
         let shared = &self.shared;
         let since = body.since.as_ref().and_then(|since| {
-            answers::position_in_since(&since.id, shared.incarnation, &shared.epochs)
+            let here = (shared.incarnation, &shared.epochs);
+            answers::position_in_since(&since.id, &key.channel, here)
         });
-        if !self.subscriptions.contains(&key)
-            && self.subscriptions.len() >= shared.limits.subscriptions
+        let full = self.subscriptions.len() >= shared.limits.subscriptions;
+        // Those that wait for one load are bounded too: a client may ask for it again and again.
+        if self.subscriptions.waiting() >= shared.limits.pending_actions
+            || (full && !self.subscriptions.contains(&key))
         {
             return Err(UndoReason::TooManySubscriptions);
         }
@@ -105,90 +139,60 @@ impl Session {
         match self.subscriptions.get_mut(&asked.key).map(|known| &mut known.state) {
             Some(State::Loading(load)) => {
                 self.intake.loading(waiting.frame);
-                return load.waiting.push(waiting);
+                load.waiting.push(waiting);
+                return self.subscriptions.add_waiting();
             }
             // A store of a map that mounts later needs its values, and to have them twice harms
             // nobody.
             Some(State::Live) if asked.access.sync_map.is_none() || asked.creating => {
-                return self.answer_subscribed(&asked.key.channel, waiting, at);
+                return self.answer_subscribed(&asked.key.channel, &waiting, at);
             }
             Some(State::Live) | None => {}
         }
         let resumed = self.resumed_from(&mut asked);
         let goes_on = resumed.is_some();
         let kind = if goes_on { LoadKind::Entries } else { full_load(&asked) };
-        let (from, gone) = resumed.unwrap_or_default();
+        let Resumed { from, gone, brought } = resumed.unwrap_or_default();
         self.intake.loading(waiting.frame);
+        self.subscriptions.add_waiting();
         let load = Load::new(kind, goes_on, self.intake.received(), Some(waiting));
         let subscription = Subscription::new(&asked.key, asked.filter, asked.access, load);
         self.begin(Subscription { from, resumed: goes_on, through: from, gone, ..subscription });
-        self.resume_implied(&asked.key, from);
+        self.resume_brought(&asked.key, brought);
     }
 
-    fn begin(&mut self, subscription: Subscription) {
+    pub(super) fn begin(&mut self, subscription: Subscription) {
         let channel = subscription.key.channel.clone();
         if self.subscriptions.insert(subscription) {
             self.effects.push(Effect::Follow(LogName::Channel(channel)));
         }
     }
 
-    /// From where the subscription goes on, and what of a list is gone; none for a full load.
-    fn resumed_from(&mut self, asked: &mut Asked) -> Option<(Position, Gone)> {
+    /// How the subscription goes on; none for a full load.
+    fn resumed_from(&mut self, asked: &mut Asked) -> Option<Resumed> {
         self.changed = true;
         let known = self.dormant.take(&asked.key.channel, &asked.key.filter);
+        // The page may show what came before a load was cut.
+        asked.has_shown |= known.as_ref().is_some_and(|known| !known.acked);
+        let room = BROUGHT_MAX.saturating_sub(self.subscriptions.implied());
         match (known, asked.since) {
-            (Some(known), _) if known.acked => Some((known.through, known.gone)),
+            // The page has thrown it away meanwhile: its new store has nothing. In any other channel
+            // only what came since is news, because who has what came before keeps it elsewhere.
+            (_, None) if asked.access.sync_map.is_some() && !asked.has_shown => None,
+            (Some(known), _) if known.acked && known.brought.len() <= room => Some(known.into()),
             // The answer to it was not acknowledged, but it was received, or it could not be named.
             (Some(known), Some(since))
-                if known.through > Position::ZERO && since >= known.through =>
+                if known.through > Position::ZERO
+                    && since >= known.through
+                    && known.brought.len() <= room =>
             {
-                Some((known.through, known.gone))
+                Some(known.into())
             }
-            (known, since) => {
-                // The page may show what came before the load was cut.
-                asked.has_shown |= known.is_some();
-                since.map(|since| (since, Gone::default()))
-            }
+            // What a filtered list had brought along is not known: an item that leaves the filter
+            // would not be told of.
+            (_, Some(_)) if asked.is_filtered_list() => None,
+            (_, since) => since.map(|from| Resumed { from, ..Resumed::default() }),
         }
-    }
-
-    /// What a list brought along is resumed with it: clients do not name it.
-    fn resume_implied(&mut self, by: &Key, from: Position) {
-        let implied = (by.channel.as_str().to_owned(), by.filter.clone());
-        let all = std::mem::take(&mut self.dormant.subscriptions);
-        let (along, others) =
-            all.into_iter().partition(|s| s.implied_by.as_ref() == Some(&implied));
-        self.dormant.subscriptions = others;
-        if from == Position::ZERO {
-            return;
-        }
-        for known in along {
-            let rest = known.channel.as_str().strip_prefix(by.channel.as_str());
-            let Some(item) = rest.and_then(|rest| rest.strip_prefix('/')) else { continue };
-            let key = Key { channel: known.channel.clone(), filter: String::new() };
-            if self.subscriptions.contains(&key) {
-                continue;
-            }
-            let Some(access) = self.access_to_item(by.channel.as_str(), item) else { continue };
-            let load = Load::new(LoadKind::Entries, true, self.intake.received(), None);
-            let subscription = Subscription::new(&key, Filter::default(), access, load);
-            self.begin(Subscription {
-                from: known.through,
-                resumed: true,
-                through: known.through,
-                implied_by: Some(by.clone()),
-                ..subscription
-            });
-        }
-    }
-
-    /// What the rules say of the client's access to one item of a map.
-    pub(super) fn access_to_item(&self, name: &str, item: &str) -> Option<Access> {
-        let channel = format!("{name}/{item}");
-        let action = builtin::subscribe(&channel);
-        let id = ActionId { node: self.subject.node().clone(), ms: 0, sequence: 0 };
-        let meta = Meta { id, time: 0, subprotocol: None };
-        self.shared.rules.subscribe(&self.subject, &channel, &action, &meta).ok()
     }
 
     pub(super) fn on_unsubscribe(&mut self, pair: &Pair, at: Moment) {
@@ -209,16 +213,17 @@ impl Session {
         let answer = self.unplaced_answer(at);
         let given = Given { undone: None, answer };
         self.shared.verdicts.remember(self.subject.client(), id.clone(), given);
-        self.intake.answer(id.clone(), answers::processed(id, answer));
+        self.intake.answer(id, || answers::processed(id, answer));
     }
 
     fn unsubscribe(&mut self, key: &Key, at: Moment) {
         self.dormant.take(&key.channel, &key.filter);
         let Some(ended) = self.drop_subscription(key) else { return };
         if let State::Loading(load) = ended.state {
+            self.subscriptions.remove_waiting(load.waiting.len());
             for waiting in load.waiting {
                 self.intake.loaded(waiting.frame);
-                self.answer_subscribed(&key.channel, waiting, at);
+                self.answer_subscribed(&key.channel, &waiting, at);
             }
         }
     }
@@ -226,6 +231,7 @@ impl Session {
     pub(super) fn drop_subscription(&mut self, key: &Key) -> Option<Subscription> {
         self.changed = true;
         let (ended, last) = self.subscriptions.remove(key)?;
+        self.subscriptions.load_owed();
         if last {
             self.effects.push(Effect::Unfollow(LogName::Channel(key.channel.clone())));
         }
@@ -233,12 +239,12 @@ impl Session {
     }
 
     /// The answer to a subscription: its id says from where the client may go on.
-    pub(super) fn answer_subscribed(&mut self, channel: &Channel, waiting: Waiting, at: Moment) {
+    pub(super) fn answer_subscribed(&mut self, channel: &Channel, waiting: &Waiting, at: Moment) {
         let through = self.subscriptions.sent_through(channel, self.delivery.cursor());
+        let (incarnation, epochs) = (self.shared.incarnation, &self.shared.epochs);
         let through = through.unwrap_or_default();
-        let answer = AnswerId::unplaced(self.shared.incarnation, through, at.now);
-        let processed = answers::processed(&waiting.id, answer);
-        self.intake.answer(waiting.id, processed);
+        let answer = AnswerId::of_subscription(incarnation, through, at.now, (channel, epochs));
+        self.intake.answer(&waiting.id, || answers::processed(&waiting.id, answer));
     }
 }
 

@@ -1,119 +1,11 @@
-//! What a session is subscribed to, and how far each subscription has come.
+//! What a session is subscribed to.
 
-use super::answers::Sent;
-use super::{Gone, Remembered};
+use super::Remembered;
+use super::subscription::{Acknowledged, Key, Load, State, Subscription};
 use crate::log::{Channel, Entry, LogName};
-use crate::rules::{Access, Filter, SyncMapOp};
-use crate::sync_map;
+use crate::rules::SyncMapOp;
 use std::collections::{HashMap, VecDeque};
 use tidelog_crdt::Position;
-use tidelog_protocol::ActionId;
-
-/// The name of a subscription within its node: its channel and its filter.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    /// The channel.
-    pub channel: Channel,
-    /// The filter as canonical JSON text; empty for none.
-    pub filter: String,
-}
-
-/// One subscription of a running session.
-#[derive(Debug)]
-pub(super) struct Subscription {
-    /// Its name.
-    pub key: Key,
-    /// Which fields the entries must have.
-    pub filter: Filter,
-    /// What the rules allow.
-    pub access: Access,
-    /// Where it stands.
-    pub state: State,
-    /// Where it began on this connection: what is above was, or will be, sent.
-    pub from: Position,
-    /// It went on where an earlier connection of the node had come.
-    pub resumed: bool,
-    /// Entries up to here need not be sent: they were loaded, or came before.
-    pub through: Position,
-    /// The count of sent frames at which everything up to `through` was sent; the subscription is
-    /// acknowledged when as many were acknowledged. None while loading.
-    pub sent_at: Option<u64>,
-    /// The subscription that brought this one along.
-    pub implied_by: Option<Key>,
-    /// Of a list: items that are gone. A page would show one again, with one field, if it heard of
-    /// a change in it.
-    pub gone: Gone,
-}
-
-/// Whether a subscription's load is over.
-#[derive(Debug)]
-pub(super) enum State {
-    /// The channel's past is being sent.
-    Loading(Load),
-    /// Entries are sent as they come.
-    Live,
-}
-
-/// A load under way.
-#[derive(Debug)]
-pub(super) struct Load {
-    /// How the past is read.
-    pub kind: LoadKind,
-    /// The node resumes: what it authored, or what reached it by another subscription on this
-    /// connection, is left out.
-    pub resumes: bool,
-    /// Read and not yet sent, frame by frame.
-    pub queue: VecDeque<Vec<Sent>>,
-    /// Everything was read.
-    pub read: bool,
-    /// Tells this load from an earlier one of the same name.
-    pub serial: u64,
-    /// It reads when this many of the client's actions are judged: a client that changes an item
-    /// and then asks for it is shown its change.
-    pub after: u64,
-    /// Who waits for the end of it.
-    pub waiting: Vec<Waiting>,
-}
-
-impl Load {
-    /// A load that has read nothing yet.
-    pub(super) fn new(kind: LoadKind, resumes: bool, after: u64, waiting: Option<Waiting>) -> Self {
-        let waiting = waiting.into_iter().collect();
-        Self { kind, resumes, queue: VecDeque::new(), read: false, serial: 0, after, waiting }
-    }
-}
-
-/// How the past of a channel is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LoadKind {
-    /// Entry by entry, above `through`.
-    Entries,
-    /// What the entries of a SyncMap add up to; with what is gone, if the page may still show it.
-    Fold {
-        /// Also name what is gone.
-        tombstones: bool,
-    },
-    /// Nothing of it.
-    Nothing,
-}
-
-/// A `logux/subscribe` that is answered when its load is over.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    /// The id of the action.
-    pub id: ActionId,
-    /// The frame it came in; none when that was on an earlier connection.
-    pub frame: Option<u64>,
-}
-
-/// How many frames were acknowledged, counted from the first.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Acknowledged {
-    /// Of those that the session sent.
-    pub of_ours: u64,
-    /// Of those that the client sent.
-    pub of_theirs: u64,
-}
 
 /// The subscriptions of one session.
 #[derive(Debug, Default)]
@@ -122,6 +14,10 @@ pub(super) struct Subscriptions {
     count: usize,
     implied: usize,
     loads: u64,
+    /// How many wait for the end of a load.
+    waiting: usize,
+    /// Some have left entries to others.
+    owes: bool,
     /// Those whose load is not over, in the order in which they came; some may be gone.
     loading: VecDeque<Key>,
 }
@@ -135,6 +31,21 @@ impl Subscriptions {
     /// How many lists have brought along.
     pub(super) fn implied(&self) -> usize {
         self.implied
+    }
+
+    /// How many `logux/subscribe` wait for the end of a load.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// One more waits.
+    pub(super) fn add_waiting(&mut self) {
+        self.waiting += 1;
+    }
+
+    /// So many are answered.
+    pub(super) fn remove_waiting(&mut self, count: usize) {
+        self.waiting -= count;
     }
 
     /// Whether the load with this serial number is under way for `key`: a page that was read for
@@ -199,10 +110,6 @@ impl Subscriptions {
         Some((removed, last))
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Subscription> {
-        self.by_channel.values().flat_map(HashMap::values)
-    }
-
     /// The channels of which at least one subscription is live.
     pub(super) fn live_logs(&self) -> impl Iterator<Item = LogName> + '_ {
         let live =
@@ -261,7 +168,9 @@ impl Subscriptions {
     ) -> impl Iterator<Item = &'a Subscription> {
         self.of_entry(entry).filter(|subscription| {
             subscription.is_live()
-                && (entry.position > subscription.through || !entry.kept)
+                && (entry.position > subscription.through
+                    || !entry.kept
+                    || subscription.owed.contains(entry.position))
                 && subscription.filter_passes(entry)
         })
     }
@@ -300,90 +209,49 @@ impl Subscriptions {
 
     /// What to remember of them, given what was acknowledged.
     pub(super) fn remembered(&self, acked: Position, frames: Acknowledged) -> Vec<Remembered> {
-        self.iter().map(|subscription| subscription.remembered(acked, frames)).collect()
+        let all = || self.by_channel.values().flat_map(HashMap::values);
+        let (mut remembered, mut places) = (Vec::with_capacity(self.len()), HashMap::new());
+        for subscription in all().filter(|it| it.implied_by.is_none()) {
+            places.insert(&subscription.key, remembered.len());
+            remembered.push(subscription.remembered(acked, frames));
+        }
+        for subscription in all() {
+            // What a list brought along that has ended is not named again.
+            let list = subscription.implied_by.as_ref().and_then(|by| places.get(by));
+            if let Some(list) = list.and_then(|place| remembered.get_mut(*place)) {
+                list.brought.extend(subscription.brought(acked, frames));
+            }
+        }
+        remembered
     }
-}
 
-impl Subscription {
-    /// A subscription whose load begins.
-    pub(super) fn new(key: &Key, filter: Filter, access: Access, load: Load) -> Self {
-        Self {
-            key: key.clone(),
-            filter,
-            access,
-            state: State::Loading(load),
-            from: Position::ZERO,
-            resumed: false,
-            through: Position::ZERO,
-            sent_at: None,
-            implied_by: None,
-            gone: Gone::default(),
+    /// Everything up to `cursor` was brought by whoever was to bring it.
+    pub(super) fn brought_through(&mut self, cursor: Position) {
+        if !std::mem::take(&mut self.owes) {
+            return;
+        }
+        for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
+            subscription.owed.forget_through(cursor);
+            self.owes |= !subscription.owed.is_empty();
         }
     }
 
-    /// Whether its load is over.
-    pub(super) fn is_live(&self) -> bool {
-        matches!(self.state, State::Live)
-    }
-
-    fn remembered(&self, acked: Position, frames: Acknowledged) -> Remembered {
-        let loaded = self.sent_at.is_some_and(|sent| sent <= frames.of_ours);
-        let by = self.implied_by.as_ref();
-        // What was resumed and not acknowledged resumes from where it did.
-        let resumed = !loaded && self.resumed;
-        Remembered {
-            channel: self.key.channel.clone(),
-            filter: self.key.filter.clone(),
-            through: match (loaded, resumed) {
-                (true, _) => self.through.max(acked),
-                (false, true) => self.from,
-                (false, false) if self.is_live() => self.through,
-                // The load was cut: it starts again.
-                (false, false) => Position::ZERO,
-            },
-            acked: loaded || resumed,
-            implied_by: by.map(|by| (by.channel.as_str().to_owned(), by.filter.clone())),
-            pending: self.pending(frames.of_theirs),
-            gone: self.gone.clone(),
-            live: loaded || (!resumed && self.is_live()),
+    /// The entry at `position` is left to another subscription.
+    pub(super) fn owe(&mut self, key: &Key, position: Position) {
+        self.owes = true;
+        if let Some(subscription) = self.get_mut(key) {
+            subscription.owed.insert(position);
         }
     }
 
-    /// Who waits for the load and came in a frame that was acknowledged.
-    fn pending(&self, acknowledged: u64) -> Vec<String> {
-        let State::Loading(load) = &self.state else { return Vec::new() };
-        let early = |waiting: &&Waiting| waiting.frame.is_none_or(|frame| frame < acknowledged);
-        load.waiting.iter().filter(early).map(|waiting| waiting.id.to_string()).collect()
-    }
-
-    /// The name of the map, when this is the subscription of a list, whose items clients subscribe
-    /// to one by one.
-    pub(super) fn list_name(&self) -> Option<String> {
-        let map = self.access.sync_map.as_ref().filter(|map| map.item.is_none())?;
-        Some(map.name.to_string())
-    }
-
-    fn is_list(&self) -> bool {
-        self.access.sync_map.as_ref().is_some_and(|map| map.item.is_none())
-    }
-
-    /// What `entry` does to which item of the map that this is a channel of.
-    fn operation(&self, entry: &Entry) -> Option<(SyncMapOp, String)> {
-        let operation = SyncMapOp::of(entry.action.kind(), self.map_name()?)?;
-        Some((operation, entry.action.body::<sync_map::Body<'_>>().ok()?.id))
-    }
-
-    fn map_name(&self) -> Option<&str> {
-        self.access.sync_map.as_ref().map(|map| &*map.name)
-    }
-
-    /// Whether the filter lets `entry` pass.
-    pub(super) fn filter_passes(&self, entry: &Entry) -> bool {
-        self.filter.passes(&entry.action, self.map_name())
-    }
-
-    /// `entry` as this subscription shows it.
-    pub(super) fn render(&self, entry: &Entry) -> Sent {
-        sync_map::shown(entry, self.map_name())
+    /// One has ended: loads read again what it was to bring.
+    pub(super) fn load_owed(&mut self) {
+        if !self.owes {
+            return;
+        }
+        self.loads += 1;
+        for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
+            subscription.load_owed(self.loads);
+        }
     }
 }

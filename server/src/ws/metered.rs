@@ -35,6 +35,11 @@ impl Budget {
         Self { semaphore: Arc::new(Semaphore::new(units)), units }
     }
 
+    /// How many bytes are reserved now.
+    pub fn reserved_bytes(&self) -> usize {
+        self.units.saturating_sub(self.semaphore.available_permits()) * UNIT_BYTES
+    }
+
     /// Waits for `bytes` of it; who needs more than there is gets all of it.
     pub async fn reserve(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         let units = usize::try_from(bytes.div_ceil(UNIT_BYTES as u64)).unwrap_or(usize::MAX);

@@ -1,6 +1,7 @@
 //! A device pulls its user's log.
 
 use super::site::{RULES, Site, post_to};
+use crate::metrics::Format;
 use serde_json::json;
 
 #[tokio::test]
@@ -143,7 +144,7 @@ async fn a_cursor_of_another_user_or_server_is_answered_with_one_that_starts_her
     let other = site.get("11:a", &format!("/v1/log?since={}", here.cursor)).await;
     let fresh = other.problem(410, "foreign-cursor")["cursor"].as_str().unwrap().to_owned();
     assert_eq!(site.pull("11:a", &format!("since={fresh}")).await.texts(), ["not yours"]);
-    assert!(site.app.metrics.text().contains("cursor_claims_failed_total 2"));
+    assert!(site.app.metrics.text(Format::Text).contains("cursor_claims_failed_total 2"));
 }
 
 #[tokio::test]

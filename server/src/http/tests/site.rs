@@ -1,5 +1,6 @@
 //! A server without a socket, and what its clients say to it.
 
+use super::contract;
 use crate::app::App;
 use crate::config::{Config, Source};
 use crate::http::{Peer, router};
@@ -94,9 +95,12 @@ impl Site {
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let (parts, body) = self.begin(request).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, body };
+        contract::check(&method, &path, &answer);
+        answer
     }
 
     /// `who` is a user, or a device as `user:client`.
@@ -200,7 +204,7 @@ impl Answer {
     }
 }
 
-fn request(who: &str, path: &str) -> axum::http::request::Builder {
+pub(super) fn request(who: &str, path: &str) -> axum::http::request::Builder {
     let request = Request::builder().uri(path);
     let request = match who.split_once(':') {
         Some(_) => request.header("tidelog-client", who),

@@ -5,6 +5,7 @@ use super::super::prefix::{Hash, Key};
 use super::super::record::{Clean, put_clean, put_entry};
 use super::super::row::{RECORD_BYTES_MAX, RowBuilder};
 use super::super::tail::Staged;
+use crate::clock::Stopwatch;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tidelog_crdt::Position;
@@ -20,6 +21,7 @@ pub(super) struct Commit {
     targets: BTreeMap<Position, Entry>,
     answers: Vec<Answer>,
     record: Vec<u8>,
+    since: Stopwatch,
 }
 
 /// A commit whose rows are complete.
@@ -33,6 +35,8 @@ pub(super) struct Sealed {
     /// Whose bodies are to be taken out.
     pub(super) targets: BTreeMap<Position, Entry>,
     pub(super) answers: Vec<Answer>,
+    /// When its batch was taken.
+    pub(super) since: Stopwatch,
 }
 
 /// What to say to whom when the commit is on disk.
@@ -64,6 +68,7 @@ impl Commit {
             targets: BTreeMap::new(),
             answers: Vec::new(),
             record: Vec::new(),
+            since: Stopwatch::start(),
         }
     }
 
@@ -137,7 +142,7 @@ impl Commit {
         if !self.builder.is_empty() {
             self.end_row();
         }
-        let Self { staged, entries, fresh, targets, answers, .. } = self;
-        Sealed { staged, entries, fresh, targets, answers }
+        let Self { staged, entries, fresh, targets, answers, since, .. } = self;
+        Sealed { staged, entries, fresh, targets, answers, since }
     }
 }

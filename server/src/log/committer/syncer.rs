@@ -2,6 +2,7 @@
 
 use super::super::error::Failure;
 use super::super::shared::Shared;
+use crate::clock::Stopwatch;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, Scope};
 
@@ -22,7 +23,10 @@ impl Syncer {
         let (result, results) = sync_channel(1);
         let work = move || {
             for () in asked {
-                if result.send(shared.feed.sync()).is_err() {
+                let since = Stopwatch::start();
+                let synced = shared.feed.sync();
+                shared.meter.fsync_seconds.observe(since.seconds());
+                if result.send(synced).is_err() {
                     break;
                 }
             }

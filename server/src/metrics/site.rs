@@ -1,0 +1,124 @@
+//! What is not counted but looked at when somebody asks: the log, its disk, and memory for frames.
+
+use crate::log::Log;
+use crate::ws::Budget;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use std::fmt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Where it is looked at.
+pub(crate) struct Site {
+    /// The log.
+    pub(crate) log: Log,
+    /// Memory for large frames.
+    pub(crate) budget: Budget,
+    /// The data directory.
+    pub(crate) data: PathBuf,
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site").field("data", &self.data).finish_non_exhaustive()
+    }
+}
+
+impl Collector for Site {
+    fn encode(&self, mut to: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (to, stats) = (&mut to, self.log.stats());
+        gauge(
+            to,
+            "tidelog_ingest_queue_bytes",
+            "Actions that wait to be durable.",
+            stats.queue_bytes,
+        )?;
+        gauge(
+            to,
+            "tidelog_frame_bytes",
+            "Memory that is reserved for large frames and bodies while they come in.",
+            self.budget.reserved_bytes(),
+        )?;
+        gauge(
+            to,
+            "tidelog_tail_bytes",
+            "The newest entries, which are kept in memory.",
+            stats.tail_bytes,
+        )?;
+        gauge(to, "tidelog_runs", "Runs of entries in the index.", stats.runs)?;
+        gauge(
+            to,
+            "tidelog_head_position",
+            "The last position that is durable.",
+            self.log.head().get(),
+        )?;
+        gauge(
+            to,
+            "tidelog_checkpoint_position",
+            "The position up to which derived data is on disk; a start folds what is above it.",
+            stats.checkpoint.get(),
+        )?;
+        counter(
+            to,
+            "tidelog_node_records_dropped",
+            "Records of nodes that found no room while the disk was slow; each costs a repeat.",
+            stats.nodes_dropped,
+        )?;
+        self.store_bytes(to)?;
+        // A disk that cannot be asked has no number.
+        rustix::fs::statvfs(&self.data).map_or(Ok(()), |disk| {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            gauge(
+                to,
+                "tidelog_store_free_bytes",
+                "What is free on the disk of the data directory.",
+                free,
+            )
+        })
+    }
+}
+
+impl Site {
+    fn store_bytes(&self, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "What the data directory takes on disk, by part.";
+        let mut family =
+            to.encode_descriptor("tidelog_store_bytes", help, None, MetricType::Gauge)?;
+        for part in ["feed", "index"] {
+            let bytes = ConstGauge::new(bytes_on_disk(&self.data.join(part)));
+            bytes.encode(family.encode_family(&[("part", part)])?)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn gauge<N: EncodeGaugeValue>(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: N,
+) -> Result<(), fmt::Error> {
+    ConstGauge::new(value).encode(to.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+fn counter(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> Result<(), fmt::Error> {
+    ConstCounter::new(value).encode(to.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+/// What the files below `dir` take. What cannot be read, or goes meanwhile, takes nothing.
+fn bytes_on_disk(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let sizes = files.filter_map(|file| {
+        let about = file.metadata().ok()?;
+        // Blocks of 512 bytes, whatever the file system: what is preallocated and empty is not there.
+        Some(if about.is_dir() { bytes_on_disk(&file.path()) } else { about.blocks() * 512 })
+    });
+    sizes.sum()
+}
