@@ -20,6 +20,7 @@ mod problem;
 mod pull;
 mod push;
 mod query;
+mod quota;
 mod reader;
 mod snapshots;
 mod source;

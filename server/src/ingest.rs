@@ -3,16 +3,23 @@
 //! The one way in, for WebSocket and HTTP alike, and the only caller of append. The order of things
 //! is judge → append → make durable → publish (the committer does these three) → answer.
 
+mod quotas;
+mod rates;
 #[cfg(test)]
 mod tests;
 mod verdicts;
 
+pub use quotas::Quotas;
+pub use rates::Wait;
 pub use verdicts::{Given, Verdicts};
 
-use crate::log::{Addresses, Cleaned, Draft, Entry, Log, Outcome, Step, Stopped};
+use crate::log::{Addresses, Cleaned, Draft, Entry, Log, Outcome, ReadError, Step, Stopped};
 use crate::metrics::Metrics;
 use crate::rules::{Placement, Rules, Subject, UndoReason};
 use crate::session::AnswerId;
+use UndoReason::TooManyActions;
+use quotas::Allowance;
+use rates::Rates;
 use std::sync::Arc;
 use tidelog_crdt::{Context, Position};
 use tidelog_protocol::{Action, ActionId, Meta, Pair, builtin};
@@ -62,6 +69,8 @@ pub struct Ingest {
     verdicts: Arc<Verdicts>,
     metrics: Metrics,
     action_bytes: usize,
+    rates: Option<Arc<Rates>>,
+    kept_bytes: Option<u64>,
 }
 
 /// One action after the rules have seen it.
@@ -80,9 +89,32 @@ enum Judged {
 type Sent = (Action, Meta);
 
 impl Ingest {
-    /// The way into `log` under `rules`; actions of more than `action_bytes` are undone.
-    pub fn new(log: Log, rules: Arc<Rules>, metrics: Metrics, action_bytes: usize) -> Self {
-        Self { log, rules, verdicts: Arc::default(), metrics, action_bytes }
+    /// The way into `log` under `rules`; actions of more than `action_bytes`, and those over a quota,
+    /// are undone.
+    pub fn new(
+        log: Log,
+        rules: Arc<Rules>,
+        metrics: Metrics,
+        (action_bytes, quotas): (usize, Quotas),
+    ) -> Self {
+        let (rates, kept_bytes) = (quotas.rates().map(Arc::new), quotas.kept_bytes);
+        Self { log, rules, verdicts: Arc::default(), metrics, action_bytes, rates, kept_bytes }
+    }
+
+    /// When `subject` may make so many actions at once.
+    pub fn wait(&self, subject: &Subject, count: usize, now: u64) -> Wait {
+        quotas::wait(self.rates.as_deref(), subject, count, now)
+    }
+
+    /// Whether there is a limit to the bytes that are kept of a user.
+    pub fn limits_kept_bytes(&self) -> bool {
+        self.kept_bytes.is_some()
+    }
+
+    /// Whether keeping `pairs` would take the user over that limit. May wait for the disk.
+    pub fn is_too_much(&self, subject: &Subject, pairs: &[Pair]) -> Result<bool, ReadError> {
+        let Some(most) = self.kept_bytes else { return Ok(false) };
+        quotas::is_too_much(&self.log, &self.rules, subject, pairs, most)
     }
 
     /// The memory of verdicts that no entry stands for.
@@ -118,20 +150,27 @@ impl Ingest {
         verdicts: &mut Vec<Verdict>,
     ) -> Result<(), Stopped> {
         let mut steps = Vec::with_capacity(submissions.len());
+        let rates = self.rates.as_deref();
+        let mut allowance = Allowance::of(rates, subject, submissions.len(), now);
         let judge = |Submission { pair, context }: Submission| {
-            let judged = self.judge(subject, &pair, context, &mut steps);
+            let judged = self.judge(subject, &pair, context, (&mut steps, &mut allowance));
             (judged, (pair.action, pair.meta))
         };
         let judged: Vec<_> = submissions.into_iter().map(judge).collect();
         let mut outcomes = self.log.commit(steps, now).await?.into_iter();
+        let mut repeated = 0;
         for (judged, sent) in judged {
-            verdicts.push(match judged {
+            let used = !matches!(judged, Judged::Given(_) | Judged::Rejected(TooManyActions));
+            let verdict = match judged {
                 Judged::Given(given) => given.to(sent),
                 Judged::Undone(reason) => self.undo(subject, reason, sent, now),
                 Judged::Rejected(reason) => self.reject(subject, reason, sent, now),
                 Judged::Step => self.verdict(subject, outcomes.next().ok_or(Stopped)?, sent, now),
-            });
+            };
+            repeated += usize::from(used && verdict.repeated);
+            verdicts.push(verdict);
         }
+        allowance.close(repeated);
         Ok(())
     }
 
@@ -140,10 +179,13 @@ impl Ingest {
         subject: &Subject,
         Pair { action, meta, extra_keys }: &Pair,
         context: Context,
-        steps: &mut Vec<Step>,
+        (steps, allowance): (&mut Vec<Step>, &mut Allowance<'_>),
     ) -> Judged {
         if let Some(given) = self.verdicts.of(subject.client(), &meta.id) {
             return Judged::Given(given);
+        }
+        if !allowance.use_one() {
+            return Judged::Rejected(TooManyActions);
         }
         if *extra_keys || meta.id.node.client_str() != subject.client().as_str() {
             return Judged::Undone(UndoReason::Denied);

@@ -70,13 +70,15 @@ pub enum UndoReason {
 
 impl UndoReason {
     /// All of them.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Denied,
         Self::UnknownType,
         Self::WrongChannel,
         Self::Error,
         Self::TooLarge,
         Self::TooManySubscriptions,
+        Self::TooManyActions,
+        Self::OverQuota,
     ];
 
     /// The `reason` of `logux/undo`.

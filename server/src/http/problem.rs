@@ -40,6 +40,10 @@ pub(super) enum Kind {
     UnsupportedMediaType,
     /// Too many failed sign-ins.
     TooManyFailures,
+    /// The user acts faster than one may.
+    TooManyActions,
+    /// As many bytes of the user are kept as may be.
+    OverQuota,
     /// The log cannot be read.
     LogUnreadable,
     /// The server stops.
@@ -49,7 +53,7 @@ pub(super) enum Kind {
 impl Kind {
     /// All of them, as docs/http.md lists them.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::MalformedBody,
         Self::MalformedQuery,
         Self::MalformedHeader,
@@ -66,6 +70,8 @@ impl Kind {
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::TooManyFailures,
+        Self::TooManyActions,
+        Self::OverQuota,
         Self::LogUnreadable,
         Self::Stopping,
     ];
@@ -104,6 +110,8 @@ impl Kind {
                 ("unsupported-media-type", 415, "The format of the body is not spoken here")
             }
             Self::TooManyFailures => ("too-many-failures", 429, "Too many failed sign-ins"),
+            Self::TooManyActions => ("too-many-actions", 429, "The user acts too fast"),
+            Self::OverQuota => ("over-quota", 429, "No more of this user is kept"),
             Self::LogUnreadable => ("log-unreadable", 500, "The log cannot be read"),
             Self::Stopping => ("stopping", 503, "The server is stopping"),
         }

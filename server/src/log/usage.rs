@@ -167,7 +167,9 @@ mod tests {
             (30, vec![(gone, -7)]),
         ] {
             let mut all = Changes::default();
-            changes.into_iter().for_each(|(user, change)| drop(all.add(user, change)));
+            changes.into_iter().for_each(|(user, change)| {
+                all.add(user, change);
+            });
             let items = all.items(Position::new(last).unwrap());
             merge.add(Key::default(), Source::Memory(items.into_iter()));
         }
