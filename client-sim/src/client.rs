@@ -3,7 +3,6 @@
 use crate::clock::now_ms;
 use crate::ids::Ids;
 use crate::wire::{OpenError, Wire};
-use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use tidelog_protocol::peer::{
     ClientEvent, ClientHandshake, Connection, Finished, Hello, Received, SentSync, Settings,
 };
 use tidelog_protocol::{
-    Action, ActionId, Connected, Headers, Limits, Meta, NodeId, Sync, Token, WireError,
+    Action, ActionId, Connected, Form, Frame, Headers, Limits, Meta, NodeId, Sync, Token, WireError,
 };
 
 /// How to reach a server.
@@ -34,7 +33,7 @@ pub struct Client {
     connection: Connection,
     connected: Connected,
     headers: Option<Headers>,
-    queued: VecDeque<Bytes>,
+    queued: VecDeque<Frame>,
     ids: Ids,
     number: u64,
 }
@@ -75,6 +74,7 @@ impl Client {
         let mut wire = Wire::open(target.server, target.source).await?;
         let hello = Hello {
             version: Version::V5,
+            form: Form::Text,
             node: node.clone(),
             synced,
             token: target.token.clone(),
@@ -183,7 +183,7 @@ impl Client {
         self.wire.close().await;
     }
 
-    fn on_frame(&mut self, frame: &[u8]) -> Result<Event, ClientError> {
+    fn on_frame(&mut self, frame: &Frame) -> Result<Event, ClientError> {
         let now = now_ms();
         match self.connection.receive(frame, now).map_err(ClientError::Breach)? {
             Received::Sync(sync) => {

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use tidelog_protocol::{Form, Frame};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
@@ -68,10 +69,12 @@ impl Wire {
     }
 
     /// Puts a frame of the protocol behind those that are on their way out.
-    pub fn send_frame(&mut self, frame: Bytes) {
-        self.out.push_back(match Utf8Bytes::try_from(frame) {
-            Ok(text) => Message::Text(text),
-            Err(_) => return,
+    pub fn send_frame(&mut self, frame: Frame) {
+        let form = frame.form();
+        let bytes = frame.into_bytes();
+        self.out.push_back(match (form, Utf8Bytes::try_from(bytes.clone())) {
+            (Form::Text, Ok(text)) => Message::Text(text),
+            _ => Message::Binary(bytes),
         });
     }
 
@@ -82,12 +85,12 @@ impl Wire {
 
     /// Writes what is ready to go out, and waits for a frame; none when the other side closed or the
     /// connection broke.
-    pub async fn next(&mut self) -> Option<Bytes> {
+    pub async fn next(&mut self) -> Option<Frame> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// A frame that has come in, if there is one already.
-    pub async fn next_ready(&mut self) -> Poll<Option<Bytes>> {
+    pub async fn next_ready(&mut self) -> Poll<Option<Frame>> {
         poll_fn(|cx| Poll::Ready(self.poll_next(cx))).await
     }
 
@@ -108,13 +111,15 @@ impl Wire {
         drop(self.socket.close(None).await);
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
         loop {
             match Pin::new(&mut self.socket).poll_next(cx) {
                 Poll::Ready(Some(Ok(Message::Text(text)))) => {
-                    return Poll::Ready(Some(text.into()));
+                    return Poll::Ready(Some(Frame::text(text)));
                 }
-                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => return Poll::Ready(Some(bytes)),
+                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => {
+                    return Poll::Ready(Some(Frame::binary(bytes)));
+                }
                 Poll::Ready(Some(Ok(Message::Close(_)) | Err(_)) | None) => {
                     return Poll::Ready(None);
                 }

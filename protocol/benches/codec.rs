@@ -5,7 +5,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::Arc;
 use tidelog_protocol::codec::{Codec, Link, Version};
-use tidelog_protocol::{Action, ActionId, Limits, Message, Meta, NodeId, Pair};
+use tidelog_protocol::{Action, ActionId, Form, Limits, Message, Meta, NodeId, Pair};
 
 const BASE: u64 = 1_795_222_838_404;
 const NODE: &str = "10:lvzqTSjK:SJpRmI9h";
@@ -17,6 +17,7 @@ fn codec(local: &str, remote: &str) -> Codec {
         base: BASE,
         time_fix: 0,
         implied_subprotocol: None,
+        connected_subprotocol: 0,
     };
     Codec::new(Version::V5, link, Arc::new(Limits::default()))
 }
@@ -36,7 +37,7 @@ fn one_action(c: &mut Criterion) {
     let (client, server, other) =
         (codec(NODE, "server:srv"), codec("server:srv", NODE), codec("server:srv", "20:a:b"));
     let sent = pair(1);
-    let frame = client.sync(2, [(&sent.action, &sent.meta)]);
+    let frame = client.sync(Form::Text, 2, [(&sent.action, &sent.meta)]);
     let Message::Sync(received) = server.decode(&frame).expect("what was encoded") else {
         panic!("a sync");
     };
@@ -45,7 +46,7 @@ fn one_action(c: &mut Criterion) {
     group.bench_function("encode for another client", |b| {
         b.iter(|| {
             let batch = black_box(&received).batch.iter();
-            other.sync(2, batch.map(|pair| (&pair.action, &pair.meta)))
+            other.sync(Form::Text, 2, batch.map(|pair| (&pair.action, &pair.meta)))
         });
     });
     group.bench_function("decode and encode", |b| {
@@ -53,7 +54,11 @@ fn one_action(c: &mut Criterion) {
             let Ok(Message::Sync(sync)) = server.decode(black_box(&frame)) else {
                 return None;
             };
-            Some(other.sync(2, sync.batch.iter().map(|pair| (&pair.action, &pair.meta))))
+            Some(other.sync(
+                Form::Text,
+                2,
+                sync.batch.iter().map(|pair| (&pair.action, &pair.meta)),
+            ))
         });
     });
     group.finish();
@@ -62,7 +67,7 @@ fn one_action(c: &mut Criterion) {
 fn a_backlog(c: &mut Criterion) {
     let (client, server) = (codec(NODE, "server:srv"), codec("server:srv", NODE));
     let batch: Vec<Pair> = (0..1000).map(pair).collect();
-    let frame = client.sync(1000, batch.iter().map(|pair| (&pair.action, &pair.meta)));
+    let frame = client.sync(Form::Text, 1000, batch.iter().map(|pair| (&pair.action, &pair.meta)));
     let mut group = c.benchmark_group("v5, a backlog of 1000");
     group.throughput(Throughput::Elements(1000));
     group.bench_function("decode", |b| b.iter(|| server.decode(black_box(&frame))));

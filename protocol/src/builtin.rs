@@ -17,6 +17,8 @@ pub const PROCESSED: &str = "logux/processed";
 pub const UNDO: &str = "logux/undo";
 /// `0/clean`: takes an action out of its owner's log.
 pub const CLEAN: &str = "0/clean";
+/// `0`: what only the devices of its user can read.
+pub const ENCRYPTED: &str = "0";
 
 /// The body of `logux/subscribe` and `logux/unsubscribe`; other keys are the application's.
 #[derive(Debug, Deserialize)]

@@ -5,6 +5,7 @@
 mod action;
 pub mod builtin;
 pub mod codec;
+mod frame;
 pub mod http;
 mod id;
 mod limits;
@@ -14,6 +15,7 @@ pub mod peer;
 mod wire_error;
 
 pub use action::{Action, ActionError};
+pub use frame::{Form, Frame};
 pub use id::{ActionId, ClientId, IdError, NodeId, UserId};
 pub use limits::{Limits, OverLimit};
 pub use message::{Connect, Connected, Headers, Message, Pair, Sync, Token};

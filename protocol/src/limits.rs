@@ -73,6 +73,9 @@ pub enum OverLimit {
     /// See [`Limits::json_depth`].
     #[error("arrays and objects nest at most {0} deep")]
     Depth(usize),
+    /// What a binary frame says more shortly than JSON.
+    #[error("a binary frame stands for at most {0} times its bytes of JSON")]
+    Growth(usize),
     /// See [`Limits::queued_frames_before_sign_in`].
     #[error("before sign-in at most {0} frames wait")]
     QueuedFrames(usize),

@@ -31,6 +31,8 @@ pub enum Message {
     Sync(Sync),
     /// The answer to a sync: what it held need not be sent again.
     Synced(u64),
+    /// The sender has sent what it had before the connection; its number. Protocol 7 only.
+    Ready(u64),
 }
 
 /// The first message of a client.

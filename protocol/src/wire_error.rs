@@ -1,5 +1,6 @@
 //! What one side tells the other before it gives up on it: the `error` message.
 
+use crate::{Form, Frame, codec};
 use serde_json::Value;
 
 /// An error as both sides name it. `Display` is for logs and leaves out what the peer sent, since
@@ -77,8 +78,11 @@ impl WireError {
     }
 
     /// The error for a well-formed message that has no place where it came.
-    pub(crate) fn misplaced(frame: &[u8]) -> Self {
-        crate::codec::wrong_format(frame)
+    pub(crate) fn misplaced(frame: &Frame) -> Self {
+        match frame.form() {
+            Form::Text => codec::wrong_format(frame.bytes()),
+            Form::Binary => codec::wrong_binary_format(frame.bytes()),
+        }
     }
 
     /// What comes after the type on the wire; null for nothing.
@@ -116,6 +120,10 @@ impl WireError {
     }
 }
 
+/// A number, or, as clients of protocol 4 have it, a semantic version or a range of them.
 fn version(options: &Value, key: &str) -> Option<u32> {
-    u32::try_from(options.get(key)?.as_u64()?).ok()
+    match options.get(key)? {
+        Value::String(text) => codec::major(text.trim_start_matches(['^', '>', '='])),
+        number => u32::try_from(number.as_u64()?).ok(),
+    }
 }

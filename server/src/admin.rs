@@ -5,6 +5,7 @@
 
 use crate::app::App;
 use crate::log_export::{self, Selection};
+use crate::users;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::PermissionsExt;
@@ -22,6 +23,16 @@ const REQUEST_BYTES_MAX: u64 = 16 << 10;
 pub enum Request {
     /// Entries, one a line.
     Log(Selection),
+    /// Everything of a user, one record a line.
+    UserExport {
+        /// Who.
+        user: String,
+    },
+    /// Remove everything of a user; progress, and a receipt in the last line.
+    UserErase {
+        /// Who.
+        user: String,
+    },
 }
 
 /// Where the socket of the server on `data` is.
@@ -53,6 +64,42 @@ pub fn serve(data: &Path, app: App) -> anyhow::Result<Admin> {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let task = tokio::spawn(accept(listener, app));
     Ok(Admin { task, path })
+}
+
+/// The server that runs on `data`, if there is one.
+pub fn connect(data: &Path) -> Option<std::os::unix::net::UnixStream> {
+    std::os::unix::net::UnixStream::connect(path(data)).ok()
+}
+
+/// Asks the server behind `stream`; `on_line` gets each line of its answer. An error if the server says
+/// one, or nothing at all.
+pub fn ask_lines(
+    mut stream: std::os::unix::net::UnixStream,
+    request: &Request,
+    mut on_line: impl FnMut(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    use std::io::{BufRead, Write};
+    #[derive(Deserialize)]
+    struct Problem {
+        error: String,
+    }
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut any = false;
+    for line in std::io::BufReader::new(stream).lines() {
+        let line = line.context("the server went away")?;
+        if let Ok(Problem { error }) = serde_json::from_str(&line) {
+            anyhow::bail!("{error}");
+        }
+        on_line(&line)?;
+        any = true;
+    }
+    anyhow::ensure!(
+        any,
+        "the server does not answer; it may be of an earlier version, or stopping"
+    );
+    Ok(())
 }
 
 /// Asks the server behind `stream`, and copies its answer to `out`.
@@ -96,6 +143,8 @@ async fn answer(stream: UnixStream, app: App) -> anyhow::Result<()> {
     BufReader::new(reader.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
     let answered = match serde_json::from_str(&line)? {
         Request::Log(selection) => log_export::stream(&app, selection, &mut writer).await,
+        Request::UserExport { user } => users::export_live(&app, &user, &mut writer).await,
+        Request::UserErase { user } => users::erase_live(&app, &user, &mut writer).await,
     };
     if let Err(error) = answered {
         let problem = serde_json::json!({ "error": error.to_string() });

@@ -3,10 +3,12 @@
 //! Each flag is a variable `TIDELOG_…` too. `serve` has few: the rest is in the configuration file.
 //! What is a key there has its words and its default from there.
 
+pub mod check;
 pub mod check_config;
 pub mod manual;
 pub mod token;
 
+use crate::config::{Config, ConfigError};
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -39,7 +41,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Check a configuration file and say what its rules are
     ///
-    /// Reads the keys too. Prints `file:line: reason` and exits with 1 when something is wrong.
+    /// Finds everything for which `serve` would not start, and reads the keys too. Prints
+    /// `file:line: reason` and exits with 1 when something is wrong.
     CheckConfig(CheckConfigArgs),
     /// Make a token that signs a user in, and print it
     ///
@@ -62,6 +65,19 @@ pub enum Command {
     ///
     /// To read it at once:  tidelog man | man -l -
     Man(ManArgs),
+    /// Verify a store that no server has open, and say what it is like
+    ///
+    /// Reads everything and repairs nothing. Exits with 0 when the store is whole, 3 when only derived
+    /// data is damaged, 4 when the feed is, and 1 when it could not be verified: it is not there, it is
+    /// locked, or the system refuses.
+    Check(CheckArgs),
+    /// Make everything derived again from the feed of a store that no server has open
+    ///
+    /// It is made beside what is there and put in its place at the end, so it can be stopped at any
+    /// time.
+    Rebuild(RebuildArgs),
+    /// Hand over or remove everything of one user
+    User(UserArgs),
 }
 
 /// The command line; `serve` says of its flags what the configuration says of their keys.
@@ -97,20 +113,47 @@ pub struct ServeArgs {
     pub listen: Option<SocketAddr>,
     #[arg(long, env = "TIDELOG_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
-    #[arg(long, env = "TIDELOG_DEV", value_parser = FalseyValueParser::new())]
-    pub dev: bool,
+    #[arg(long, env = "TIDELOG_DEV", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub dev: Option<bool>,
     #[arg(long, env = "TIDELOG_TRACE", value_name = "LEVELS")]
     pub trace: Option<String>,
-    #[arg(long, env = "TIDELOG_TRACE_JSON", value_parser = FalseyValueParser::new())]
-    pub trace_json: bool,
+    #[arg(long, env = "TIDELOG_TRACE_JSON", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub trace_json: Option<bool>,
 }
 
-/// `tidelog check-config`
+/// `tidelog check-config`: what `serve` would be told.
 #[derive(Clone, Debug, Args)]
 pub struct CheckConfigArgs {
     /// Configuration file
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE", default_value = crate::config::FILE)]
     pub config: PathBuf,
+    /// Where the server would listen, if not where the file says
+    #[arg(long, env = "TIDELOG_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Whether the server would run for development, if not as the file says
+    #[arg(long, env = "TIDELOG_DEV", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub dev: Option<bool>,
+}
+
+/// Where the data of a store is: where `serve` would have it.
+#[derive(Clone, Debug, Args)]
+pub struct StoreArgs {
+    /// Configuration of the server [default: tidelog.toml, if there is one]
+    #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the data is kept [default: where the configuration says]
+    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// The data directory.
+    pub fn data(&self) -> Result<PathBuf, ConfigError> {
+        match &self.data {
+            Some(data) => Ok(data.clone()),
+            None => Ok(Config::find(self.config.as_deref())?.server.data),
+        }
+    }
 }
 
 /// `tidelog token`
@@ -139,9 +182,9 @@ pub struct TokenArgs {
 /// `tidelog log`
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
-    /// Where the data is kept
-    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
-    pub data: PathBuf,
+    /// Where the log is.
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// Only the log of this user
     #[arg(long, env = "TIDELOG_USER", value_name = "USER", conflicts_with = "channel")]
     pub user: Option<String>,
@@ -172,6 +215,61 @@ pub struct ManArgs {
     pub dir: Option<PathBuf>,
 }
 
+/// `tidelog check`
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Where the data is kept
+    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
+    pub data: PathBuf,
+    /// Print one JSON object instead of lines for people
+    #[arg(long, env = "TIDELOG_JSON", value_parser = FalseyValueParser::new())]
+    pub json: bool,
+}
+
+/// `tidelog rebuild`
+#[derive(Clone, Debug, Args)]
+pub struct RebuildArgs {
+    /// Where the data is kept
+    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
+    pub data: PathBuf,
+}
+
+/// `tidelog user`
+#[derive(Clone, Debug, Args)]
+pub struct UserArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: UserCommand,
+}
+
+/// What can be done with the data of a user.
+#[derive(Clone, Debug, Subcommand)]
+pub enum UserCommand {
+    /// Print everything of a user, one JSON object a line
+    ///
+    /// What the user made, wherever it went, what is in the user's log, and what is remembered of the
+    /// user's nodes. The last line is of kind "end": without it something is missing. Works while a
+    /// server runs on the same data, and without one.
+    Export(UserDataArgs),
+    /// Remove everything of a user for good, and print a receipt
+    ///
+    /// Ends the user's sessions, and takes what the user made, what is in the user's log, and what is
+    /// remembered of the user's nodes out of the data and out of its files; there has to be room for a
+    /// copy of the feed. Works while a server runs on the same data, and without one.
+    Erase(UserDataArgs),
+}
+
+/// `tidelog user export` and `tidelog user erase`
+#[derive(Clone, Debug, Args)]
+pub struct UserDataArgs {
+    /// The user
+    #[arg(value_name = "USER")]
+    pub user: String,
+    /// Where the data is kept
+    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
+    pub data: PathBuf,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,7 +281,9 @@ mod tests {
 
     #[test]
     fn every_flag_has_a_variable_and_help() {
-        for command in command().get_subcommands() {
+        let commands = command();
+        let nested = commands.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in commands.get_subcommands().chain(nested) {
             for flag in command.get_opts().filter(|flag| flag.get_id() != "help") {
                 let name = format!("{} --{}", command.get_name(), flag.get_id());
                 let variable = flag.get_env().and_then(|it| it.to_str()).expect(&name);
@@ -213,10 +313,17 @@ mod tests {
             "tidelog token --user U --ttl 1h --key FILE",
             "tidelog log --data DIR --user U --since 7 --follow",
             "tidelog log --channel tasks/14",
-            "tidelog serve --trace info,tidelog_server::log=debug --trace-json",
+            "tidelog serve --dev=false --trace-json=true",
+            "tidelog check-config --dev",
+            "tidelog log --config FILE",
+            "tidelog serve --trace info,log=debug --trace-json",
             "tidelog config-reference",
             "tidelog completions zsh",
             "tidelog man --dir DIR",
+            "tidelog check --data DIR --json",
+            "tidelog rebuild --data DIR",
+            "tidelog user export ann --data DIR",
+            "tidelog user erase ann",
         ] {
             Cli::try_parse_from(line.split(' ')).expect(line);
         }
@@ -226,6 +333,7 @@ mod tests {
             "tidelog token",
             "tidelog token --user U --ttl forever",
             "tidelog log --user U --channel C",
+            "tidelog user erase",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -62,12 +62,8 @@ impl Config {
     /// What `serve` runs with. Refuses what must not run: `--dev` in reach of others, a server
     /// that nobody can sign in to.
     pub fn load(args: &ServeArgs) -> Result<Self, ConfigError> {
-        let mut config = match &args.config {
-            Some(file) => Self::read(file)?,
-            None if Path::new(FILE).exists() => Self::read(Path::new(FILE))?,
-            None => Self::parse(Source::none())?,
-        };
-        config.dev |= args.dev;
+        let mut config = Self::find(args.config.as_deref())?;
+        config.dev = args.dev.unwrap_or(config.dev);
         if let Some(listen) = args.listen {
             config.server.listen = listen;
         }
@@ -77,10 +73,19 @@ impl Config {
         if let Some(trace) = &args.trace {
             config.server.trace.clone_from(trace);
         }
-        config.server.trace_json |= args.trace_json;
+        config.server.trace_json = args.trace_json.unwrap_or(config.server.trace_json);
         config.check()?;
         config.refuse_to_serve()?;
         Ok(config)
+    }
+
+    /// The file that is named, or the one in the working directory, or else the defaults.
+    pub fn find(named: Option<&Path>) -> Result<Self, ConfigError> {
+        match named {
+            Some(file) => Self::read(file),
+            None if Path::new(FILE).exists() => Self::read(Path::new(FILE)),
+            None => Self::parse(Source::none()),
+        }
     }
 
     /// Reads a file, without asking whether a server could run with it.
@@ -131,7 +136,7 @@ impl Config {
         if self.limits.ping >= self.limits.timeout {
             return refused("[limits] ping has to be shorter than timeout".to_owned());
         }
-        if let Err(reason) = crate::trace::filter(&self.server.trace) {
+        if let Err(reason) = crate::trace::levels(&self.server.trace) {
             return refused(format!("[server] trace: {reason}"));
         }
         self.cors.check().or_else(refused)

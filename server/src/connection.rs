@@ -9,15 +9,14 @@ use crate::clock;
 use crate::hub::Inbox;
 use crate::rules::Subject;
 use crate::session::{NodeState, Session, Start};
-use crate::ws::{Incoming, Socket};
-use bytes::Bytes;
+use crate::ws::{Breach, Incoming, Socket};
 use driver::Driver;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_protocol::codec::Version;
 use tidelog_protocol::peer::{Accept, Accepted, HandshakeEvent, ServerHandshake, SignIn, Tick};
-use tidelog_protocol::{NodeId, UserId, WireError};
+use tidelog_protocol::{Frame, NodeId, UserId, WireError};
 
 /// How long a peer may take to accept a goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -44,7 +43,7 @@ enum End {
     /// The peer is told why.
     Error(WireError),
     /// The peer broke the rules of WebSockets.
-    Malformed,
+    Malformed(Breach),
 }
 
 /// Serves one connection until it ends.
@@ -61,7 +60,8 @@ pub(crate) async fn serve(app: App, mut socket: Socket, origin: Origin) {
     if let End::Error(error) = &end {
         tracing::debug!(%error, %address, "connection closed");
     }
-    socket.close(matches!(end, End::Malformed), GOODBYE).await;
+    let breach = if let End::Malformed(breach) = end { Some(breach) } else { None };
+    socket.close(breach, GOODBYE).await;
 }
 
 /// A client that is in.
@@ -72,7 +72,7 @@ struct Guest {
     session: Box<Session>,
     inbox: Arc<Inbox>,
     /// Frames that came before it was in.
-    queued: Vec<Bytes>,
+    queued: Vec<Frame>,
     expires_ms: Option<u64>,
 }
 
@@ -106,7 +106,7 @@ async fn shake_hands(
         let event = match incoming {
             Incoming::Frame(frame) => handshake.on_frame(&frame, clock::now_ms()),
             Incoming::TooLong(limit) => Err(WireError::WrongFormat(limit)),
-            Incoming::Malformed => return Err(End::Malformed),
+            Incoming::Malformed(breach) => return Err(End::Malformed(breach)),
             Incoming::Closed => return Err(End::Silent),
             Incoming::Room => continue,
         };

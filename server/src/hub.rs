@@ -101,6 +101,17 @@ impl Hub {
         }
     }
 
+    /// Tells the sessions of `user` to end, and returns their inboxes.
+    pub fn dismiss(&self, user: &UserId) -> Vec<Arc<Inbox>> {
+        let table = self.table();
+        let clients = table.users.get(user).into_iter().flatten();
+        let inboxes: Vec<_> = clients.filter_map(|it| table.clients.get(it)).cloned().collect();
+        for inbox in &inboxes {
+            inbox.dismiss();
+        }
+        inboxes
+    }
+
     /// How many clients are connected.
     pub fn clients(&self) -> usize {
         self.table().clients.len()

@@ -160,7 +160,7 @@ impl Ingest {
         let mut outcomes = self.log.commit(steps, now).await?.into_iter();
         let mut repeated = 0;
         for (judged, sent) in judged {
-            let used = !matches!(judged, Judged::Given(_) | Judged::Rejected(TooManyActions));
+            let used = !matches!(judged, Judged::Given(_));
             let verdict = match judged {
                 Judged::Given(given) => given.to(sent),
                 Judged::Undone(reason) => self.undo(subject, reason, sent, now),
@@ -184,7 +184,8 @@ impl Ingest {
         if let Some(given) = self.verdicts.of(subject.client(), &meta.id) {
             return Judged::Given(given);
         }
-        if !allowance.use_one() {
+        let free = allowance.scarce && self.log.find(&meta.id).is_ok_and(|known| known.is_some());
+        if !free && !allowance.use_one() {
             return Judged::Rejected(TooManyActions);
         }
         if *extra_keys || meta.id.node.client_str() != subject.client().as_str() {

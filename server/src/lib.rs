@@ -31,5 +31,6 @@ pub mod admin;
 pub mod log_export;
 mod metrics;
 mod service;
+pub mod users;
 
 mod clock;

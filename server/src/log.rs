@@ -20,12 +20,16 @@
 
 mod binary;
 mod bloom;
+mod check;
 mod checkpoint;
 mod clean;
 mod committer;
 mod entry;
+mod erase;
 mod error;
+mod export;
 mod handover;
+mod head;
 mod identity;
 mod index;
 mod lock;
@@ -34,12 +38,15 @@ mod marks;
 mod merge;
 mod meter;
 mod nodes;
+mod place;
 mod prefix;
 mod queue;
 mod read;
+mod rebuild;
 mod recent;
 mod record;
 mod recover;
+mod rewrite;
 mod row;
 mod run;
 mod settings;
@@ -48,12 +55,17 @@ mod store;
 mod tail;
 mod usage;
 
+pub use check::{Counts, Finding, Progress, Report, Severity, check};
 pub use entry::{
     Addresses, Channel, ChannelError, Cleaned, Draft, Entry, LogName, NodeRecord, Outcome, Page,
     PageLimit, Step,
 };
+pub use erase::Removed;
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
+pub use export::Piece;
 pub use meter::Meter;
+pub use rebuild::{Rebuilt, rebuild};
+pub use rewrite::RewriteError;
 pub use settings::Settings;
 pub use shared::OnCommit;
 pub use usage::{BYTES_BESIDE, bytes_of_json};
@@ -163,7 +175,7 @@ impl Log {
             handle.shared.queue.close();
         } else {
             let spawned = handle.spawn(&settings, recovered.accepted_ms);
-            spawned.map_err(|source| OpenError::Io { file: settings.dir.clone(), source })?;
+            spawned.map_err(|source| OpenError::io(&settings.dir, source))?;
         }
         Ok((Self(Arc::new(handle)), opened))
     }
@@ -284,7 +296,7 @@ impl Log {
 
     /// What is remembered of `node`. May wait for the disk.
     pub fn node(&self, node: &NodeId) -> Result<Option<NodeRecord>, ReadError> {
-        self.shared().nodes.get(node, self.shared().index.store())
+        self.shared().nodes.get(node, &self.shared().index.store())
     }
 
     /// Remembers `record` of `node`; written to disk within about a second.
@@ -295,6 +307,12 @@ impl Log {
     /// How long the disk takes, and how much a commit holds.
     pub fn meter(&self) -> &Meter {
         &self.shared().meter
+    }
+
+    /// Forgets nodes that were last seen before `seen_ms`; how many. Blocks. Who comes back after that
+    /// starts anew, with repeats.
+    pub fn forget_nodes(&self, seen_ms: u64) -> Result<u64, Failure> {
+        self.shared().nodes.forget_older(seen_ms, &self.shared().index)
     }
 
     /// How full the log is.

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::log::{Channel, Entry, Log, LogName, Page, PageLimit, ReadError, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::path::Path;
 use std::time::Duration;
 use tidelog_crdt::Position;
 use tidelog_protocol::UserId;
@@ -111,10 +112,10 @@ pub fn run(args: &LogArgs) -> anyhow::Result<()> {
         since: args.since,
         follow: args.follow,
     };
-    let mut out = std::io::stdout().lock();
-    let printed = match std::os::unix::net::UnixStream::connect(admin::path(&args.data)) {
+    let (mut out, data) = (std::io::stdout().lock(), args.store.data()?);
+    let printed = match std::os::unix::net::UnixStream::connect(admin::path(&data)) {
         Ok(server) => admin::ask(server, &admin::Request::Log(selection), &mut out),
-        Err(_) => print_stopped(args, &selection, &mut out),
+        Err(_) => print_stopped(&data, &selection, &mut out),
     };
     match printed {
         // The reader has had enough, as `head` does.
@@ -129,11 +130,11 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn print_stopped(
-    args: &LogArgs,
+    data: &Path,
     selection: &Selection,
     out: &mut impl std::io::Write,
 ) -> anyhow::Result<()> {
-    let settings = Settings { read_only: true, ..Settings::new(args.data.clone()) };
+    let settings = Settings { read_only: true, ..Settings::new(data.to_owned()) };
     let (log, _) = Log::open(settings, clock::now_ms())?;
     let mut export = Export::new(selection)?;
     loop {
@@ -147,7 +148,7 @@ fn print_stopped(
     if selection.follow {
         anyhow::bail!(
             "no server runs on {}, so nothing new will come: start one, or leave out --follow",
-            args.data.display()
+            data.display()
         );
     }
     Ok(())
@@ -155,6 +156,8 @@ fn print_stopped(
 
 #[derive(Serialize)]
 struct Line<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     position: u64,
     id: String,
     time: u64,
@@ -176,8 +179,18 @@ fn is_zero(number: &u32) -> bool {
 
 /// One entry as a line of JSON.
 fn line(entry: &Entry) -> String {
+    json(None, entry)
+}
+
+/// One entry as a line of JSON that says of which kind it is, among lines of other kinds.
+pub(crate) fn line_of_kind(kind: &'static str, entry: &Entry) -> String {
+    json(Some(kind), entry)
+}
+
+fn json(kind: Option<&'static str>, entry: &Entry) -> String {
     let users = entry.addresses.users.iter().map(UserId::as_str).collect();
     let line = Line {
+        kind,
         position: entry.position.get(),
         id: entry.id.to_string(),
         time: entry.time,

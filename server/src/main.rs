@@ -1,23 +1,41 @@
 //! `tidelog`: the server and its tools.
 
 use std::process::ExitCode;
-use tidelog_server::cli::{Cli, Command, check_config, manual, token};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tidelog_server::cli::{Cli, Command, check, check_config, manual, token};
 
 fn main() -> ExitCode {
-    let result = match Cli::of_process().command {
-        Command::Serve(args) => tidelog_server::serve::run(&args),
-        Command::Log(args) => tidelog_server::log_export::run(&args),
-        Command::CheckConfig(args) => check_config::run(&args),
-        Command::Token(args) => token::run(&args),
-        Command::ConfigReference => manual::config_reference(),
-        Command::Completions(args) => manual::completions(&args),
-        Command::Man(args) => manual::man(&args),
+    let command = Cli::of_process().command;
+    if let Err(error) = heed_file_size_limits() {
+        eprintln!("tidelog: {error}");
+        return ExitCode::FAILURE;
+    }
+    let done = |()| ExitCode::SUCCESS;
+    let result = match command {
+        Command::Serve(args) => tidelog_server::serve::run(&args).map(done),
+        Command::Log(args) => tidelog_server::log_export::run(&args).map(done),
+        Command::CheckConfig(args) => check_config::run(&args).map(done),
+        Command::Token(args) => token::run(&args).map(done),
+        Command::Check(args) => check::run(&args),
+        Command::Rebuild(args) => check::rebuild(&args).map(done),
+        Command::User(args) => tidelog_server::users::run(&args).map(done),
+        Command::ConfigReference => manual::config_reference().map(done),
+        Command::Completions(args) => manual::completions(&args).map(done),
+        Command::Man(args) => manual::man(&args).map(done),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             tidelog_server::trace::fatal(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// A write beyond the limit of a file's size is to fail like one on a full disk, with an error that says
+/// so, and not to end the process without a word.
+fn heed_file_size_limits() -> std::io::Result<()> {
+    let reached = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, reached).map(drop)
 }

@@ -10,7 +10,7 @@ use crate::hub::Hub;
 use crate::ingest::{Ingest, Quotas};
 use crate::log::{Log, PageLimit, Settings};
 use crate::metrics::{Metrics, Site};
-use crate::nodes::Recent;
+use crate::nodes::{self, Recent};
 use crate::rules::Rules;
 use crate::ws::{self, Budget, Socket};
 use crate::{clock, http, service, session};
@@ -75,6 +75,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     service::ready(address);
     let mut alive = JoinSet::new();
     alive.spawn(service::stay_alive());
+    alive.spawn(nodes::forget_the_absent(app.log.clone(), config.limits.node_records));
     let outcome = tokio::select! {
         () = accept(&listener, &app, &mut connections, config.limits.connections) => Ok(()),
         signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }

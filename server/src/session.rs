@@ -31,15 +31,14 @@ use crate::log::{LogName, Page};
 use crate::rules::{Rules, Subject};
 use crate::sync_map::Loaded;
 use answers::Sent;
-use bytes::Bytes;
 use delivery::Delivery;
 use intake::Intake;
 use std::sync::Arc;
 use subscription::Acknowledged;
 use subscriptions::Subscriptions;
 use tidelog_crdt::{Incarnation, Position};
-use tidelog_protocol::WireError;
 use tidelog_protocol::peer::{Connection, Received, SentSync, Tick};
+use tidelog_protocol::{Frame, WireError};
 
 /// What every session shares.
 #[derive(Clone)]
@@ -224,7 +223,7 @@ impl Session {
     }
 
     /// A frame came in.
-    pub fn on_frame(&mut self, frame: &Bytes, at: Moment) -> Result<(), WireError> {
+    pub fn on_frame(&mut self, frame: &Frame, at: Moment) -> Result<(), WireError> {
         match self.conn.receive(frame, at.now)? {
             Received::Sync(sync) => self.on_sync(sync, at),
             Received::Synced(sent) => self.on_synced(&sent),
@@ -233,7 +232,9 @@ impl Session {
                 Arc::make_mut(&mut self.subject).set_headers(headers.json().clone());
             }
             Received::Error(error) => tracing::debug!(%error, "the client reports an error"),
-            Received::Pong(_) | Received::Debug(_) | Received::Nothing => {}
+            // Nothing of what the client had comes after it, so its own answer is not waited for.
+            Received::Ready(_) if self.intake.is_judged() => self.delivery.start_history(),
+            Received::Ready(_) | Received::Pong(_) | Received::Debug(_) | Received::Nothing => {}
         }
         self.go_on(at);
         Ok(())
@@ -326,7 +327,7 @@ impl Session {
     }
 
     /// The frame that tells the client of an error.
-    pub fn error(&mut self, error: &WireError, now: u64) -> Bytes {
+    pub fn error(&mut self, error: &WireError, now: u64) -> Frame {
         self.conn.error(error, now)
     }
 
@@ -351,6 +352,10 @@ impl Session {
         }
         self.send_loads(at);
         self.read_on();
+        if self.delivery.is_live() {
+            let ready = self.conn.ready(self.number(), at.now);
+            self.effects.extend(ready.map(Effect::Send));
+        }
     }
 
     fn number(&self) -> u64 {
@@ -364,7 +369,7 @@ impl Session {
             && self.room > ANSWERS_ROOM
     }
 
-    fn put(&mut self, frame: Bytes) {
+    fn put(&mut self, frame: Frame) {
         self.room = self.room.saturating_sub(frame.len());
         self.effects.push(Effect::Send(frame));
     }

@@ -16,6 +16,9 @@ use metered::Metered;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tidelog_protocol::{Form, Frame};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -72,7 +75,7 @@ fn fill(headers: &mut HeaderMap, accept: &str) {
 /// A WebSocket: frames in, frames out, both without waiting for the other.
 pub(crate) struct Socket {
     inner: WebSocketStream<Metered<TokioIo<Upgraded>>>,
-    out: VecDeque<Bytes>,
+    out: VecDeque<Frame>,
     out_bytes: usize,
     dirty: bool,
 }
@@ -83,13 +86,22 @@ pub(crate) enum Incoming {
     /// Nothing, but there is room again for what goes out.
     Room,
     /// A frame of the protocol.
-    Frame(Bytes),
+    Frame(Frame),
     /// The peer closed, or the connection broke.
     Closed,
     /// The peer declared a frame that is longer than it may be; the sentence says how long.
     TooLong(String),
-    /// Text that is not UTF-8, or another breach of RFC 6455.
-    Malformed,
+    /// What RFC 6455 does not allow.
+    Malformed(Breach),
+}
+
+/// How a peer broke RFC 6455, which gives each a close code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Breach {
+    /// Frames that cannot be.
+    Framing,
+    /// Text that is not UTF-8.
+    Text,
 }
 
 impl Socket {
@@ -117,7 +129,7 @@ impl Socket {
     }
 
     /// Puts a frame behind those that are on their way out.
-    pub(crate) fn send(&mut self, frame: Bytes) {
+    pub(crate) fn send(&mut self, frame: Frame) {
         self.out_bytes = self.out_bytes.saturating_add(frame.len());
         self.out.push_back(frame);
     }
@@ -154,8 +166,10 @@ impl Socket {
         }
         loop {
             return match std::task::ready!(Pin::new(&mut self.inner).poll_next(cx)) {
-                Some(Ok(Message::Text(text))) => Poll::Ready(Incoming::Frame(text.into())),
-                Some(Ok(Message::Binary(bytes))) => Poll::Ready(Incoming::Frame(bytes)),
+                Some(Ok(Message::Text(text))) => Poll::Ready(Incoming::Frame(Frame::text(text))),
+                Some(Ok(Message::Binary(bytes))) => {
+                    Poll::Ready(Incoming::Frame(Frame::binary(bytes)))
+                }
                 // The library answers pings by itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
                     self.dirty = true;
@@ -186,26 +200,50 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends what is on its way out and closes, within `patience`.
-    pub(crate) async fn close(mut self, malformed: bool, patience: std::time::Duration) {
-        let goodbye = async {
-            while let Some(frame) = self.out.pop_front() {
-                self.inner.feed(message(frame)).await?;
-            }
-            let frame = malformed
-                .then(|| CloseFrame { code: CloseCode::Invalid, reason: Utf8Bytes::default() });
-            self.inner.close(frame).await
-        };
-        // Whoever does not take a goodbye in time does without.
-        drop(tokio::time::timeout(patience, goodbye).await);
+    /// Sends what is on its way out and closes, within `patience`. Whoever does not take a goodbye in
+    /// time does without.
+    pub(crate) async fn close(mut self, breach: Option<Breach>, patience: Duration) {
+        drop(tokio::time::timeout(patience, self.say_goodbye(breach)).await);
+    }
+
+    async fn say_goodbye(&mut self, breach: Option<Breach>) -> Result<(), Error> {
+        // After a goodbye of the peer these fail, and the answer to it is ready to be flushed.
+        drop(self.put_goodbye(breach).await);
+        self.inner.flush().await?;
+        // A socket that is closed with something unread takes back what was sent last, so the rest is
+        // read until the peer has closed, too.
+        let socket = self.inner.get_mut().socket();
+        socket.shutdown().await?;
+        let mut unread = [0; 1 << 10];
+        while socket.read(&mut unread).await? > 0 {}
+        Ok(())
+    }
+
+    async fn put_goodbye(&mut self, breach: Option<Breach>) -> Result<(), Error> {
+        while let Some(frame) = self.out.pop_front() {
+            self.inner.feed(message(frame)).await?;
+        }
+        let frame = breach.map(|breach| CloseFrame {
+            code: match breach {
+                Breach::Framing => CloseCode::Protocol,
+                Breach::Text => CloseCode::Invalid,
+            },
+            reason: Utf8Bytes::default(),
+        });
+        self.inner.feed(Message::Close(frame)).await
     }
 }
 
-/// Every frame that the codecs write is text today.
-fn message(frame: Bytes) -> Message {
-    match Utf8Bytes::try_from(frame.clone()) {
-        Ok(text) => Message::Text(text),
-        Err(_) => Message::Binary(frame),
+fn message(frame: Frame) -> Message {
+    let form = frame.form();
+    let bytes = frame.into_bytes();
+    match form {
+        // What the codecs write as text is text.
+        Form::Text => match Utf8Bytes::try_from(bytes.clone()) {
+            Ok(text) => Message::Text(text),
+            Err(_) => Message::Binary(bytes),
+        },
+        Form::Binary => Message::Binary(bytes),
     }
 }
 
@@ -216,7 +254,8 @@ fn fault(error: Error) -> Incoming {
             too_long.map_or(Incoming::Closed, |limit| Incoming::TooLong(limit.to_string()))
         }
         Error::Capacity(error) => Incoming::TooLong(error.to_string()),
-        Error::Protocol(_) | Error::Utf8(_) => Incoming::Malformed,
+        Error::Protocol(_) => Incoming::Malformed(Breach::Framing),
+        Error::Utf8(_) => Incoming::Malformed(Breach::Text),
         _ => Incoming::Closed,
     }
 }

@@ -74,7 +74,9 @@ fn the_settings_and_flags_in_the_documentation_are_those_of_the_program() {
         let name = flag.get_id().as_str();
         let value = flag.get_value_names().map_or("", |names| names[0].as_str());
         let value = if flag.get_action().takes_values() { value } else { "" };
-        let shown = format!("--{} {value}", flag.get_long().unwrap());
+        let value =
+            if flag.is_require_equals_set() { format!("[={value}]") } else { format!(" {value}") };
+        let shown = format!("--{}{value}", flag.get_long().unwrap());
         let variable = flag.get_env().unwrap().to_str().unwrap();
         let key =
             server_setting(name).map_or(String::new(), |_| format!("`{name}` in `[server]` "));

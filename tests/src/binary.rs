@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 /// `TIDELOG_BIN`, or else the binary of the profile that the tests are built with, which is brought up
 /// to date first: a test that drives an old binary proves nothing.
-pub(crate) fn path() -> anyhow::Result<PathBuf> {
+pub fn path() -> anyhow::Result<PathBuf> {
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let found = BINARY.get_or_init(|| find().map_err(|error| format!("{error:#}")));
     found.clone().map_err(anyhow::Error::msg)

@@ -4,6 +4,7 @@
 //! they are acknowledged, and sends them again in one frame after a reconnect; and it believes what it
 //! is told. Unlike them it keeps no entry, so that one that comes twice is counted twice.
 
+use crate::Server;
 use crate::within;
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -257,4 +258,22 @@ struct Answer {
     id: String,
     #[serde(default)]
     reason: String,
+}
+
+/// A device of `user` that writes so many actions with texts of so many bytes, and has them acknowledged.
+pub async fn write(
+    server: &Server,
+    user: &str,
+    count: usize,
+    bytes: usize,
+) -> anyhow::Result<Device> {
+    let mut device = Device::new(server.target(), user, "writer")?;
+    device.connect().await?;
+    let text = "x".repeat(bytes);
+    for n in 0..count {
+        device.dispatch(&format!(r#"{{"type":"work","n":{n},"text":"{text}"}}"#)).await?;
+        device.until("room", |device| device.unacknowledged_count() < 50).await?;
+    }
+    device.until_acknowledged().await?;
+    Ok(device)
 }

@@ -42,6 +42,11 @@ impl Disk {
         mount(home)
     }
 
+    /// Mounts it again with other options, such as `ro`.
+    pub fn remount(&self, options: &str) -> anyhow::Result<()> {
+        run(Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(self.path()))
+    }
+
     /// Where it is mounted.
     pub fn path(&self) -> PathBuf {
         mount_point(&self.home)

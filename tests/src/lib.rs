@@ -2,25 +2,31 @@
 //! the stock clients and count what they hear.
 //!
 //! In order of reading: `binary` and `server` (the process and its data), `device`, `crowd`, `proxy` (cuts a
-//! connection between two frames), `export` (what `tidelog log` prints), `chance` (seeded), `disk`
-//! (an image of a disk at the moment of a power cut). Every wait has a deadline; nothing sleeps to let
+//! connection between two frames), `export` (what `tidelog log` prints), `commands` (the others), `http` and
+//! `exposition` (requests, and what `/metrics` says), `chance` (seeded), `disk` (an image of a disk at the
+//! moment of a power cut). Every wait has a deadline; nothing sleeps to let
 //! something happen.
 
-mod binary;
+pub mod binary;
 mod chance;
+pub mod commands;
 mod crowd;
 mod device;
 pub mod disk;
 mod export;
+mod exposition;
+mod http;
 mod proxy;
 mod server;
 
 pub use chance::Chance;
 pub use crowd::Crowd;
-pub use device::{Device, Verdict};
+pub use device::{Device, Verdict, write};
 pub use export::{Line, export};
+pub use exposition::{Exposition, Family, Sample};
+pub use http::Answer;
 pub use proxy::{Cut, Direction, Proxy};
-pub use server::{Options, Server};
+pub use server::{Options, Server, command};
 
 use anyhow::Context;
 use std::time::Duration;

@@ -21,6 +21,12 @@ pub struct Options {
     pub config: String,
     /// Where the data is; a directory of its own when left out.
     pub data: Option<PathBuf>,
+    /// What a shell does before it becomes the server, such as setting limits.
+    pub wrapper: Option<String>,
+    /// Further flags.
+    pub flags: Vec<String>,
+    /// Variables of its environment.
+    pub environment: Vec<(&'static str, PathBuf)>,
 }
 
 /// A server process. It is killed when this is dropped.
@@ -29,7 +35,7 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     data: PathBuf,
-    config: PathBuf,
+    options: Options,
     /// Configuration, trace, and the data unless it is elsewhere.
     home: TempDir,
 }
@@ -43,18 +49,22 @@ impl Server {
     /// Starts a server and waits until it accepts connections.
     pub async fn start_with(options: Options) -> anyhow::Result<Self> {
         let home = tempfile::Builder::new().prefix("tidelog-test-").tempdir()?;
-        let data = options.data.unwrap_or_else(|| home.path().join("data"));
-        let config = home.path().join("tidelog.toml");
-        fs::write(&config, options.config)?;
-        let (child, address) = spawn(&home, &config, &data, "127.0.0.1:0").await?;
-        Ok(Self { child, address, data, config, home })
+        let data = options.data.clone().unwrap_or_else(|| home.path().join("data"));
+        fs::write(home.path().join("tidelog.toml"), &options.config)?;
+        let (child, address) = spawn(&home, &options, &data, "127.0.0.1:0").await?;
+        Ok(Self { child, address, data, options, home })
     }
 
     /// Starts the process again, on the same address with the same data. It has to be over.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         let listen = self.address.to_string();
-        (self.child, _) = spawn(&self.home, &self.config, &self.data, &listen).await?;
+        (self.child, _) = spawn(&self.home, &self.options, &self.data, &listen).await?;
         Ok(())
+    }
+
+    /// What a shell does before it becomes the server, from the next start on.
+    pub fn set_wrapper(&mut self, wrapper: Option<String>) {
+        self.options.wrapper = wrapper;
     }
 
     /// Where it listens.
@@ -74,10 +84,16 @@ impl Server {
 
     /// The most memory that was ever in use, in MiB.
     pub fn peak_mib(&self) -> anyhow::Result<u64> {
-        let pid = self.child.id().context("the server is over")?;
-        Ok(Process::new(pid).peak_kib()? / 1024)
+        Ok(Process::new(self.pid()?).peak_kib()? / 1024)
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("the server is over")
+    }
+
+    /// What Ctrl-C sends.
+    pub const INTERRUPT: Signal = Signal::INT;
     /// `kill -9`
     pub const KILL: Signal = Signal::KILL;
     /// Asks a process to stop.
@@ -128,16 +144,22 @@ pub(crate) fn target(address: SocketAddr) -> Target {
 
 async fn spawn(
     home: &TempDir,
-    config: &Path,
+    options: &Options,
     data: &Path,
     listen: &str,
 ) -> anyhow::Result<(Child, SocketAddr)> {
     let trace = fs::File::options().create(true).append(true).open(home.path().join("trace"))?;
-    let mut child = command()?
+    let mut command = match options.wrapper.as_deref() {
+        Some(wrapper) => wrapped(wrapper)?,
+        None => command()?,
+    };
+    let mut child = command
         .args(["serve", "--dev", "--listen", listen, "--data"])
         .arg(data)
         .arg("--config")
-        .arg(config)
+        .arg(home.path().join("tidelog.toml"))
+        .args(&options.flags)
+        .envs(options.environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped())
         .stderr(trace)
         .spawn()?;
@@ -154,13 +176,23 @@ async fn spawn(
     Ok((child, address))
 }
 
-/// The binary, ready for arguments. A variable of the surrounding shell must not become a setting of
-/// the process under test.
-pub(crate) fn command() -> anyhow::Result<Command> {
-    let mut command = Command::new(binary::path()?);
+/// The binary behind a shell that does something first.
+fn wrapped(wrapper: &str) -> anyhow::Result<Command> {
+    let mut command = isolated(Command::new("sh"));
+    command.args(["-c", &format!("{wrapper} exec \"$0\" \"$@\"")]).arg(binary::path()?);
+    Ok(command)
+}
+
+/// The binary, ready for arguments.
+pub fn command() -> anyhow::Result<Command> {
+    Ok(isolated(Command::new(binary::path()?)))
+}
+
+/// A variable of the surrounding shell must not become a setting of the process under test.
+fn isolated(mut command: Command) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDELOG_")) {
         command.env_remove(name);
     }
     command.stdin(Stdio::null()).kill_on_drop(true);
-    Ok(command)
+    command
 }

@@ -91,7 +91,7 @@ async fn nothing_beyond_the_window_is_sent_until_something_is_acknowledged() -> 
 
 async fn frame(wire: &mut Wire) -> anyhow::Result<String> {
     let frame = within("a frame", wire.next()).await?.context("the server closed")?;
-    Ok(String::from_utf8(frame.to_vec())?)
+    Ok(String::from_utf8(frame.bytes().to_vec())?)
 }
 
 /// The number of the next sync.

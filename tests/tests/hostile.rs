@@ -74,14 +74,14 @@ impl Scene {
 /// The next frame.
 async fn frame(wire: &mut Wire) -> anyhow::Result<String> {
     let frame = within("a frame", wire.next()).await?.context("the server closed")?;
-    Ok(String::from_utf8(frame.to_vec())?)
+    Ok(String::from_utf8(frame.bytes().to_vec())?)
 }
 
 /// Every frame until the server closes.
 async fn until_closed(wire: &mut Wire) -> anyhow::Result<Vec<String>> {
     let mut frames = Vec::new();
     while let Some(frame) = within("the close", wire.next()).await? {
-        frames.push(String::from_utf8(frame.to_vec())?);
+        frames.push(String::from_utf8(frame.bytes().to_vec())?);
     }
     Ok(frames)
 }

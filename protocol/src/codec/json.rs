@@ -1,6 +1,7 @@
 //! What every JSON form of the protocol needs: its integers, its object keys, and the answer to a
 //! frame that cannot be read.
 
+use super::Version;
 use crate::{ActionId, WireError};
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, Visitor};
 use std::fmt;
@@ -94,6 +95,11 @@ pub(crate) fn wrong_format(frame: &[u8]) -> WireError {
 /// The `unknown-message` for a message type.
 pub(super) fn unknown_message(name: &str) -> WireError {
     WireError::UnknownMessage(start_of(name).to_owned())
+}
+
+/// The answer to whoever speaks a protocol that is not spoken here.
+pub(super) fn unspoken(used: u32) -> WireError {
+    WireError::WrongProtocol { supported: Version::nearest(used).protocol(), used }
 }
 
 /// The whole characters within the first [`OFFENDING_BYTES_MAX`] bytes.

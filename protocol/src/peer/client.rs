@@ -4,8 +4,7 @@ use super::connection::{Connection, Start};
 use super::queue::Queue;
 use super::{Settings, Tick};
 use crate::codec::{Codec, Link, Opening, Version};
-use crate::{Connect, Connected, Headers, Message, NodeId, Token, WireError};
-use bytes::Bytes;
+use crate::{Connect, Connected, Form, Frame, Headers, Message, NodeId, Token, WireError};
 use std::sync::Arc;
 
 /// A client that waits to be let in.
@@ -13,6 +12,7 @@ use std::sync::Arc;
 pub struct ClientHandshake {
     settings: Arc<Settings>,
     version: Version,
+    form: Form,
     node: NodeId,
     subprotocol: u32,
     opened_ms: u64,
@@ -25,6 +25,8 @@ pub struct ClientHandshake {
 pub struct Hello {
     /// The protocol version to speak.
     pub version: Version,
+    /// How to write; from then on as the server does. Only protocol 7 has a binary form.
+    pub form: Form,
     /// The client's node id.
     pub node: NodeId,
     /// The number up to which it has everything.
@@ -56,19 +58,20 @@ pub struct Finished {
     /// What the server's application wants known.
     pub headers: Option<Headers>,
     /// What hurried ahead; give it to [`Connection::receive`] before anything newer.
-    pub queued: Vec<Bytes>,
+    pub queued: Vec<Frame>,
 }
 
 impl ClientHandshake {
     /// Starts a handshake at `now`; the frames are to be sent in this order.
-    pub fn new(now: u64, settings: &Arc<Settings>, hello: Hello) -> (Self, Vec<Bytes>) {
-        let Hello { version, node, synced, token, subprotocol, headers } = hello;
-        let headers = headers.map(|headers| version.headers(&headers));
+    pub fn new(now: u64, settings: &Arc<Settings>, hello: Hello) -> (Self, Vec<Frame>) {
+        let Hello { version, form, node, synced, token, subprotocol, headers } = hello;
+        let headers = headers.map(|headers| version.headers(form, &headers));
         let connect = Connect { version, node: node.clone(), synced, token, subprotocol };
-        let frames = headers.into_iter().chain([version.connect(&connect)]).collect();
+        let frames = headers.into_iter().chain([version.connect(form, &connect)]).collect();
         let handshake = Self {
             settings: Arc::clone(settings),
             version,
+            form,
             node,
             subprotocol,
             opened_ms: now,
@@ -79,9 +82,10 @@ impl ClientHandshake {
     }
 
     /// Takes a frame. After an error send [`ClientHandshake::error`] and close.
-    pub fn on_frame(&mut self, frame: &[u8]) -> Result<ClientEvent, WireError> {
+    pub fn on_frame(&mut self, frame: &Frame) -> Result<ClientEvent, WireError> {
         let limits = &self.settings.limits;
-        match self.version.decode(frame, limits)? {
+        self.form = frame.form();
+        match Opening::read(frame, Some(self.version), limits)? {
             Opening::Message(Message::Connected(connected)) => self.connected(connected),
             Opening::Message(Message::Headers(headers)) => {
                 self.headers = Some(headers);
@@ -113,10 +117,12 @@ impl ClientHandshake {
             base: connected.end,
             time_fix: time_fix(self.opened_ms, now, connected),
             implied_subprotocol: Some(self.subprotocol),
+            connected_subprotocol: connected.subprotocol,
         };
         let codec = Codec::new(self.version, link, Arc::clone(&self.settings.limits));
         let remote_subprotocol = connected.subprotocol;
-        let start = Start { now, timers: self.settings.timers, remote_subprotocol };
+        let (form, timers) = (self.form, self.settings.timers);
+        let start = Start { now, form, timers, remote_subprotocol };
         Finished {
             connection: Connection::new(codec, start),
             headers: self.headers,
@@ -125,8 +131,8 @@ impl ClientHandshake {
     }
 
     /// The frame of an error that the client found.
-    pub fn error(&self, error: &WireError) -> Bytes {
-        self.version.error(error)
+    pub fn error(&self, error: &WireError) -> Frame {
+        self.version.error(self.form, error)
     }
 
     /// When the handshake must be over.

@@ -2,19 +2,22 @@
 
 use super::{Tick, Timers};
 use crate::codec::{Codec, Link, Version};
-use crate::{Action, Headers, Message, Meta, Sync, WireError};
-use bytes::Bytes;
+use crate::{Action, Form, Frame, Headers, Message, Meta, Sync, WireError};
 use std::collections::VecDeque;
 
 /// A connection after the handshake.
 #[derive(Debug)]
 pub struct Connection {
     codec: Codec,
+    /// How the other side last wrote, and so how it is written to.
+    form: Form,
     timers: Timers,
     /// What an action's subprotocol is when its meta has none.
     remote_subprotocol: u32,
     /// The greatest number sent so far.
     number: u64,
+    /// The other side was told that it has what there was before the connection.
+    ready_sent: bool,
     /// Sent and not acknowledged, oldest first.
     sent: VecDeque<SentSync>,
     sent_bytes: usize,
@@ -30,6 +33,7 @@ pub struct Connection {
 #[derive(Clone, Copy)]
 pub(super) struct Start {
     pub(super) now: u64,
+    pub(super) form: Form,
     pub(super) timers: Timers,
     pub(super) remote_subprotocol: u32,
 }
@@ -67,6 +71,8 @@ pub enum Received {
     Ping(u64),
     /// The other side is there; its number.
     Pong(u64),
+    /// The other side has sent what it had before the connection; its number.
+    Ready(u64),
     /// What the other side's application wants known from now on.
     Headers(Headers),
     /// The other side found an error.
@@ -79,12 +85,14 @@ pub enum Received {
 
 impl Connection {
     pub(super) fn new(codec: Codec, start: Start) -> Self {
-        let Start { now, timers, remote_subprotocol } = start;
+        let Start { now, form, timers, remote_subprotocol } = start;
         Self {
             codec,
+            form,
             timers,
             remote_subprotocol,
             number: 0,
+            ready_sent: false,
             sent: VecDeque::new(),
             sent_bytes: 0,
             quiet_since_ms: now,
@@ -94,7 +102,8 @@ impl Connection {
     }
 
     /// Takes a frame. After an error send [`Connection::error`] and close.
-    pub fn receive(&mut self, frame: &[u8], now: u64) -> Result<Received, WireError> {
+    pub fn receive(&mut self, frame: &Frame, now: u64) -> Result<Received, WireError> {
+        self.form = frame.form();
         let message = self.codec.decode(frame)?;
         self.quiet_since_ms = now;
         Ok(match message {
@@ -116,6 +125,7 @@ impl Connection {
             Message::Headers(headers) => Received::Headers(headers),
             Message::Error(error) => Received::Error(error),
             Message::Debug(text) => Received::Debug(text),
+            Message::Ready(number) => Received::Ready(number),
             Message::Connect(_) | Message::Connected(_) => return Err(WireError::misplaced(frame)),
         })
     }
@@ -134,9 +144,9 @@ impl Connection {
         actions: impl IntoIterator<Item = (&'a Action, &'a Meta)>,
         token: u64,
         now: u64,
-    ) -> Bytes {
+    ) -> Frame {
         let number = self.rise_to(number);
-        let frame = self.codec.sync(number, actions);
+        let frame = self.codec.sync(self.form, number, actions);
         self.quiet_since_ms = now;
         self.sent_bytes = self.sent_bytes.saturating_add(frame.len());
         self.sent.push_back(SentSync { number, token, bytes: frame.len(), sent_ms: now });
@@ -144,43 +154,53 @@ impl Connection {
     }
 
     /// The frame that acknowledges a sync of the other side, by the number that it had.
-    pub fn synced(&mut self, number: u64, now: u64) -> Bytes {
+    pub fn synced(&mut self, number: u64, now: u64) -> Frame {
         self.frame(&Message::Synced(number), now)
     }
 
     /// The frame of a ping.
-    pub fn ping(&mut self, number: u64, now: u64) -> Bytes {
+    pub fn ping(&mut self, number: u64, now: u64) -> Frame {
         let number = self.rise_to(number);
         self.ping_sent_ms.get_or_insert(now);
         self.frame(&Message::Ping(number), now)
     }
 
     /// The frame that answers a ping.
-    pub fn pong(&mut self, number: u64, now: u64) -> Bytes {
+    pub fn pong(&mut self, number: u64, now: u64) -> Frame {
         let number = self.rise_to(number);
         self.frame(&Message::Pong(number), now)
     }
 
+    /// The frame that says, once per connection, that the other side was sent what there was before
+    /// it; none in versions that do not say so.
+    pub fn ready(&mut self, number: u64, now: u64) -> Option<Frame> {
+        if !self.version().says_ready() || std::mem::replace(&mut self.ready_sent, true) {
+            return None;
+        }
+        let number = self.rise_to(number);
+        Some(self.frame(&Message::Ready(number), now))
+    }
+
     /// The frame of new headers.
-    pub fn headers(&mut self, headers: &Headers, now: u64) -> Bytes {
+    pub fn headers(&mut self, headers: &Headers, now: u64) -> Frame {
         self.quiet_since_ms = now;
-        self.codec.version().headers(headers)
+        self.codec.version().headers(self.form, headers)
     }
 
     /// The frame of a text for the developer's console.
-    pub fn debug(&mut self, text: String, now: u64) -> Bytes {
+    pub fn debug(&mut self, text: String, now: u64) -> Frame {
         self.frame(&Message::Debug(text), now)
     }
 
     /// The frame of an error. A timeout is never told: after [`Tick::TimedOut`] just close.
-    pub fn error(&mut self, error: &WireError, now: u64) -> Bytes {
+    pub fn error(&mut self, error: &WireError, now: u64) -> Frame {
         self.quiet_since_ms = now;
-        self.codec.version().error(error)
+        self.codec.version().error(self.form, error)
     }
 
-    fn frame(&mut self, message: &Message, now: u64) -> Bytes {
+    fn frame(&mut self, message: &Message, now: u64) -> Frame {
         self.quiet_since_ms = now;
-        self.codec.encode(message)
+        self.codec.encode(self.form, message)
     }
 
     /// Clients keep the last number they saw, even a lower one, and would ask for too much, or throw

@@ -4,8 +4,7 @@ use super::connection::{Connection, Start};
 use super::queue::Queue;
 use super::{Settings, Tick};
 use crate::codec::{Codec, Link, Opening, Version};
-use crate::{Connect, Connected, Headers, Message, NodeId, Token, WireError};
-use bytes::Bytes;
+use crate::{Connect, Connected, Form, Frame, Headers, Message, NodeId, Token, WireError};
 use std::sync::Arc;
 
 /// A client that has not signed in yet.
@@ -15,6 +14,8 @@ pub struct ServerHandshake {
     opened_ms: u64,
     /// None until `connect` came.
     version: Option<Version>,
+    /// How the client last wrote.
+    form: Form,
     headers: Option<Headers>,
     queue: Queue,
 }
@@ -68,9 +69,9 @@ pub struct Accepted {
     /// The running connection.
     pub connection: Connection,
     /// What to send now, in this order.
-    pub frames: Vec<Bytes>,
+    pub frames: Vec<Frame>,
     /// What hurried ahead; give it to [`Connection::receive`] before anything newer.
-    pub queued: Vec<Bytes>,
+    pub queued: Vec<Frame>,
 }
 
 impl ServerHandshake {
@@ -80,16 +81,17 @@ impl ServerHandshake {
             settings: Arc::clone(settings),
             opened_ms: now,
             version: None,
+            form: Form::default(),
             headers: None,
             queue: Queue::default(),
         }
     }
 
     /// Takes a frame. After an error send [`ServerHandshake::refuse`] and close.
-    pub fn on_frame(&mut self, frame: &[u8], now: u64) -> Result<HandshakeEvent, WireError> {
+    pub fn on_frame(&mut self, frame: &Frame, now: u64) -> Result<HandshakeEvent, WireError> {
         let limits = &self.settings.limits;
-        let version = self.version.unwrap_or(Version::PREFERRED);
-        match (version.decode(frame, limits)?, self.version) {
+        self.form = frame.form();
+        match (Opening::read(frame, self.version, limits)?, self.version) {
             (Opening::Message(Message::Connect(connect)), None) => self.connect(connect, now),
             (Opening::Message(Message::Headers(headers)), None) => {
                 self.headers = Some(headers);
@@ -110,6 +112,8 @@ impl ServerHandshake {
     /// Subprotocol before user, as clients expect; the token is not ours to check.
     fn connect(&mut self, connect: Connect, now: u64) -> Result<HandshakeEvent, WireError> {
         let Connect { version, node, synced, token, subprotocol } = connect;
+        // Known from here on, so that a refusal is what the client understands.
+        self.version = Some(version);
         let supported = self.settings.min_subprotocol;
         if subprotocol < supported {
             return Err(WireError::WrongSubprotocol { supported, used: subprotocol });
@@ -117,7 +121,6 @@ impl ServerHandshake {
         if node.user_str() == Some("server") {
             return Err(WireError::WrongCredentials);
         }
-        self.version = Some(version);
         let headers = self.headers.take();
         let received_ms = now;
         Ok(HandshakeEvent::SignIn(SignIn {
@@ -142,27 +145,33 @@ impl ServerHandshake {
             token: None,
             subprotocol,
         };
-        let headers = headers.map(|headers| version.headers(&headers));
+        let headers = headers.map(|headers| version.headers(self.form, &headers));
         let link = Link {
             local: node,
             remote: sign_in.node.clone(),
             base: now,
             time_fix: 0,
             implied_subprotocol: None,
+            connected_subprotocol: subprotocol,
         };
         let codec = Codec::new(version, link, Arc::clone(&self.settings.limits));
-        let start =
-            Start { now, timers: self.settings.timers, remote_subprotocol: sign_in.subprotocol };
+        let start = Start {
+            now,
+            form: self.form,
+            timers: self.settings.timers,
+            remote_subprotocol: sign_in.subprotocol,
+        };
         Accepted {
             connection: Connection::new(codec, start),
-            frames: headers.into_iter().chain([version.connected(&connected)]).collect(),
+            frames: headers.into_iter().chain([version.connected(self.form, &connected)]).collect(),
             queued: self.queue.into_frames(),
         }
     }
 
     /// The frame that says why the client is not let in.
-    pub fn refuse(self, error: &WireError) -> Bytes {
-        self.version.unwrap_or(Version::PREFERRED).error(error)
+    pub fn refuse(self, error: &WireError) -> Frame {
+        // Until `connect` came nothing is said that differs between versions.
+        self.version.unwrap_or(Version::V7).error(self.form, error)
     }
 
     /// When the handshake must be over.

@@ -1,7 +1,7 @@
 //! What is one more than a limit allows is refused with the sentence that names it; what is just
 //! within passes.
 
-use super::{BASE, both_ends, node};
+use super::{BASE, both_ends, node, opening, text};
 use tidelog_protocol::codec::Version;
 use tidelog_protocol::{Limits, WireError};
 
@@ -20,11 +20,11 @@ fn small() -> Limits {
 
 fn after_sign_in(frame: &str) -> Option<WireError> {
     let (_, server) = both_ends(&node("1:a:b"), &node("server:q"), BASE, &small());
-    server.decode(frame.as_bytes()).err()
+    server.decode(&text(frame)).err()
 }
 
 fn before_sign_in(frame: &str) -> Option<WireError> {
-    Version::V5.decode(frame.as_bytes(), &small()).err()
+    opening(&text(frame), Version::V5, &small()).err()
 }
 
 fn refused(frame: &str, sentence: &str) {

@@ -7,8 +7,8 @@ mod malformed;
 mod round_trip;
 
 use std::sync::Arc;
-use tidelog_protocol::codec::{Codec, Link, Version};
-use tidelog_protocol::{Limits, NodeId};
+use tidelog_protocol::codec::{Codec, Link, Opening, Version};
+use tidelog_protocol::{Frame, Limits, NodeId, WireError};
 
 const BASE: u64 = 1_795_222_838_404;
 
@@ -16,12 +16,36 @@ fn node(text: &str) -> NodeId {
     NodeId::new(text).unwrap()
 }
 
-/// The codecs of both ends of one connection: the client's, then the server's.
+fn text(frame: &str) -> Frame {
+    Frame::text(frame.to_owned())
+}
+
+/// What a frame says before sign-in.
+fn opening(frame: &Frame, version: Version, limits: &Limits) -> Result<Opening, WireError> {
+    Opening::read(frame, Some(version), limits)
+}
+
+/// The codecs of both ends of one connection of protocol 5: the client's, then the server's.
 fn both_ends(client: &NodeId, server: &NodeId, base: u64, limits: &Limits) -> (Codec, Codec) {
+    both_ends_of(Version::V5, (client, server), base, limits)
+}
+
+fn both_ends_of(
+    version: Version,
+    (client, server): (&NodeId, &NodeId),
+    base: u64,
+    limits: &Limits,
+) -> (Codec, Codec) {
     let end = |local: &NodeId, remote: &NodeId| {
-        let (local, remote) = (local.clone(), remote.clone());
-        let link = Link { local, remote, base, time_fix: 0, implied_subprotocol: None };
-        Codec::new(Version::V5, link, Arc::new(limits.clone()))
+        let link = Link {
+            local: local.clone(),
+            remote: remote.clone(),
+            base,
+            time_fix: 0,
+            implied_subprotocol: None,
+            connected_subprotocol: 10,
+        };
+        Codec::new(version, link, Arc::new(limits.clone()))
     };
     (end(client, server), end(server, client))
 }

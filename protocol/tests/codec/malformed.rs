@@ -1,8 +1,8 @@
 //! Frames that must be refused, and the exact answer to each.
 
-use super::{BASE, both_ends, node};
+use super::{BASE, both_ends, node, opening, text};
 use tidelog_protocol::codec::{Codec, Opening, Version};
-use tidelog_protocol::{Limits, Message, WireError};
+use tidelog_protocol::{Form, Frame, Limits, Message, WireError};
 
 fn server() -> Codec {
     both_ends(&node("1:a:b"), &node("server:q"), BASE, &Limits::default()).1
@@ -10,10 +10,14 @@ fn server() -> Codec {
 
 /// What a frame is answered with, before sign-in and after it.
 fn answers(frame: &[u8]) -> [Option<String>; 2] {
-    let text = |error: WireError| String::from_utf8(Version::V5.error(&error).to_vec()).unwrap();
+    let answer = |error: WireError| {
+        let answer = Version::V5.error(Form::Text, &error);
+        String::from_utf8(answer.bytes().to_vec()).unwrap()
+    };
+    let frame = Frame::text(frame.to_vec());
     [
-        Version::V5.decode(frame, &Limits::default()).err().map(text),
-        server().decode(frame).err().map(text),
+        opening(&frame, Version::V5, &Limits::default()).err().map(answer),
+        server().decode(&frame).err().map(answer),
     ]
 }
 
@@ -214,15 +218,15 @@ fn numbers_that_javascript_writes_no_differently_are_the_same() {
 
 #[test]
 fn another_protocol_is_named_before_anything_else_is_found_wrong() {
-    for (frame, used) in [
-        (r#"["connect",4,"40:a:b",0,{"token":"x","subprotocol":"1.0.0"}]"#, 4),
-        (r#"["connect",99,"40:a:b",0,{"subprotocol":10}]"#, 99),
-        (r#"["connect",3]"#, 3),
-        (r#"["connect",0,null,null,null,null]"#, 0),
-        (r#"["connected",7,"server:q",[1,2]]"#, 7),
+    for (frame, supported, used) in [
+        (r#"["connect",99,"40:a:b",0,{"subprotocol":10}]"#, 7, 99),
+        (r#"["connect",6,"40:a:b",0,{"subprotocol":10}]"#, 7, 6),
+        (r#"["connect",3]"#, 4, 3),
+        (r#"["connect",0,null,null,null,null]"#, 4, 0),
+        (r#"["connected",7,"server:q",[1,2]]"#, 5, 7),
     ] {
-        let answer = format!(r#"["error","wrong-protocol",{{"supported":5,"used":{used}}}]"#);
-        refused(frame, &answer);
+        let error = format!(r#"{{"supported":{supported},"used":{used}}}"#);
+        refused(frame, &format!(r#"["error","wrong-protocol",{error}]"#));
     }
     wrong_format(r#"["connect",4,"#);
     wrong_format(r#"["connect",99999999999,"40:a:b",0]"#);
@@ -253,7 +257,7 @@ fn a_long_text_is_cut_between_two_characters() {
     ] {
         let [Some(before), Some(after)] = answers(frame.as_bytes()) else { panic!("refused") };
         assert_eq!(before, after);
-        let told = server().decode(before.as_bytes()).unwrap();
+        let told = server().decode(&text(&before)).unwrap();
         let Message::Error(WireError::WrongFormat(text) | WireError::UnknownMessage(text)) = told
         else {
             panic!("{told:?}");
@@ -282,18 +286,16 @@ fn nesting_as_deep_as_a_frame_is_long_breaks_nothing() {
 #[test]
 fn a_meta_with_more_keys_is_read_and_marked() {
     let frame = r#"["sync",1,{"type":"a"},{"id":5,"time":5,"channels":["x"]},{"type":"b"},{"id":6,"time":6}]"#;
-    let Ok(Message::Sync(sync)) = server().decode(frame.as_bytes()) else { panic!("a sync") };
+    let Ok(Message::Sync(sync)) = server().decode(&text(frame)) else { panic!("a sync") };
     let marks: Vec<_> = sync.batch.iter().map(|pair| pair.extra_keys).collect();
     assert_eq!(marks, [true, false]);
-    let early = Version::V5.decode(frame.as_bytes(), &Limits::default());
+    let early = opening(&text(frame), Version::V5, &Limits::default());
     assert_eq!(early, Ok(Opening::Later));
 }
 
 #[test]
 fn options_that_are_null_or_unknown_count_as_absent() {
     let frame = r#"["connect",5,"1:a:b",0,{"token":null,"subprotocol":null,"credentials":1}]"#;
-    let Ok(Message::Connect(connect)) = server().decode(frame.as_bytes()) else {
-        panic!("connect")
-    };
+    let Ok(Message::Connect(connect)) = server().decode(&text(frame)) else { panic!("connect") };
     assert_eq!((connect.token, connect.subprotocol), (None, 0));
 }

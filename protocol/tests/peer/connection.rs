@@ -1,15 +1,14 @@
-use super::{OPENED, action, headers, met, meta};
-use bytes::Bytes;
+use super::{OPENED, action, headers, met, meta, text};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use tidelog_protocol::peer::{Connection, Outstanding, Received, SentSync, Tick};
-use tidelog_protocol::{Meta, WireError};
+use tidelog_protocol::{Frame, Meta, WireError};
 
 const BASE: u64 = OPENED + 104;
 const CLIENT: &str = "10:client:tab";
 
 /// Sends a sync of one action with a token.
-fn send(from: &mut Connection, number: u64, token: u64, now: u64) -> Bytes {
+fn send(from: &mut Connection, number: u64, token: u64, now: u64) -> Frame {
     let action = action(r#"{"type":"note"}"#);
     let meta = meta("server:srv", BASE);
     from.sync(number, [(&action, &meta)], token, now)
@@ -28,17 +27,17 @@ fn a_sync_arrives_with_its_ids_whole() {
     );
     assert_eq!(
         frame,
-        concat!(
+        text(concat!(
             r#"["sync",3,{"type":"a"},{"id":1,"time":1},"#,
             r#"{"type":"b"},{"id":[-5,"20:c:t",0],"time":-5,"subprotocol":7}]"#
-        ),
+        )),
         "the subprotocol that connect named goes without saying"
     );
     let Ok(Received::Sync(sync)) = server.receive(&frame, BASE) else { panic!("a sync") };
     assert_eq!(sync.number, 3);
     let metas: Vec<_> = sync.batch.iter().map(|pair| &pair.meta).collect();
     assert_eq!(metas, [&Meta { subprotocol: Some(10), ..meta(CLIENT, BASE + 1) }, &other]);
-    assert_eq!(server.synced(3, BASE), r#"["synced",3]"#);
+    assert_eq!(server.synced(3, BASE), text(r#"["synced",3]"#));
 }
 
 #[test]
@@ -49,10 +48,10 @@ fn a_server_always_names_the_subprotocol_it_knows() {
     let frame = server.sync(0, [(&action, &named), (&action, &meta("server:srv", BASE))], 0, BASE);
     assert_eq!(
         frame,
-        concat!(
+        text(concat!(
             r#"["sync",0,{"type":"a"},{"id":0,"time":0,"subprotocol":11},"#,
             r#"{"type":"a"},{"id":0,"time":0}]"#
-        )
+        ))
     );
     let Ok(Received::Sync(sync)) = client.receive(&frame, BASE) else { panic!("a sync") };
     assert!(sync.batch.iter().all(|pair| pair.meta.subprotocol == Some(11)));
@@ -61,7 +60,9 @@ fn a_server_always_names_the_subprotocol_it_knows() {
 #[test]
 fn an_empty_sync_is_a_sync() {
     let (mut server, _) = met(0);
-    let Ok(Received::Sync(sync)) = server.receive(br#"["sync",1]"#, BASE) else { panic!("a sync") };
+    let Ok(Received::Sync(sync)) = server.receive(&text(r#"["sync",1]"#), BASE) else {
+        panic!("a sync")
+    };
     assert_eq!((sync.number, sync.batch.len()), (1, 0));
 }
 
@@ -93,11 +94,11 @@ fn acknowledgements_are_matched_in_order_and_not_by_number() {
     for token in [100, 101, 102, 103] {
         let number = if token == 103 { 5 } else { 0 };
         let expected = SentSync { number, token, bytes, sent_ms: BASE + token };
-        let received = server.receive(br#"["synced",0]"#, BASE + 200);
+        let received = server.receive(&text(r#"["synced",0]"#), BASE + 200);
         assert_eq!(received, Ok(Received::Synced(expected)));
     }
     assert_eq!(server.outstanding(), Outstanding::default());
-    assert_eq!(server.receive(br#"["synced",5]"#, BASE + 200), Ok(Received::Nothing));
+    assert_eq!(server.receive(&text(r#"["synced",5]"#), BASE + 200), Ok(Received::Nothing));
     assert_eq!(server.outstanding(), Outstanding::default());
 }
 
@@ -113,7 +114,7 @@ proptest! {
                 model.push_back((token, send(&mut server, token, token, BASE).len()));
             } else {
                 let expected = model.pop_front();
-                let received = server.receive(br#"["synced",0]"#, BASE).unwrap();
+                let received = server.receive(&text(r#"["synced",0]"#), BASE).unwrap();
                 match (received, expected) {
                     (Received::Synced(sent), Some(there)) => {
                         prop_assert_eq!((sent.token, sent.bytes), there);
@@ -131,14 +132,14 @@ proptest! {
 #[test]
 fn numbers_that_are_sent_never_fall() {
     let (mut server, _) = met(0);
-    assert_eq!(server.pong(7, BASE), r#"["pong",7]"#);
-    assert_eq!(server.ping(7, BASE), r#"["ping",7]"#);
-    assert_eq!(server.synced(3, BASE), r#"["synced",3]"#, "an echo is not ours");
+    assert_eq!(server.pong(7, BASE), text(r#"["pong",7]"#));
+    assert_eq!(server.ping(7, BASE), text(r#"["ping",7]"#));
+    assert_eq!(server.synced(3, BASE), text(r#"["synced",3]"#), "an echo is not ours");
     let fall = std::panic::AssertUnwindSafe(|| server.pong(6, BASE));
     let frame = std::panic::catch_unwind(fall).ok();
     // A debug build stops there; a release build sends the number before.
-    let expected = (!cfg!(debug_assertions)).then_some(&br#"["pong",7]"#[..]);
-    assert_eq!(frame.as_deref(), expected);
+    let expected = (!cfg!(debug_assertions)).then(|| text(r#"["pong",7]"#));
+    assert_eq!(frame, expected);
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn pings_pongs_headers_errors_and_texts_arrive() {
     assert_eq!(client.receive(&frame, now), Ok(Received::Debug("Error: \"x\"\n".into())));
     let quota = WireError::Custom { kind: "over-quota".into(), options: 5.into() };
     let frame = server.error(&quota, now);
-    assert_eq!(frame, r#"["error","over-quota",5]"#);
+    assert_eq!(frame, text(r#"["error","over-quota",5]"#));
     assert_eq!(client.receive(&frame, now), Ok(Received::Error(quota)));
 }
 
@@ -177,7 +178,7 @@ fn any_message_in_or_out_puts_the_ping_off() {
         assert_eq!(server.deadline(), last + 20_000);
         assert_eq!(server.tick(last + 19_999), Tick::Nothing);
     };
-    server.receive(br#"["ping",0]"#, BASE + 1).unwrap();
+    server.receive(&text(r#"["ping",0]"#), BASE + 1).unwrap();
     quiet_until(&server, BASE + 1);
     server.pong(0, BASE + 2);
     quiet_until(&server, BASE + 2);
@@ -187,7 +188,7 @@ fn any_message_in_or_out_puts_the_ping_off() {
     quiet_until(&server, BASE + 4);
     send(&mut server, 0, 0, BASE + 5);
     quiet_until(&server, BASE + 5);
-    assert!(server.receive(b"[]", BASE + 6).is_err());
+    assert!(server.receive(&text("[]"), BASE + 6).is_err());
     quiet_until(&server, BASE + 5);
 }
 
@@ -200,9 +201,9 @@ fn a_ping_is_asked_once_and_waits_70_seconds_for_its_answer() {
     assert_eq!(server.tick(asked + 69_999), Tick::Nothing);
     assert_eq!(server.tick(asked + 70_000), Tick::TimedOut);
     // Other messages are no answer to it.
-    server.receive(br#"["ping",0]"#, asked + 60_000).unwrap();
+    server.receive(&text(r#"["ping",0]"#), asked + 60_000).unwrap();
     assert_eq!(server.tick(asked + 70_000), Tick::TimedOut);
-    server.receive(br#"["pong",0]"#, asked + 69_000).unwrap();
+    server.receive(&text(r#"["pong",0]"#), asked + 69_000).unwrap();
     assert_eq!(server.tick(asked + 70_000), Tick::Nothing);
     assert_eq!(server.tick(asked + 89_000), Tick::Ping);
 }
@@ -213,13 +214,13 @@ fn a_sync_waits_70_seconds_from_the_last_acknowledgement_before_it() {
     send(&mut server, 1, 1, BASE);
     send(&mut server, 2, 2, BASE + 1_000);
     server.ping(2, BASE + 21_000);
-    server.receive(br#"["pong",0]"#, BASE + 22_000).unwrap();
+    server.receive(&text(r#"["pong",0]"#), BASE + 22_000).unwrap();
     assert_eq!(server.tick(BASE + 69_999), Tick::Ping);
     assert_eq!(server.tick(BASE + 70_000), Tick::TimedOut);
-    server.receive(br#"["synced",1]"#, BASE + 60_000).unwrap();
+    server.receive(&text(r#"["synced",1]"#), BASE + 60_000).unwrap();
     assert_eq!(server.tick(BASE + 129_999), Tick::Ping);
     assert_eq!(server.tick(BASE + 130_000), Tick::TimedOut);
-    server.receive(br#"["synced",2]"#, BASE + 100_000).unwrap();
+    server.receive(&text(r#"["synced",2]"#), BASE + 100_000).unwrap();
     assert_eq!(server.deadline(), BASE + 120_000);
     assert_eq!(server.tick(BASE + 119_999), Tick::Nothing);
 }

@@ -1,4 +1,4 @@
-use super::{OPENED, accept, headers, hello, met, node, sign_in, texts};
+use super::{OPENED, accept, headers, hello, met, node, sign_in, text, texts};
 use std::sync::Arc;
 use tidelog_protocol::peer::{
     ClientEvent, ClientHandshake, HandshakeEvent, Received, ServerHandshake, Settings, Tick,
@@ -12,7 +12,7 @@ fn server(settings: Settings) -> ServerHandshake {
 }
 
 fn take(server: &mut ServerHandshake, frame: &str) -> Result<HandshakeEvent, WireError> {
-    server.on_frame(frame.as_bytes(), OPENED + 100)
+    server.on_frame(&text(frame), OPENED + 100)
 }
 
 fn wrong_format(frame: &str) -> WireError {
@@ -89,8 +89,8 @@ fn protocol_is_checked_before_subprotocol_and_subprotocol_before_user() {
     let settings = Settings { min_subprotocol: 5, ..Settings::server() };
     let refused = |frame| take(&mut server(settings.clone()), frame).unwrap_err();
     assert_eq!(
-        refused(r#"["connect",4,"server:x",0,{"subprotocol":"1.0.0"}]"#),
-        WireError::WrongProtocol { supported: 5, used: 4 }
+        refused(r#"["connect",3,"server:x",0,{"subprotocol":"1.0.0"}]"#),
+        WireError::WrongProtocol { supported: 4, used: 3 }
     );
     assert_eq!(
         refused(r#"["connect",5,"server:x",0,{"subprotocol":4}]"#),
@@ -119,7 +119,7 @@ fn a_refusal_is_the_frame_that_clients_know() {
             r#"["error","wrong-subprotocol",{"supported":5,"used":2}]"#,
         ),
     ] {
-        assert_eq!(refuse(error), frame);
+        assert_eq!(refuse(error), text(frame));
     }
 }
 
@@ -201,7 +201,7 @@ fn errors_and_debug_texts_before_sign_in_change_nothing() {
         assert_eq!(take(&mut server, frame), Ok(HandshakeEvent::Wait));
     }
     let sign_in = sign_in(take(&mut server, CONNECT).unwrap());
-    assert_eq!(server.accept(&sign_in, accept(OPENED)).queued, [""; 0]);
+    assert_eq!(server.accept(&sign_in, accept(OPENED)).queued, []);
 }
 
 #[test]
@@ -213,11 +213,11 @@ fn a_message_of_the_other_role_or_a_second_connect_is_a_wrong_format() {
     take(&mut waiting, CONNECT).unwrap();
     assert_eq!(take(&mut waiting, CONNECT), Err(wrong_format(CONNECT)));
     let (mut client, _) = ClientHandshake::new(OPENED, &Arc::new(Settings::client()), hello());
-    assert_eq!(client.on_frame(CONNECT.as_bytes()), Err(wrong_format(CONNECT)));
+    assert_eq!(client.on_frame(&text(CONNECT)), Err(wrong_format(CONNECT)));
     let (mut server, mut client) = met(0);
     for frame in [CONNECT, connected] {
-        assert_eq!(server.receive(frame.as_bytes(), OPENED), Err(wrong_format(frame)));
-        assert_eq!(client.receive(frame.as_bytes(), OPENED), Err(wrong_format(frame)));
+        assert_eq!(server.receive(&text(frame), OPENED), Err(wrong_format(frame)));
+        assert_eq!(client.receive(&text(frame), OPENED), Err(wrong_format(frame)));
     }
 }
 
@@ -243,7 +243,7 @@ fn a_client_hears_why_it_is_not_let_in() {
         (r#"["error","wrong-format","x"]"#, false),
         (r#"["error","over-quota"]"#, false),
     ] {
-        let Ok(ClientEvent::Error(error)) = client.on_frame(frame.as_bytes()) else {
+        let Ok(ClientEvent::Error(error)) = client.on_frame(&text(frame)) else {
             panic!("{frame}");
         };
         assert_eq!(error.stops_client(), stops, "{frame}");
@@ -255,7 +255,7 @@ fn a_client_hears_why_it_is_not_let_in() {
 fn a_client_checks_the_servers_versions() {
     let settings = Settings { min_subprotocol: 5, ..Settings::client() };
     let (mut client, _) = ClientHandshake::new(OPENED, &Arc::new(settings), hello());
-    let mut refused = |frame: &str| client.on_frame(frame.as_bytes()).unwrap_err();
+    let mut refused = |frame: &str| client.on_frame(&text(frame)).unwrap_err();
     assert_eq!(
         refused(r#"["connected",4,"server:srv",[1,2]]"#),
         WireError::WrongProtocol { supported: 5, used: 4 }
@@ -269,9 +269,9 @@ fn a_client_checks_the_servers_versions() {
 #[test]
 fn what_a_server_sends_too_early_waits_for_connected() {
     let (mut client, _) = ClientHandshake::new(OPENED, &Arc::new(Settings::client()), hello());
-    assert_eq!(client.on_frame(br#"["ping",0]"#), Ok(ClientEvent::Wait));
+    assert_eq!(client.on_frame(&text(r#"["ping",0]"#)), Ok(ClientEvent::Wait));
     let Ok(ClientEvent::Connected(connected)) =
-        client.on_frame(br#"["connected",5,"server:srv",[1,2]]"#)
+        client.on_frame(&text(r#"["connected",5,"server:srv",[1,2]]"#))
     else {
         panic!("connected");
     };

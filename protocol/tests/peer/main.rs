@@ -11,7 +11,7 @@ use tidelog_protocol::peer::{
     Accept, Accepted, ClientEvent, ClientHandshake, Connection, Finished, HandshakeEvent, Hello,
     ServerHandshake, Settings, SignIn,
 };
-use tidelog_protocol::{Action, ActionId, Headers, Meta, NodeId, Token};
+use tidelog_protocol::{Action, ActionId, Form, Frame, Headers, Meta, NodeId, Token};
 
 /// When the server's side of every story begins, by its clock.
 const OPENED: u64 = 1_795_222_838_000;
@@ -33,13 +33,18 @@ fn meta(node_id: &str, ms: u64) -> Meta {
     Meta { id, time: ms, subprotocol: None }
 }
 
-fn texts(frames: &[Bytes]) -> Vec<&str> {
-    frames.iter().map(|frame| std::str::from_utf8(frame).unwrap()).collect()
+fn text(frame: &str) -> Frame {
+    Frame::text(frame.to_owned())
+}
+
+fn texts(frames: &[Frame]) -> Vec<&str> {
+    frames.iter().map(|frame| std::str::from_utf8(frame.bytes()).unwrap()).collect()
 }
 
 fn hello() -> Hello {
     Hello {
         version: Version::V5,
+        form: Form::Text,
         node: node("10:client:tab"),
         synced: 7,
         token: Some(Token::new("good:10".into())),
@@ -70,7 +75,7 @@ fn met(ahead: u64) -> (Connection, Connection) {
         frames.iter().map(|frame| server.on_frame(frame, OPENED + 100).unwrap()).next_back();
     let Accepted { connection, frames, queued } =
         server.accept(&sign_in(event.unwrap()), accept(OPENED + 104));
-    assert_eq!(queued, [""; 0]);
+    assert!(queued.is_empty());
     let event = frames.iter().map(|frame| client.on_frame(frame).unwrap()).next_back();
     let Some(ClientEvent::Connected(connected)) = event else { panic!("{event:?}") };
     let Finished { connection: client, .. } = client.finish(&connected, OPENED + 204 + ahead);

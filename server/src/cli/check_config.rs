@@ -1,8 +1,8 @@
 //! `tidelog check-config`: everything that `serve` would find wrong with a file, and what it says.
 
-use super::CheckConfigArgs;
+use super::{CheckConfigArgs, ServeArgs};
 use crate::auth::Authenticator;
-use crate::config::{Config, ConfigError, KeySource};
+use crate::config::{Config, ConfigError, FILE, KeySource};
 use crate::rules::Rules;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,15 +10,22 @@ use std::path::Path;
 /// Checks the file, and prints what it says.
 #[expect(clippy::print_stdout, reason = "the text is the command's output")]
 pub fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
-    print!("{}", check(&args.config)?);
+    let serve = ServeArgs {
+        config: Some(args.config.clone()),
+        listen: args.listen,
+        dev: args.dev,
+        ..ServeArgs::default()
+    };
+    print!("{}", check(&serve)?);
     Ok(())
 }
 
-/// Checks `file`, its keys and its rules; the text to print when all is well.
-fn check(file: &Path) -> Result<String, ConfigError> {
-    let config = Config::read(file)?;
+/// Checks what `serve` would be told, its keys and its rules; the text to print when all is well.
+fn check(args: &ServeArgs) -> Result<String, ConfigError> {
+    let config = Config::load(args)?;
     Authenticator::new(&config)?;
     let rules = Rules::compile(&config)?;
+    let file = config.file.as_deref().unwrap_or(Path::new(FILE));
     let mut text = format!("{}: ok\n", file.display());
     text.push_str(&sign_in(&config));
     text.push_str(&describe(&config));
@@ -47,8 +54,6 @@ fn sign_in(config: &Config) -> String {
     }
     if config.dev {
         text.push_str("  development: any token signs in, on loopback only\n");
-    } else if text.is_empty() {
-        text.push_str("note: nobody can sign in: `tidelog serve` needs [[auth.jwt]] or --dev\n");
     }
     text
 }
@@ -96,7 +101,8 @@ mod tests {
         let file = folder.path().join("t.toml");
         std::fs::write(&file, text).unwrap();
         let prefix = format!("{}/", folder.path().display());
-        self::check(&file)
+        let args = ServeArgs { config: Some(file), ..ServeArgs::default() };
+        self::check(&args)
             .map_err(|it| it.to_string().replace(&prefix, ""))
             .map(|it| it.replace(&prefix, ""))
     }
@@ -121,10 +127,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_rules_or_sign_in_says_so() {
-        let text = summary("").unwrap();
-        assert!(text.contains("no rules") && text.contains("nobody can sign in"), "{text}");
-        assert!(summary("[server]\ndev = true").unwrap().contains("any token signs in"));
+    fn a_file_without_rules_says_so() {
+        let text = summary("[server]\ndev = true").unwrap();
+        assert!(text.contains("no rules") && text.contains("any token signs in"), "{text}");
+    }
+
+    #[test]
+    fn what_serve_would_refuse_is_found() {
+        assert!(summary("").unwrap_err().contains("nobody could sign in"));
+        let public = summary("[server]\ndev = true\nlisten = \"0.0.0.0:1\"").unwrap_err();
+        assert!(public.contains("loopback only"), "{public}");
     }
 
     #[test]

@@ -20,7 +20,10 @@ pub fn man(args: &ManArgs) -> anyhow::Result<()> {
         return written.with_context(|| format!("cannot write man pages to {}", dir.display()));
     }
     let mut page = Vec::new();
-    clap_mangen::Man::new(command()).render(&mut page)?;
+    let mut command = command().disable_help_subcommand(true);
+    // As it is for the page in a directory.
+    command.build();
+    clap_mangen::Man::new(command).render(&mut page)?;
     print(&page)
 }
 

@@ -28,7 +28,7 @@ pub struct Server {
     /// Clients of a version below it are refused with `wrong-subprotocol`.
     pub min_subprotocol: u32,
     /// What the server says about its work: off, error, warn, info, debug or trace; for a module
-    /// of its own, as in `info,tidelog_server::log=debug`.
+    /// of the server, as in `info,log=debug`.
     pub trace: String,
     /// Says it as JSON, one object a line, instead of text.
     pub trace_json: bool,
@@ -184,7 +184,7 @@ impl Default for Limits {
             actions_per_second: None,
             actions_burst: 200_000,
             kept_bytes_per_user: None,
-            node_records: Duration::from_hours(180 * 24),
+            node_records: Duration::from_secs(180 * 86_400),
         }
     }
 }

@@ -40,13 +40,15 @@ fn a_file_wins_over_defaults_and_a_flag_over_the_file() {
     let config = Config::load(&args).unwrap();
     assert_eq!((config.server.listen.port(), config.server.data), (5000, "here".into()));
     assert!(config.dev, "the file says so");
+    let args = ServeArgs { dev: Some(false), ..args };
+    assert!(Config::load(&args).is_err(), "a flag wins, and then nobody can sign in");
 }
 
 #[test]
 fn development_listens_on_loopback_only() {
     let listen = |address: &str| {
         let listen = Some(address.parse().unwrap());
-        Config::load(&ServeArgs { dev: true, listen, ..ServeArgs::default() })
+        Config::load(&ServeArgs { dev: Some(true), listen, ..ServeArgs::default() })
     };
     for loopback in ["127.0.0.1:0", "127.1.2.3:80", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
         assert!(listen(loopback).is_ok(), "{loopback}");

@@ -11,13 +11,12 @@ use crate::metrics::Share;
 use crate::session::{Effect, Moment, NodeState, ReadOrder, Session};
 use crate::sync_map::Loaded;
 use crate::ws::{Incoming, Socket};
-use bytes::Bytes;
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_crdt::Position;
-use tidelog_protocol::{NodeId, WireError};
+use tidelog_protocol::{Frame, NodeId, WireError};
 use tokio::time::{Instant, Sleep};
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -81,7 +80,7 @@ impl<'a> Driver<'a> {
     pub(super) async fn run(
         &mut self,
         socket: &mut Socket,
-        queued: Vec<Bytes>,
+        queued: Vec<Frame>,
         expires_ms: Option<u64>,
     ) -> End {
         self.session.set_room(socket.room());
@@ -139,7 +138,7 @@ impl<'a> Driver<'a> {
             Event::Socket(Incoming::TooLong(limit)) => {
                 return Err(self.refuse(socket, WireError::WrongFormat(limit)));
             }
-            Event::Socket(Incoming::Malformed) => return Err(End::Malformed),
+            Event::Socket(Incoming::Malformed(breach)) => return Err(End::Malformed(breach)),
             Event::Mail => self.take_mail(at),
             Event::Judged(Ok(verdicts)) => {
                 // The client's own entries are in the inbox by now, so that the answers can carry
@@ -194,7 +193,7 @@ impl<'a> Driver<'a> {
         if now >= since.saturating_add(patience) { Err(End::Silent) } else { Ok(()) }
     }
 
-    fn on_frame(&mut self, socket: &mut Socket, frame: &Bytes) -> Result<(), End> {
+    fn on_frame(&mut self, socket: &mut Socket, frame: &Frame) -> Result<(), End> {
         let at = self.moment(clock::now_ms());
         self.session.on_frame(frame, at).map_err(|error| self.refuse(socket, error))
     }

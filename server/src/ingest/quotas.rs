@@ -34,6 +34,8 @@ pub(super) struct Allowance<'a> {
     rates: Option<&'a Rates>,
     payer: &'a str,
     left: usize,
+    /// Not all of the actions fit: those that are not new must not take the place of others.
+    pub(super) scarce: bool,
 }
 
 impl<'a> Allowance<'a> {
@@ -44,7 +46,8 @@ impl<'a> Allowance<'a> {
         now: u64,
     ) -> Self {
         let payer = payer(subject);
-        Self { rates, payer, left: rates.map_or(count, |rates| rates.take(payer, count, now)) }
+        let left = rates.map_or(count, |rates| rates.take(payer, count, now));
+        Self { rates, payer, left, scarce: left < count }
     }
 
     /// Uses one up, if there is one.
@@ -54,9 +57,11 @@ impl<'a> Allowance<'a> {
         any
     }
 
-    /// Gives back what was not used, and what was used by `repeated` actions that are not new.
+    /// Gives back what was not used, and what was used by `repeated` actions that are not new; where it
+    /// is scarce these were told apart before.
     pub(super) fn close(self, repeated: usize) {
         if let Some(rates) = self.rates {
+            let repeated = if self.scarce { 0 } else { repeated };
             rates.give_back(self.payer, self.left.saturating_add(repeated));
         }
     }

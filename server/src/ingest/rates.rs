@@ -55,13 +55,13 @@ impl Rates {
 
     /// Takes up to `count` actions of `user`'s; how many it may make.
     pub(super) fn take(&self, user: &str, count: usize, now_ms: u64) -> usize {
-        let (key, now_us) = (self.hasher.hash_one(user), now_ms.saturating_mul(1_000));
+        let (key, at_us) = (self.hasher.hash_one(user), now_ms.saturating_mul(1_000));
         let mut memory = self.memory();
-        memory.make_room(now_us);
-        let granted = self.free(&memory, key, now_us).min(count as u64);
+        memory.make_room(at_us);
+        let granted = self.free(&memory, key, at_us).min(count as u64);
         if granted > 0 && (memory.paid_us.len() < REMEMBERED_MAX || memory.has(key)) {
             let paid = memory.paid_us.entry(key).or_default();
-            *paid = (*paid).max(now_us).saturating_add(granted.saturating_mul(self.cost_us));
+            *paid = (*paid).max(at_us).saturating_add(granted.saturating_mul(self.cost_us));
         }
         usize::try_from(granted).unwrap_or(count)
     }
@@ -75,11 +75,11 @@ impl Rates {
 
     /// When `user` may make `count` actions at once.
     pub(super) fn wait(&self, user: &str, count: usize, now_ms: u64) -> Wait {
-        let (key, now_us) = (self.hasher.hash_one(user), now_ms.saturating_mul(1_000));
+        let (key, at_us) = (self.hasher.hash_one(user), now_ms.saturating_mul(1_000));
         if count as u64 > self.burst {
             return Wait::TooMany(self.burst);
         }
-        let missing = (count as u64).saturating_sub(self.free(&self.memory(), key, now_us));
+        let missing = (count as u64).saturating_sub(self.free(&self.memory(), key, at_us));
         match missing.saturating_mul(self.cost_us).div_ceil(1_000) {
             0 => Wait::None,
             ms => Wait::Ms(ms),

@@ -29,7 +29,7 @@ pub(super) fn run(shared: &Shared, merging: &Merging) {
                 shared.handover.done();
                 merging.changed();
             }
-            shared.nodes.write(shared.index.store())?;
+            shared.nodes.write(&shared.index)?;
         }
         Ok(())
     });

@@ -51,13 +51,13 @@ pub(super) fn rewrite(shared: &Shared, rows_max: usize) -> Result<(), Failure> {
         let Some(first) = shared.state().bodies_to_take.first().copied() else {
             break;
         };
-        let row = shared.feed.row_at(first)?.ok_or_else(|| shared.feed.gap(first));
-        let row = row.map_err(ReadError::from)?;
+        let feed = shared.feed();
+        let row = feed.row_at(first)?.ok_or_else(|| feed.gap(first)).map_err(ReadError::from)?;
         let targets: BTreeSet<Position> =
             shared.state().bodies_to_take.range(first..row.next()).copied().collect();
         let rewritten = without_bodies(&row, &targets)
-            .map_err(|damage| ReadError::from(shared.feed.damaged(first, damage)))?;
-        shared.feed.put(&rewritten)?;
+            .map_err(|damage| ReadError::from(feed.damaged(first, damage)))?;
+        shared.put_again(&rewritten)?;
         shared.state_mut().bodies_to_take.retain(|position| !targets.contains(position));
     }
     Ok(())
@@ -82,6 +82,6 @@ fn without_body(position: Position, record: &Bytes) -> Result<Bytes, Damage> {
             put_entry(&mut out, &take_body(entry));
             Ok(out.into())
         }
-        Record::Clean(_) => Ok(record.clone()),
+        Record::Clean(_) | Record::Erased(_) => Ok(record.clone()),
     }
 }

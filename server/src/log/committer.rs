@@ -16,6 +16,7 @@ use super::marks::{Mark, Marks};
 use super::prefix::{Key, Prefix};
 use super::queue::{Append, Batch, BatchLimit};
 use super::recent::Recent;
+use super::record::Record;
 use super::shared::Shared;
 use super::tail::Tail;
 use super::usage::bytes_of;
@@ -94,6 +95,12 @@ impl Committer {
             let work = self.in_flight.is_some() || !self.shared.state().bodies_to_take.is_empty();
             let next = match self.shared.queue.take(self.terms.batch, work) {
                 Batch::Appends(appends) => Some(self.stage(appends)?),
+                Batch::Alone(work) => {
+                    self.land(syncer)?;
+                    self.checkpoint()?;
+                    work.run();
+                    continue;
+                }
                 Batch::Idle => None,
                 Batch::Close(answer) => {
                     self.land(syncer)?;
@@ -159,10 +166,10 @@ impl Committer {
     /// Writes the rows of a commit and lets the sync begin.
     fn launch(&mut self, commit: Sealed, syncer: &Syncer) -> Result<(), Failure> {
         if commit.staged.rows.is_empty() {
-            self.publish(commit);
-            return Ok(());
+            return self.publish(commit);
         }
-        commit.staged.rows.iter().try_for_each(|row| self.shared.feed.put(row))?;
+        let feed = self.shared.feed();
+        commit.staged.rows.iter().try_for_each(|row| feed.put(row))?;
         syncer.begin()?;
         self.in_flight = Some(commit);
         Ok(())
@@ -174,7 +181,7 @@ impl Committer {
             syncer.end()?;
         }
         if let Some(commit) = self.in_flight.take() {
-            self.publish(commit);
+            self.publish(commit)?;
             self.marks.settle();
             self.kept.settle();
         }
@@ -182,8 +189,10 @@ impl Committer {
     }
 
     /// Makes a durable commit visible, then heard, then answered.
-    fn publish(&self, commit: Sealed) {
-        if !commit.staged.rows.is_empty() {
+    fn publish(&self, commit: Sealed) -> Result<(), Failure> {
+        if let Some(last) = commit.staged.rows.last() {
+            let head = Position::new(last.next().get() - 1).unwrap_or_default();
+            self.shared.head_file.iter().try_for_each(|file| file.write(head))?;
             let bytes = commit.staged.rows.iter().map(|row| row.value().len()).sum();
             self.shared.meter.committed(commit.entries.len(), bytes, &commit.since);
             self.shared.publish(commit.staged);
@@ -198,6 +207,7 @@ impl Committer {
             on_commit(&commit.entries);
         }
         commit.answers.into_iter().for_each(Answer::send);
+        Ok(())
     }
 
     /// Decides what becomes of one draft, and adds it to `commit` if it is new.
@@ -300,8 +310,12 @@ impl Committer {
             return Ok(Some(Arc::clone(entry)));
         }
         let Some(position) = self.shared.find(key)? else { return Ok(None) };
-        let entry = self.shared.entry(position)?;
-        Ok(entry.filter(|entry| entry.id == *id).map(Arc::new))
+        let entry = match self.shared.record(position)? {
+            Some(Record::Entry(entry)) => Some(entry).filter(|entry| entry.id == *id),
+            Some(Record::Erased(erased)) => Some(erased.entry(position, id.clone())),
+            Some(Record::Clean(_)) | None => None,
+        };
+        Ok(entry.map(Arc::new))
     }
 
     /// What is done between commits: taking bodies out, and handing over a full tail.
@@ -313,7 +327,7 @@ impl Committer {
                 clean::rewrite(&self.shared, REWRITES_PER_COMMIT)?;
             }
             if bodies() == 0 {
-                self.shared.feed.sync()?;
+                self.shared.feed().sync()?;
             }
         }
         if self.shared.state().active.bytes() >= self.terms.tail_bytes {
@@ -326,7 +340,7 @@ impl Committer {
     fn freeze(&self) -> Result<(), Failure> {
         // The checkpoint will pass the requests to clean, so the bodies must be gone for good.
         clean::rewrite(&self.shared, usize::MAX)?;
-        self.shared.feed.sync()?;
+        self.shared.feed().sync()?;
         let stopped = |_| Failure("the checkpoint was not written".into());
         self.shared.handover.wait().map_err(stopped)?;
         let tail = {
@@ -340,15 +354,20 @@ impl Committer {
         Ok(())
     }
 
-    /// Writes everything that is derived, too.
-    fn close(&self, answer: oneshot::Sender<()>) -> Result<(), Failure> {
-        self.shared.queue.abandon();
+    /// Writes the whole tail as runs, and waits for it.
+    fn checkpoint(&self) -> Result<(), Failure> {
         if !self.shared.state().active.is_empty() {
             self.freeze()?;
         }
         let stopped = |_| Failure("the last checkpoint was not written".into());
-        self.shared.handover.wait().map_err(stopped)?;
-        self.shared.nodes.write(self.shared.index.store())?;
+        self.shared.handover.wait().map_err(stopped)
+    }
+
+    /// Writes everything that is derived, too.
+    fn close(&self, answer: oneshot::Sender<()>) -> Result<(), Failure> {
+        self.shared.queue.abandon();
+        self.checkpoint()?;
+        self.shared.nodes.write(&self.shared.index)?;
         // Whoever closed may have stopped waiting.
         let _ = answer.send(());
         Ok(())

@@ -1,5 +1,6 @@
-//! What can go wrong, and what to do about it.
+//! What can go wrong, and what to do about it: each message names a file and the way out.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidelog_crdt::Position;
@@ -30,6 +31,20 @@ pub enum OpenError {
         /// The newest format that this version reads.
         supported: u32,
     },
+    /// Written by an early version.
+    #[error(
+        "the store in {} has format {found}, and this version reads from {oldest} on; open it once \
+         with a version of tidelog that reads both, then with this one",
+        .dir.display()
+    )]
+    Older {
+        /// The data directory.
+        dir: PathBuf,
+        /// The format of the store.
+        found: u32,
+        /// The oldest format that this version reads.
+        oldest: u32,
+    },
     /// There is no store there, and it was opened to be read.
     #[error("there is no store in {}; `tidelog serve` creates one", .dir.display())]
     Missing {
@@ -41,7 +56,7 @@ pub enum OpenError {
     Corrupt(#[from] Corrupt),
     /// The engine refused to open its files.
     #[error(
-        "the files in {} cannot be opened: {reason}; restore the data directory from a backup",
+        "the files in {} cannot be opened: {reason}; {way_out}",
         .dir.display()
     )]
     Engine {
@@ -49,18 +64,52 @@ pub enum OpenError {
         dir: PathBuf,
         /// What the engine said.
         reason: String,
+        /// What the operator can do.
+        way_out: &'static str,
     },
     /// The disk or the engine failed while the store was repaired.
     #[error("{0}")]
     Disk(Arc<str>),
     /// The file system refused.
-    #[error("{}: {source}", .file.display())]
+    #[error("{}: {reason}; {}", .file.display(), way_out(.reason.kind()))]
     Io {
         /// The file or directory.
         file: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+        /// What the system said; the message says it, so it is not a source of its own.
+        reason: std::io::Error,
     },
+}
+
+impl OpenError {
+    /// The system refused something with `file`.
+    pub(super) fn io(file: &Path, reason: std::io::Error) -> Self {
+        Self::Io { file: file.to_path_buf(), reason }
+    }
+}
+
+/// What to do when the system refuses.
+pub(super) fn way_out(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "free space on that disk or raise the limit, and start again: what was acknowledged is \
+             kept"
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            "mount that file system writable, or choose another data directory with --data"
+        }
+        ErrorKind::PermissionDenied => {
+            "make the user that runs tidelog the owner of the data directory, or choose another with \
+             --data"
+        }
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "a file is where a directory has to be: move it away, or choose another data directory \
+             with --data"
+        }
+        ErrorKind::NotFound => {
+            "make the directory that it is to be in, or choose another data directory with --data"
+        }
+        _ => "look into the system's log for errors of that disk, and start again when it is sound",
+    }
 }
 
 impl From<ReadError> for OpenError {
@@ -106,7 +155,7 @@ pub enum ReadError {
 impl ReadError {
     /// The system refused to read `file`.
     pub(super) fn io(file: &Path, error: &std::io::Error) -> Self {
-        Self::Io(format!("{}: {error}", file.display()).into())
+        Self::Io(format!("{}: {error}; {}", file.display(), way_out(error.kind())).into())
     }
 }
 
@@ -125,6 +174,13 @@ pub struct Stopped;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the log cannot be written, and nothing more is acknowledged: {0}")]
 pub struct Failure(pub Arc<str>);
+
+impl Failure {
+    /// The system refused to write `file`.
+    pub(super) fn io(file: &Path, error: &std::io::Error) -> Self {
+        Self(format!("{}: {error}; {}", file.display(), way_out(error.kind())).into())
+    }
+}
 
 /// Bytes that do not say what was written; where they are is known further up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,12 +15,12 @@ impl Lock {
     /// Locks `dir`, which exists.
     pub(super) fn take(dir: &Path) -> Result<Self, OpenError> {
         let path = dir.join("lock");
-        let io = |source| OpenError::Io { file: path.clone(), source };
+        let io = |source| OpenError::io(&path, source);
         let file =
             File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::Locked { file: path }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::Locked { file: path.clone() }),
             Err(TryLockError::Error(source)) => Err(io(source)),
         }
     }

@@ -10,7 +10,7 @@ use tidelog_crdt::{Incarnation, Position};
 use uuid::Uuid;
 
 /// The format of the index; another one is rebuilt from the feed.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// A run and its place among the others.
 #[derive(Clone, Debug)]
@@ -79,6 +79,8 @@ pub(super) struct Manifest {
     pub(super) store_id: Uuid,
     /// And the life that it was in.
     pub(super) incarnation: Incarnation,
+    /// How often that feed had been rewritten.
+    pub(super) generation: u64,
     /// Everything up to here is in the runs.
     pub(super) checkpoint: Position,
     /// The number that the next file gets.
@@ -92,15 +94,17 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// Whether it describes what was derived from this feed.
+    /// Whether it describes what was derived from this feed, as it is now.
     pub(super) fn is_of(&self, identity: &Identity) -> bool {
-        (self.store_id, self.incarnation) == (identity.store_id, identity.incarnation)
+        (self.store_id, self.incarnation, self.generation)
+            == (identity.store_id, identity.incarnation, identity.generation)
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = FORMAT.to_le_bytes().to_vec();
         out.extend_from_slice(self.store_id.as_bytes());
         out.extend_from_slice(&self.incarnation.0.to_le_bytes());
+        put_number(&mut out, self.generation);
         put_number(&mut out, self.checkpoint.get());
         put_number(&mut out, self.next_file);
         for parts in [&self.entries, &self.ids, &self.usage] {
@@ -133,6 +137,7 @@ impl Manifest {
         let manifest = Self {
             store_id: Uuid::from_bytes(reader.array()?),
             incarnation: Incarnation(reader.eight()?),
+            generation: reader.number()?,
             checkpoint: Position::new(reader.number()?)?,
             next_file: reader.number()?,
             entries: take_parts(&mut reader)?,
@@ -157,6 +162,7 @@ mod tests {
         let manifest = Manifest {
             store_id: Uuid::from_bytes([1; 16]),
             incarnation: Incarnation(2),
+            generation: 1,
             checkpoint: Position::new(300).unwrap(),
             next_file: 9,
             entries: vec![(4, 1), (7, 0)],
@@ -170,7 +176,7 @@ mod tests {
             assert!(Manifest::decode(&bytes).is_err(), "byte {nth}");
             bytes[nth] ^= 1;
         }
-        bytes[0] = 1;
+        bytes[0] = 9;
         assert_eq!(Manifest::decode(&bytes), Ok(None));
     }
 }

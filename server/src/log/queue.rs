@@ -3,6 +3,7 @@
 use super::entry::{Outcome, Step};
 use super::error::Stopped;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -19,10 +20,31 @@ pub(super) struct Append {
     pub(super) room: OwnedSemaphorePermit,
 }
 
+/// Work that is done on the committer's thread, while nothing is being committed and memory has no
+/// tail.
+pub(super) struct Alone(Box<dyn FnOnce() + Send>);
+
+impl Alone {
+    pub(super) fn new(work: impl FnOnce() + Send + 'static) -> Self {
+        Self(Box::new(work))
+    }
+
+    pub(super) fn run(self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Alone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Alone")
+    }
+}
+
 /// What the committer is asked to do.
 #[derive(Debug)]
 pub(super) enum Request {
     Append(Append),
+    Alone(Alone),
     /// Write everything that is derived, and end.
     Close(oneshot::Sender<()>),
 }
@@ -31,6 +53,7 @@ pub(super) enum Request {
 #[derive(Debug)]
 pub(super) enum Batch {
     Appends(Vec<Append>),
+    Alone(Alone),
     Close(oneshot::Sender<()>),
     /// Nothing waits, and the committer has work of its own.
     Idle,
@@ -112,6 +135,7 @@ impl Queue {
                 Some(Request::Append(first)) => {
                     return Batch::Appends(waiting.take_appends(first, limit));
                 }
+                Some(Request::Alone(work)) => return Batch::Alone(work),
                 Some(Request::Close(answer)) => return Batch::Close(answer),
                 None if waiting.closed => return Batch::Closed,
                 None if idle => return Batch::Idle,

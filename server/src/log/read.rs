@@ -203,8 +203,8 @@ impl Shared {
                 Ok((position, None))
             }
             Ok(Record::Entry(entry)) => Ok((position, Some(entry))),
-            Ok(Record::Clean(_)) => Ok((position, None)),
-            Err(damage) => Err(self.feed.damaged(position, damage).into()),
+            Ok(Record::Clean(_) | Record::Erased(_)) => Ok((position, None)),
+            Err(damage) => Err(self.feed().damaged(position, damage).into()),
         };
         records.into_iter().map(visible).collect()
     }
@@ -225,7 +225,8 @@ impl Shared {
         first: Position,
         head: Position,
     ) -> Result<Vec<(Position, Bytes)>, ReadError> {
-        let row = self.feed.row_at(first)?.ok_or_else(|| self.feed.gap(first))?;
+        let feed = self.feed();
+        let row = feed.row_at(first)?.ok_or_else(|| feed.gap(first))?;
         Ok(row.records().filter(|(position, _)| (first..=head).contains(position)).collect())
     }
 }

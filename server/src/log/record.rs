@@ -1,8 +1,12 @@
-//! One record of the feed as bytes: an entry, an entry whose body was taken out, or the request to
-//! take one out.
+//! One record of the feed as bytes: an entry, an entry whose body was taken out, the request to take
+//! one out, or what is left of a record whose author was erased.
 //!
 //! A record says everything but its position, which its row or run knows. Entries end with the
 //! action's JSON, untouched, so a decoded action is a slice of the record.
+
+mod erased;
+
+pub(super) use erased::{Erased, put_erased};
 
 use super::binary::{Reader, put_count, put_distance, put_number, put_text};
 use super::entry::{Addresses, Channel, Entry};
@@ -14,6 +18,7 @@ use tidelog_protocol::{Action, ActionId, ClientId, NodeId, UserId};
 const ENTRY: u8 = 1;
 const CLEAN: u8 = 2;
 const CLEANED: u8 = 3;
+const ERASED: u8 = 4;
 
 /// Set when the dot is not that of the record's own position: another server accepted it first.
 const FOREIGN_DOT: u8 = 1;
@@ -27,6 +32,8 @@ pub(super) enum Record {
     Entry(Entry),
     /// The body of an action is to be taken out.
     Clean(Clean),
+    /// Its author was erased.
+    Erased(Erased),
 }
 
 /// The body of the action at `target` is to be taken out.
@@ -38,6 +45,15 @@ pub(super) struct Clean {
 }
 
 impl Record {
+    /// When its commit was made, in ms since the epoch.
+    pub(super) fn accepted_ms(&self) -> u64 {
+        match self {
+            Self::Entry(entry) => entry.accepted_ms,
+            Self::Clean(clean) => clean.accepted_ms,
+            Self::Erased(erased) => erased.accepted_ms,
+        }
+    }
+
     /// Reads the record at `position`.
     pub(super) fn decode(position: Position, bytes: &Bytes) -> Result<Self, Damage> {
         let kind = *bytes.first().ok_or(Damage("a record is empty"))?;
@@ -48,6 +64,9 @@ impl Record {
             CLEAN => {
                 decode_clean(bytes).map(Self::Clean).ok_or(Damage("a clean record cannot be read"))
             }
+            ERASED => erased::decode(position, bytes)
+                .map(Self::Erased)
+                .ok_or(Damage("an erased record cannot be read")),
             _ => Err(Damage("a record is of an unknown kind")),
         }
     }
@@ -317,7 +336,7 @@ pub(super) mod tests {
         let mut longer = whole.to_vec();
         longer.push(0);
         assert!(Record::decode(at(300), &longer.clone().into()).is_err());
-        longer[0] = 4;
+        longer[0] = 9;
         assert!(Record::decode(at(300), &longer.into()).is_err());
     }
 
@@ -388,7 +407,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..60), kind in 0..5_u8) {
+        fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..60), kind in 0..6_u8) {
             let bytes = [&[kind], &bytes[..]].concat();
             let _ = Record::decode(at(1), &bytes.into());
         }

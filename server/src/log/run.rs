@@ -38,7 +38,7 @@ use tidelog_crdt::Position;
 const MAGIC: &[u8; 8] = b"tiderun1";
 const FOOTER_BYTES: usize = 8 + 8 * 6 + 4;
 /// What to do about a damaged run.
-pub(super) const REBUILD: &str = "stop the server and delete the directory `index`: it is rebuilt from the feed at the next start";
+pub(super) const REBUILD: &str = "stop the server and run `tidelog rebuild`, or delete the directory `index`: it is made again from the feed";
 
 /// One key with its value; an empty value says that the key is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +117,11 @@ impl Run {
     /// The smallest and the greatest [`Key::major`].
     pub(super) fn majors(&self) -> (u64, u64) {
         self.footer.majors
+    }
+
+    /// How many items it has.
+    pub(super) fn count(&self) -> u64 {
+        self.footer.count
     }
 
     /// Whether a key with `prefix` may be here; does not read the file.

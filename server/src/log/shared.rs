@@ -3,6 +3,7 @@
 use super::entry::Entry;
 use super::error::{Failure, ReadError};
 use super::handover::Handover;
+use super::head::Head;
 use super::identity::Identity;
 use super::index::{Current, Index};
 use super::lock::Lock;
@@ -12,13 +13,15 @@ use super::nodes::Nodes;
 use super::prefix::{Hash, Key, Prefix};
 use super::queue::Queue;
 use super::record::{Record, take_body};
+use super::row::Row;
 use super::run::{Order, Scan};
+use super::settings::Settings;
 use super::store::Feed;
 use super::tail::{Staged, Tail};
 use crate::epochs::Epochs;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tidelog_crdt::Position;
 use tokio::sync::watch;
 
@@ -26,7 +29,9 @@ use tokio::sync::watch;
 pub type OnCommit = Arc<dyn Fn(&[Arc<Entry>]) + Send + Sync>;
 
 pub(super) struct Shared {
-    pub(super) feed: Feed,
+    pub(super) settings: Settings,
+    /// Replaced as a whole when the feed is rewritten.
+    feed: RwLock<Arc<Feed>>,
     pub(super) index: Index,
     pub(super) nodes: Nodes,
     pub(super) identity: Identity,
@@ -39,8 +44,13 @@ pub(super) struct Shared {
     pub(super) failure: watch::Sender<Option<Failure>>,
     state: RwLock<State>,
     head: AtomicU64,
+    /// None while the store is only read.
+    pub(super) head_file: Option<Head>,
+    /// First positions of rows that were put again since the feed is being copied; none while it is
+    /// not.
+    pub(super) put_again: Mutex<Option<BTreeSet<Position>>>,
     /// Dropped last: the store is closed before another process may have it.
-    _lock: Lock,
+    pub(super) lock: Lock,
 }
 
 /// What readers look at; locked for moments only, never while a disk is waited for.
@@ -58,10 +68,9 @@ pub(super) struct State {
 
 impl Shared {
     pub(super) fn new(
-        feed: Feed,
+        settings: &Settings,
+        (feed, identity): (Feed, Identity),
         index: Index,
-        identity: Identity,
-        (queue, nodes): (Queue, Nodes),
         lock: Lock,
     ) -> Self {
         let Current { lists, checkpoint, .. } = index.current();
@@ -73,21 +82,44 @@ impl Shared {
             bodies_to_take: BTreeSet::new(),
         };
         Self {
-            feed,
+            settings: settings.clone(),
+            feed: RwLock::new(Arc::new(feed)),
             index,
-            nodes,
+            nodes: Nodes::new(settings.nodes_max),
             epochs: Epochs::default(),
             hash: Hash::new(&identity.secret),
             identity,
-            queue,
+            queue: Queue::new(settings.queue_bytes_max),
             handover: Handover::default(),
             meter: Meter::default(),
             on_commit: OnceLock::new(),
             failure: watch::Sender::new(None),
             state: RwLock::new(state),
             head: AtomicU64::new(checkpoint.get()),
-            _lock: lock,
+            head_file: None,
+            put_again: Mutex::default(),
+            lock,
         }
+    }
+
+    /// The feed, as it is now.
+    pub(super) fn feed(&self) -> Arc<Feed> {
+        Arc::clone(&self.feed.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on the feed is this one.
+    pub(super) fn set_feed(&self, feed: Feed) {
+        *self.feed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(feed);
+    }
+
+    /// Puts a row that is in the feed again, changed.
+    pub(super) fn put_again(&self, row: &Row) -> Result<(), Failure> {
+        // Before the row is put: a copy of the feed may come by in between.
+        if let Some(firsts) = self.put_again.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+        {
+            firsts.insert(row.first());
+        }
+        self.feed().put(row)
     }
 
     /// The last position that is on disk.
@@ -166,8 +198,8 @@ impl Shared {
         Ok(greatest)
     }
 
-    /// The entry at `position`, cleaned or not, if it is on disk.
-    pub(super) fn entry(&self, position: Position) -> Result<Option<Entry>, ReadError> {
+    /// The record at `position`, if it is on disk; an entry that is hidden without its body.
+    pub(super) fn record(&self, position: Position) -> Result<Option<Record>, ReadError> {
         if position > self.head() {
             return Ok(None);
         }
@@ -177,18 +209,23 @@ impl Shared {
             let state = self.state();
             (state.active.record(position), state.bodies_to_take.contains(&position))
         };
+        let feed = self.feed();
         let record = match active {
             Some(record) => Some(record),
-            None => self.feed.row_at(position)?.and_then(|row| row.record(position)),
+            None => feed.row_at(position)?.and_then(|row| row.record(position)),
         };
-        let Some(record) = record else {
-            return Ok(None);
-        };
-        match Record::decode(position, &record) {
-            Ok(Record::Entry(entry)) if body_to_take => Ok(Some(take_body(entry))),
-            Ok(Record::Entry(entry)) => Ok(Some(entry)),
-            Ok(Record::Clean(_)) => Ok(None),
-            Err(damage) => Err(self.feed.damaged(position, damage).into()),
+        let record = record.map(|record| Record::decode(position, &record)).transpose();
+        match record.map_err(|damage| feed.damaged(position, damage))? {
+            Some(Record::Entry(entry)) if body_to_take => Ok(Some(Record::Entry(take_body(entry)))),
+            record => Ok(record),
+        }
+    }
+
+    /// The entry at `position`, cleaned or not, if it is on disk.
+    pub(super) fn entry(&self, position: Position) -> Result<Option<Entry>, ReadError> {
+        match self.record(position)? {
+            Some(Record::Entry(entry)) => Ok(Some(entry)),
+            Some(Record::Clean(_) | Record::Erased(_)) | None => Ok(None),
         }
     }
 }

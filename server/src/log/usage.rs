@@ -37,18 +37,18 @@ impl Changes {
         self.0.get(&user).copied().unwrap_or_default()
     }
 
-    /// What a run has to say of it, in order; `last` is the last position of the tail.
-    pub(super) fn items(&self, last: Position) -> Vec<Item> {
+    /// What a run has to say of it, in order. No two runs have one of these places, or the newer would
+    /// hide the older: the last position of a tail, and 0 or the number of a rewriting.
+    pub(super) fn items(&self, (last, rewriting): (Position, u64)) -> Vec<Item> {
+        let key = |prefix: Prefix| Key { prefix, major: last.get(), minor: rewriting };
         let changed = self.0.iter().filter(|(_, change)| **change != 0);
-        let mut items: Vec<_> = changed.map(|(user, change)| item(*user, last, *change)).collect();
+        let mut items: Vec<_> = changed.map(|(user, change)| item(key(*user), *change)).collect();
         items.sort_unstable_by_key(|item| item.key);
         items
     }
 }
 
-/// No two runs have one key, or the newer would hide the older.
-fn item(user: Prefix, last: Position, change: i64) -> Item {
-    let key = Key { prefix: user, major: last.get(), minor: 0 };
+fn item(key: Key, change: i64) -> Item {
     Item { key, value: Bytes::copy_from_slice(&change.to_be_bytes()) }
 }
 
@@ -80,7 +80,7 @@ impl Iterator for Sums {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let mut item = match self.0.next()? {
+            let item = match self.0.next()? {
                 Ok(item) => item,
                 Err(error) => return Some(Err(error)),
             };
@@ -94,8 +94,7 @@ impl Iterator for Sums {
                 last = next.key;
             }
             if sum != 0 {
-                item = self::item(last.prefix, Position::new(last.major).unwrap_or_default(), sum);
-                return Some(Ok(item));
+                return Some(Ok(self::item(last, sum)));
             }
         }
     }
@@ -139,7 +138,7 @@ impl Shared {
                 return Ok(match Record::decode(entry.position, &value) {
                     Ok(Record::Entry(whole)) => bytes_of(&whole),
                     // It was hidden before.
-                    Ok(Record::Clean(_)) | Err(_) => 0,
+                    Ok(Record::Clean(_) | Record::Erased(_)) | Err(_) => 0,
                 });
             }
         }
@@ -167,10 +166,10 @@ mod tests {
             (30, vec![(gone, -7)]),
         ] {
             let mut all = Changes::default();
-            changes.into_iter().for_each(|(user, change)| {
+            for (user, change) in changes {
                 all.add(user, change);
-            });
-            let items = all.items(Position::new(last).unwrap());
+            }
+            let items = all.items((Position::new(last).unwrap(), 0));
             merge.add(Key::default(), Source::Memory(items.into_iter()));
         }
         let sums: Vec<_> = Sums::of(merge).map(Result::unwrap).collect();

@@ -4,14 +4,14 @@ use super::NodeState;
 use crate::ingest::Submission;
 use crate::log::{Channel, LogName};
 use crate::rules::Filter;
-use bytes::Bytes;
 use tidelog_crdt::Position;
+use tidelog_protocol::Frame;
 
 /// One thing to do, in the order in which they come.
 #[derive(Debug)]
 pub enum Effect {
     /// Send a frame.
-    Send(Bytes),
+    Send(Frame),
     /// Judge and append; answered by `on_verdicts`. At most one is under way.
     Ingest(Vec<Submission>),
     /// Read; answered by `on_stretch` or `on_loaded`. At most one is under way.

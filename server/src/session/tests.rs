@@ -6,4 +6,5 @@ mod lists;
 mod loads;
 mod page;
 mod resuming;
+mod versions;
 mod world;

@@ -95,6 +95,11 @@ impl<S> Metered<S> {
         }
     }
 
+    /// The socket itself, when what comes in no longer counts.
+    pub(super) fn socket(&mut self) -> &mut S {
+        &mut self.socket
+    }
+
     /// From now on the peer may send messages of up to `bytes`.
     pub(super) fn set_message_max(&mut self, bytes: usize) {
         self.message_max = bytes as u64;

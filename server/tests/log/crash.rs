@@ -10,10 +10,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use tidelog_crdt::Position;
-use tidelog_server::log::{Log, Outcome};
+use tidelog_server::log::{Channel, Log, Outcome};
 
 const DIR: &str = "TIDELOG_TEST_WRITER_DIR";
 const USERS: u64 = 5;
+
+/// In how many channels each entry is, besides its author's log.
+const CHANNELS: &str = "TIDELOG_TEST_WRITER_CHANNELS";
 
 /// Appends until it is killed, or until the log fails; every tenth action is sent again.
 #[test]
@@ -21,13 +24,19 @@ const USERS: u64 = 5;
 fn writer() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     let (log, opened) = open(&small(Path::new(&dir)));
+    let channels: u32 = std::env::var(CHANNELS).map_or(0, |count| count.parse().unwrap());
+    let channels: Vec<_> =
+        (0..channels).map(|nth| Channel::new(&nth.to_string()).unwrap()).collect();
     let mut out = std::io::stdout().lock();
     writeln!(out, "\nopened {}", opened.head).unwrap();
     for ms in opened.head.get().. {
         let user = (ms % USERS).to_string();
         let json = format!(r#"{{"type":"add","text":"{}"}}"#, "x".repeat(2_000));
-        let drafts =
-            [ms, ms, ms.saturating_sub(10)].map(|ms| draft_of(id(&user, ms, 0), json.clone()));
+        let drafts = [ms, ms, ms.saturating_sub(10)].map(|ms| {
+            let mut draft = draft_of(id(&user, ms, 0), json.clone());
+            draft.addresses.channels.clone_from(&channels);
+            draft
+        });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let Ok(outcomes) = runtime.block_on(log.append(drafts.into(), ms)) else {
             let failure = runtime.block_on(log.failed());
@@ -153,6 +162,25 @@ fn a_disk_that_takes_no_more_ends_the_log_and_loses_nothing_acknowledged() {
     assert!(child.wait().is_ok());
     let failure = said.failed.expect("the log fails when it cannot write");
     assert!(failure.contains("nothing more is acknowledged"), "{failure}");
+    assert!(failure.contains("free space"), "{failure}");
+    let (log, _) = open(&small(dir.path()));
+    check(&log, &said.acked);
+}
+
+#[test]
+fn a_disk_that_takes_no_checkpoint_ends_the_log_and_loses_nothing_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    // Each entry is in many logs, so that a run outgrows the limit long before the feed does.
+    let (mut child, mut out) = start(
+        dir.path(),
+        "trap '' XFSZ; ulimit -f 40960; export TIDELOG_TEST_WRITER_CHANNELS=400;",
+    );
+    let mut said = Said::default();
+    said.listen(&mut out, |said| said.failed.is_some());
+    assert!(child.wait().is_ok());
+    let failure = said.failed.expect("the log fails when it cannot write");
+    assert!(failure.contains("index/runs/") && failure.contains("free space"), "{failure}");
+    assert!(said.acked.len() > 20, "the writer wrote {}", said.acked.len());
     let (log, _) = open(&small(dir.path()));
     check(&log, &said.acked);
 }

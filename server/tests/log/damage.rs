@@ -1,11 +1,11 @@
 //! Stores whose files are not what was written: a clear error that names the file and the way out,
 //! or a store that has everything; never a panic, never a silent loss.
 
-use crate::support::{ALL, append, at, draft, id, ids, open, read_all, small, user_log, wait};
+use crate::support::{ALL, accept, append, at, draft, id, ids, open, read_all, small, user_log};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tidelog_crdt::Position;
-use tidelog_server::log::{Corrupt, Log, OpenError, ReadError};
+use tidelog_server::log::{Corrupt, Log, OpenError, ReadError, Settings, check};
 
 /// Entries in the store that is damaged; most of them in runs, the last ones only in the feed.
 const COUNT: u64 = 300;
@@ -119,7 +119,9 @@ fn a_feed_that_ends_before_its_index_is_not_taken_for_whole() {
     assert_eq!((&error.file, error.position), (&dir.path().join("feed"), at(101)));
     // The way out for somebody who did that on purpose.
     assert!(error.to_string().contains("delete `index`"), "{error}");
+    assert!(error.to_string().contains("`head`"), "{error}");
     fs::remove_dir_all(dir.path().join("index")).unwrap();
+    fs::remove_file(dir.path().join("head")).unwrap();
     assert_eq!(open(&small(dir.path())).1.head, at(100));
 }
 
@@ -130,7 +132,8 @@ fn an_index_without_its_feed_is_not_taken_for_an_empty_store() {
     fs::remove_dir_all(dir.path().join("feed")).unwrap();
     let error = corrupt(dir.path());
     assert!(error.to_string().contains("restore the directory `feed`"), "{error}");
-    // Again, because the attempt before created an empty feed.
+    // Again, because the attempt before created an empty feed; and the index alone tells, too.
+    fs::remove_file(dir.path().join("head")).unwrap();
     let error = corrupt(dir.path());
     assert!(error.to_string().contains("restore the directory `feed`"), "{error}");
 }
@@ -154,11 +157,63 @@ fn a_store_of_a_newer_version_is_left_alone() {
     with_feed(dir.path(), |db| {
         let meta = db.open_tree("meta").unwrap();
         let mut identity = meta.get("store").unwrap().unwrap().to_vec();
-        identity[0] = 2;
+        identity[0] = 3;
         meta.insert("store", identity).unwrap();
     });
     let error = open_error(dir.path());
-    assert!(matches!(error, OpenError::Newer { found: 2, supported: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 3, supported: 2, .. }), "{error}");
+}
+
+/// Lines of what the engine has, as version 0.1 wrote it in format 1.
+const FORMAT_1: &str = include_str!("../data/format-1.jsonl");
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let pairs = hex.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+#[test]
+fn a_store_of_format_1_is_read_and_brought_to_this_one() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("feed")).unwrap();
+    with_feed(dir.path(), |db| {
+        for line in FORMAT_1.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let text = |name: &str| line[name].as_str().unwrap().to_owned();
+            let tree = db.open_tree(text("tree")).unwrap();
+            tree.insert(bytes(&text("key")), bytes(&text("value"))).unwrap();
+        }
+    });
+    let reading = Settings { read_only: true, ..small(dir.path()) };
+    for (settings, format) in [(reading, 1), (small(dir.path()), 2)] {
+        let (log, _) = open(&settings);
+        let expected = ["3 bob:c:t 0", "4 ann:c:t 0"];
+        assert_eq!(ids(&log.feed(Position::ZERO, ALL).unwrap().entries), expected);
+        assert_eq!(ids(&read_all(&log, &user_log("ann"))), ["4 ann:c:t 0"]);
+        assert!(log.entry(at(1)).unwrap().unwrap().cleaned);
+        drop(log);
+        let report = check(dir.path(), &mut |_| {}).unwrap();
+        assert_eq!((report.format, report.worst()), (Some(format), None), "{report:#?}");
+    }
+    // What went before the first format is refused, whatever it was.
+    with_feed(dir.path(), |db| {
+        let meta = db.open_tree("meta").unwrap();
+        let mut identity = meta.get("store").unwrap().unwrap().to_vec();
+        identity[0] = 0;
+        meta.insert("store", identity).unwrap();
+    });
+    let error = open_error(dir.path());
+    assert!(matches!(error, OpenError::Older { found: 0, oldest: 1, .. }), "{error}");
+}
+
+#[test]
+fn an_index_of_an_earlier_format_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path());
+    fs::write(dir.path().join("index/db"), b"where format 1 had its records").unwrap();
+    let (log, opened) = open(&small(dir.path()));
+    assert_eq!((opened.checkpoint, opened.folded), (Position::ZERO, COUNT));
+    assert_eq!(read_all(&log, &user_log("1")).len() as u64, COUNT);
 }
 
 #[test]
@@ -183,7 +238,7 @@ fn snapshots_of_the_engine_that_a_crash_left_do_not_keep_the_store_from_opening(
     for name in ["snap.0000000000000000.generating", "snap.00000000000F4240"] {
         let dir = tempfile::tempdir().unwrap();
         fill(dir.path());
-        for engine in ["feed", "index"] {
+        for engine in ["feed", "index/records"] {
             fs::write(dir.path().join(engine).join(name), b"not what a snapshot looks like")
                 .unwrap();
         }
@@ -241,13 +296,15 @@ fn runs_that_a_crash_left_unnamed_are_deleted() {
 }
 
 /// Wherever a bit flips in the engine's file of the feed, and wherever that file is cut off: either
-/// the store says so, or everything up to the checkpoint is there.
+/// the store says so, or everything that was acknowledged is there.
 #[test]
-fn no_damage_below_the_engine_loses_what_a_checkpoint_has_seen() {
+fn no_damage_below_the_engine_loses_anything_in_silence() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());
+    // Not closed: the last of it is above the checkpoint.
     let (log, _) = open(&small(dir.path()));
-    wait(log.close()).unwrap();
+    accept(&log, draft(id("1", COUNT, 0)));
+    assert!(log.stats().checkpoint < log.head());
     let whole = ids(&read_all(&log, &user_log("1")));
     drop(log);
     let file = dir.path().join("feed/db");

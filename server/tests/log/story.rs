@@ -281,7 +281,7 @@ fn an_action_of_the_greatest_size_is_stored_and_a_larger_one_is_refused() {
     let before = read_all(&log, &user_log("1"));
     wait(log.close()).unwrap();
     drop(log);
-    for engine in ["feed", "index"] {
+    for engine in ["feed", "index/records"] {
         let blobs = std::fs::read_dir(dir.path().join(engine).join("blobs")).unwrap().count();
         assert_eq!(blobs, 0, "{engine} has files that the engine never syncs");
     }

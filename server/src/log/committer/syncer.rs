@@ -24,7 +24,7 @@ impl Syncer {
         let work = move || {
             for () in asked {
                 let since = Stopwatch::start();
-                let synced = shared.feed.sync();
+                let synced = shared.feed().sync();
                 shared.meter.fsync_seconds.observe(since.seconds());
                 if result.send(synced).is_err() {
                     break;

@@ -1,8 +1,7 @@
 //! A page that speaks the protocol, and remembers what it got.
 
 use super::super::*;
-use bytes::Bytes;
-use tidelog_protocol::{ActionId, NodeId};
+use tidelog_protocol::{ActionId, Frame, NodeId};
 
 /// A page with its connection, and the session at the other end.
 pub(super) struct Page {
@@ -31,7 +30,7 @@ pub(super) struct Got {
 }
 
 impl Page {
-    pub(super) fn receive(&mut self, frame: &Bytes, at: Moment) {
+    pub(super) fn receive(&mut self, frame: &Frame, at: Moment) {
         match self.client.receive(frame, at.now).unwrap() {
             Received::Sync(sync) => {
                 assert!(self.sent_number <= sync.number, "a number fell");
@@ -48,6 +47,11 @@ impl Page {
                 }
             }
             Received::Synced(_) => self.frames.push("synced"),
+            Received::Ready(number) => {
+                assert!(self.sent_number <= number, "a number fell");
+                (self.number, self.sent_number) = (number, number);
+                self.frames.push("ready");
+            }
             _ => self.frames.push("other"),
         }
     }

@@ -14,7 +14,7 @@ use tidelog_protocol::codec::Version;
 use tidelog_protocol::peer::{
     Accept, ClientEvent, ClientHandshake, HandshakeEvent, Hello, ServerHandshake, Settings,
 };
-use tidelog_protocol::{Action, ActionId, Meta, NodeId, Pair};
+use tidelog_protocol::{Action, ActionId, Form, Meta, NodeId, Pair};
 
 pub(super) const RULES: &str = r#"
     [[action]]
@@ -37,6 +37,8 @@ pub(super) struct World {
     pub(super) entries: Vec<Arc<Entry>>,
     pub(super) shared: Shared,
     pub(super) now: u64,
+    /// How pages speak that connect.
+    pub(super) spoken: (Version, Form),
 }
 
 impl World {
@@ -58,7 +60,8 @@ impl World {
             verdicts: Arc::default(),
             limits,
         };
-        Self { entries: Vec::new(), shared, now: 1_000_000 }
+        let spoken = (Version::V5, Form::Text);
+        Self { entries: Vec::new(), shared, now: 1_000_000, spoken }
     }
 
     pub(super) fn head(&self) -> Position {
@@ -144,7 +147,8 @@ impl World {
     pub(super) fn connect(&self, node: &str, number: u64, state: NodeState) -> Page {
         let (settings, node) = (Arc::new(Settings::server()), NodeId::new(node).unwrap());
         let hello = Hello {
-            version: Version::V5,
+            version: self.spoken.0,
+            form: self.spoken.1,
             node: node.clone(),
             synced: number,
             token: None,

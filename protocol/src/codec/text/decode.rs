@@ -1,13 +1,13 @@
-//! Reading a frame of protocol 5 in one pass, without an intermediate value.
+//! Reading a JSON frame in one pass, without an intermediate value.
 //!
 //! A frame that breaks the grammar makes the parser fail, and is looked at again to tell "not JSON"
 //! from "not a message". A frame that is refused for another reason is read to its end first, so
 //! that "not JSON" comes before everything else.
 
-use super::super::json::{Number, unknown_message, wrong_format};
-use super::super::{Link, Opening, Version};
+use super::super::json::{Number, unknown_message, unspoken, wrong_format};
+use super::super::{Link, Version, bodies};
 use super::meta::MetaSeed;
-use super::options::Options;
+use super::options::{Options, OptionsSeed};
 use crate::{
     Action, Connect, Connected, Headers, Limits, Message, NodeId, OverLimit, Pair, Sync, WireError,
 };
@@ -22,6 +22,7 @@ use std::fmt;
 /// Reads a frame of a running connection.
 pub(in super::super) fn decode(
     frame: &[u8],
+    version: Version,
     limits: &Limits,
     link: &Link,
 ) -> Result<Message, WireError> {
@@ -30,23 +31,19 @@ pub(in super::super) fn decode(
     }
     // An error's options become a tree of values, which can take many times the bytes of its frame.
     let only_sync = frame.len() > limits.frame_bytes_before_sign_in;
-    read(frame, FrameSeed { limits, link: Some(link), only_sync })
+    read(frame, FrameSeed { version: Some(version), limits, link: Some(link), only_sync })
 }
 
-/// Reads a frame from before the handshake was over.
+/// Reads a frame from before the handshake was over. The batch of a sync is checked, and not kept.
 pub(in super::super) fn decode_opening(
     frame: &[u8],
+    version: Option<Version>,
     limits: &Limits,
-) -> Result<Opening, WireError> {
+) -> Result<Message, WireError> {
     if frame.len() > limits.frame_bytes_before_sign_in {
         return Err(OverLimit::FrameBeforeSignIn(limits.frame_bytes_before_sign_in).into());
     }
-    Ok(match read(frame, FrameSeed { limits, link: None, only_sync: false })? {
-        Message::Ping(_) | Message::Pong(_) | Message::Sync(_) | Message::Synced(_) => {
-            Opening::Later
-        }
-        message => Opening::Message(message),
-    })
+    read(frame, FrameSeed { version, limits, link: None, only_sync: false })
 }
 
 fn read(frame: &[u8], seed: FrameSeed<'_>) -> Result<Message, WireError> {
@@ -60,6 +57,8 @@ fn read(frame: &[u8], seed: FrameSeed<'_>) -> Result<Message, WireError> {
 type Read<T> = Result<T, WireError>;
 
 struct FrameSeed<'a> {
+    /// None before `connect` came: then what is well-formed in any version passes.
+    version: Option<Version>,
     limits: &'a Limits,
     /// None before the handshake is over.
     link: Option<&'a Link>,
@@ -86,17 +85,21 @@ impl<'de> Visitor<'de> for FrameSeed<'_> {
         let read = match next(&mut seq)? {
             Name::Sync => self.sync(&mut seq)?.map(Message::Sync),
             Name::Unknown(error) => Err(error),
+            Name::Ready if self.version.is_some_and(|version| !version.says_ready()) => {
+                Err(unknown_message("ready"))
+            }
             _ if self.only_sync => {
                 Err(OverLimit::Message(self.limits.frame_bytes_before_sign_in).into())
             }
             Name::Connect => connect(&mut seq)?.map(Message::Connect),
-            Name::Connected => connected(&mut seq)?.map(Message::Connected),
+            Name::Connected => self.connected(&mut seq)?.map(Message::Connected),
             Name::Headers => self.headers(&mut seq)?.map(Message::Headers),
             Name::Error => Ok(Message::Error(error(&mut seq)?)),
             Name::Debug => Ok(Message::Debug(debug(&mut seq)?)),
             Name::Ping => Ok(Message::Ping(number(&mut seq)?)),
             Name::Pong => Ok(Message::Pong(number(&mut seq)?)),
             Name::Synced => Ok(Message::Synced(number(&mut seq)?)),
+            Name::Ready => Ok(Message::Ready(number(&mut seq)?)),
         };
         match (&read, seq.next_element::<IgnoredAny>()?) {
             (Ok(_), Some(_)) => return Err(A::Error::custom("one element too many")),
@@ -134,13 +137,36 @@ impl FrameSeed<'_> {
                 Ok(action) => action,
                 Err(limit) => return Ok(Err(limit.into())),
             };
-            let meta = seq.next_element_seed(MetaSeed(self.link))?.ok_or_else(short)?;
+            let meta = seq
+                .next_element_seed(MetaSeed { version: self.version, link: self.link })?
+                .ok_or_else(short)?;
             let Some(link) = self.link else { continue };
+            let action = match self.version {
+                Some(Version::V7) => bodies::from_names(action),
+                Some(Version::V4 | Version::V5) | None => action,
+            };
             let extra_keys = meta.extra_keys;
             let meta = meta.expand(link).ok_or_else(|| A::Error::custom("out of range"))?;
             batch.push(Pair { action, meta, extra_keys });
         }
         Ok(Ok(Sync { number, batch }))
+    }
+
+    /// A client takes its own version only; a server never gets this in a place where it counts.
+    fn connected<'de, A: SeqAccess<'de>>(&self, seq: &mut A) -> Result<Read<Connected>, A::Error> {
+        let used = protocol(seq)?;
+        let version = match (self.version, Version::of(used)) {
+            (Some(own), spoken) if spoken != Some(own) => {
+                let supported = own.protocol();
+                return Ok(Err(WireError::WrongProtocol { supported, used }));
+            }
+            (_, Some(version)) => version,
+            (_, None) => return Ok(Err(unspoken(used))),
+        };
+        let node = node(seq)?;
+        let (Number(start), Number(end)) = next(seq)?;
+        let Options { token, subprotocol } = options(seq, version)?;
+        Ok(Ok(Connected { node, start, end, token, subprotocol }))
     }
 
     fn action<E: de::Error>(&self, json: &str) -> Result<Result<Action, OverLimit>, E> {
@@ -154,30 +180,19 @@ impl FrameSeed<'_> {
 
 fn connect<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Read<Connect>, A::Error> {
     let used = protocol(seq)?;
-    let Some(version) = Version::of(used) else { return Ok(Err(wrong_protocol(used))) };
+    let Some(version) = Version::of(used) else { return Ok(Err(unspoken(used))) };
     let (node, synced) = (node(seq)?, number(seq)?);
-    let Options { token, subprotocol } = seq.next_element()?.unwrap_or_default();
+    let Options { token, subprotocol } = options(seq, version)?;
     Ok(Ok(Connect { version, node, synced, token, subprotocol }))
 }
 
-fn connected<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Read<Connected>, A::Error> {
-    let used = protocol(seq)?;
-    if used != Version::V5.protocol() {
-        return Ok(Err(wrong_protocol(used)));
-    }
-    let node = node(seq)?;
-    let (Number(start), Number(end)) = next(seq)?;
-    let Options { token, subprotocol } = seq.next_element()?.unwrap_or_default();
-    Ok(Ok(Connected { node, start, end, token, subprotocol }))
+fn options<'de, A: SeqAccess<'de>>(seq: &mut A, version: Version) -> Result<Options, A::Error> {
+    seq.next_element_seed(OptionsSeed(version)).map(Option::unwrap_or_default)
 }
 
 /// Comes first and is judged first: in another version other elements may follow.
 fn protocol<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<u32, A::Error> {
     u32::try_from(number(seq)?).map_err(A::Error::custom)
-}
-
-fn wrong_protocol(used: u32) -> WireError {
-    WireError::WrongProtocol { supported: Version::V5.protocol(), used }
 }
 
 fn error<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<WireError, A::Error> {
@@ -219,6 +234,7 @@ enum Name {
     Pong,
     Sync,
     Synced,
+    Ready,
     Unknown(WireError),
 }
 
@@ -243,6 +259,7 @@ impl<'de> Deserialize<'de> for Name {
                     "pong" => Name::Pong,
                     "sync" => Name::Sync,
                     "synced" => Name::Synced,
+                    "ready" => Name::Ready,
                     unknown => Name::Unknown(unknown_message(unknown)),
                 })
             }

@@ -1,0 +1,272 @@
+//! Erasing a user: everything the user made, everything in the user's log, and the user's name wherever
+//! others have addressed the user, out of the feed, the runs and the records of nodes, and out of the
+//! files that they are in.
+//!
+//! A record that goes leaves its position and a keyed hash of its id behind (see `record`), so that an
+//! action which is sent again does not come back. For readers it is what a cleaned one is: nothing.
+
+use super::Log;
+use super::entry::{Addresses, Entry, LogName};
+use super::error::{Damage, Failure};
+use super::prefix::{Hash, Prefix};
+use super::record::{Clean, Erased, Record, put_entry, put_erased, take_body};
+use super::rewrite::{RewriteError, rewrite};
+use super::row::{Row, RowBuilder};
+use super::run::Item;
+use super::shared::Shared;
+use super::usage::{Changes, bytes_of};
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tidelog_crdt::{Dot, Incarnation, Position, Ranges};
+use tidelog_protocol::UserId;
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Actions that the user made, by the log they were in.
+    pub made: BTreeMap<LogName, Ranges>,
+    /// Actions that others had addressed to the user.
+    pub received: Ranges,
+    /// Requests of the user to clean an action.
+    pub cleans: Ranges,
+    /// All of these together.
+    pub positions: Ranges,
+    /// Records of the user's nodes.
+    pub nodes: usize,
+    /// The head when it was done: what is above was written later.
+    pub head: Position,
+    /// How often the feed has been rewritten.
+    pub generation: u64,
+    /// How long the file of the feed was, and is.
+    pub feed_bytes: (u64, u64),
+}
+
+impl Log {
+    /// Removes everything of `user`. Blocks for as long as it takes to copy the feed; commits go on
+    /// meanwhile. `told` hears up to which position that is done.
+    ///
+    /// The user's sessions have to be over, or the records of their nodes are written anew.
+    pub fn erase(
+        &self,
+        user: &UserId,
+        told: &mut dyn FnMut(Position),
+    ) -> Result<Removed, RewriteError> {
+        let shared = self.shared();
+        let eraser = Arc::new(Eraser {
+            user: user.clone(),
+            hash: shared.hash.clone(),
+            incarnation: shared.identity.incarnation,
+            found: Mutex::default(),
+        });
+        let changing = Arc::clone(&eraser);
+        let rewritten = rewrite(shared, Box::new(move |row| changing.row(row)), told)?;
+        // From here on the feed is right and the index is not, so a failure is one of the log: the
+        // next opening makes the index anew.
+        let nodes = eraser.clear_index(shared, rewritten.generation).map_err(|failure| {
+            shared.fail(failure);
+            RewriteError::Stopped
+        })?;
+        let removed = std::mem::take(&mut eraser.found().removed);
+        Ok(Removed {
+            nodes,
+            head: rewritten.head,
+            generation: rewritten.generation,
+            feed_bytes: rewritten.bytes,
+            ..removed
+        })
+    }
+}
+
+/// Who is erased, and what was found of the user so far.
+struct Eraser {
+    user: UserId,
+    hash: Hash,
+    incarnation: Incarnation,
+    found: Mutex<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    removed: Removed,
+    /// Logs that have lost an entry or have a changed one.
+    logs: HashSet<Prefix>,
+    /// What counts no more for whom, by position: a row that was changed meanwhile comes again.
+    uncounted: BTreeMap<Position, (Prefix, u64)>,
+}
+
+/// What becomes of a record.
+enum Judged {
+    Kept,
+    /// The user made it.
+    Made(Entry, Bytes),
+    /// Somebody else made it, and it was addressed to the user.
+    Received(Entry, Bytes),
+    /// The user's request to clean an action.
+    Clean(Bytes),
+}
+
+impl Eraser {
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rows that take the place of `row`. More than one if it has grown beyond what fits: what is
+    /// left of a record can be longer than a cleaned one.
+    fn row(&self, row: Row) -> Result<Vec<Row>, Damage> {
+        let mut found = self.found();
+        let (mut records, mut changed) = (Vec::new(), false);
+        for (position, record) in row.records() {
+            let judged = self.judge(position, &record)?;
+            changed |= !matches!(judged, Judged::Kept);
+            found.note(position, &judged, (&self.hash, &self.user));
+            records.push(judged.bytes().unwrap_or(record));
+        }
+        if !changed {
+            return Ok(vec![row]);
+        }
+        let (mut rows, mut builder) = (Vec::new(), RowBuilder::new(row.first()));
+        for record in records {
+            if !builder.fits(record.len()) {
+                let next = RowBuilder::new(builder.next());
+                rows.push(std::mem::replace(&mut builder, next).finish());
+            }
+            builder.push(&record);
+        }
+        rows.push(builder.finish());
+        Ok(rows)
+    }
+
+    fn judge(&self, position: Position, record: &Bytes) -> Result<Judged, Damage> {
+        let is_own = |node: &tidelog_protocol::NodeId| node.user_str() == Some(self.user.as_str());
+        Ok(match Record::decode(position, record)? {
+            Record::Entry(entry) if is_own(&entry.id.node) => {
+                let id = Some(self.hash.id(&entry.id));
+                let left = Erased { dot: entry.dot, accepted_ms: entry.accepted_ms, id };
+                Judged::Made(entry, left_of(position, &left))
+            }
+            Record::Entry(entry) => match without(&self.user, &entry.addresses) {
+                Some(addresses) => {
+                    let changed = readdressed(entry.clone(), addresses);
+                    let mut out = Vec::new();
+                    put_entry(&mut out, &changed);
+                    Judged::Received(entry, out.into())
+                }
+                None => Judged::Kept,
+            },
+            Record::Clean(Clean { id, accepted_ms, .. }) if is_own(&id.node) => {
+                let dot = Dot { incarnation: self.incarnation, position };
+                Judged::Clean(left_of(position, &Erased { dot, accepted_ms, id: None }))
+            }
+            Record::Clean(_) | Record::Erased(_) => Judged::Kept,
+        })
+    }
+
+    /// What becomes of an entry in a run: the run says what the feed says now.
+    fn item(&self, item: &Item) -> Result<Option<Bytes>, Damage> {
+        let position = Position::new(item.key.major).unwrap_or_default();
+        let Some(bytes) = self.judge(position, &item.value)?.bytes() else {
+            return Ok(Some(item.value.clone()));
+        };
+        let there = match Record::decode(position, &bytes)? {
+            Record::Entry(entry) => {
+                !entry.cleaned
+                    && entry.addresses.logs().any(|log| self.hash.log(&log) == item.key.prefix)
+            }
+            Record::Clean(_) | Record::Erased(_) => false,
+        };
+        Ok(there.then_some(bytes))
+    }
+
+    /// Brings the index to what the feed says; how many records of nodes went.
+    fn clear_index(&self, shared: &Shared, generation: u64) -> Result<usize, Failure> {
+        let logs = self.found().logs.clone();
+        let publish = |current: &_| shared.publish_index(current);
+        shared.index.rewrite_runs(&logs, |item| self.item(item), publish)?;
+        let changes = self.found().changes();
+        // All of it is in runs: a checkpoint was made before the rewritten feed took its place.
+        let checkpoint = shared.state().checkpoint;
+        shared.index.change_usage(&changes, (checkpoint, generation), publish)?;
+        let user = self.user.as_str();
+        let nodes = shared.nodes.of_user(user, &shared.index.store())?.len();
+        let is_other = |node: &str| !is_node_of(node, user);
+        shared.nodes.forget_user(user, || shared.index.renew(generation, is_other))?;
+        Ok(nodes)
+    }
+}
+
+fn left_of(position: Position, erased: &Erased) -> Bytes {
+    let mut out = Vec::new();
+    put_erased(&mut out, position, erased);
+    out.into()
+}
+
+/// Whether `node` names a node of `user`.
+fn is_node_of(node: &str, user: &str) -> bool {
+    tidelog_protocol::NodeId::new(node).is_ok_and(|node| node.user_str() == Some(user))
+}
+
+impl Judged {
+    fn bytes(self) -> Option<Bytes> {
+        match self {
+            Self::Kept => None,
+            Self::Made(_, bytes) | Self::Received(_, bytes) | Self::Clean(bytes) => Some(bytes),
+        }
+    }
+}
+
+impl Found {
+    fn uncount(&mut self, entry: &Entry, hash: &Hash) {
+        if let Some(author) = entry.id.node.user_str() {
+            self.uncounted.insert(entry.position, (hash.user(author), bytes_of(entry)));
+        }
+    }
+
+    fn changes(&self) -> Changes {
+        let mut changes = Changes::default();
+        for (author, bytes) in self.uncounted.values() {
+            changes.add(*author, 0_i64.saturating_sub_unsigned(*bytes));
+        }
+        changes
+    }
+
+    fn note(&mut self, position: Position, judged: &Judged, (hash, user): (&Hash, &UserId)) {
+        if !matches!(judged, Judged::Kept) {
+            self.removed.positions.insert(position);
+        }
+        match judged {
+            Judged::Kept => {}
+            Judged::Made(entry, _) => {
+                self.uncount(entry, hash);
+                for log in entry.addresses.logs() {
+                    self.logs.insert(hash.log(&log));
+                    self.removed.made.entry(log).or_default().insert(position);
+                }
+            }
+            Judged::Received(entry, _) => {
+                self.logs.extend(entry.addresses.logs().map(|log| hash.log(&log)));
+                self.removed.received.insert(position);
+                let stays = entry.addresses.logs().any(|log| log != LogName::User(user.clone()));
+                if !stays {
+                    self.uncount(entry, hash);
+                }
+            }
+            Judged::Clean(_) => self.removed.cleans.insert(position),
+        }
+    }
+}
+
+/// The addresses that are not the user's, if there are any that are.
+fn without(user: &UserId, addresses: &Addresses) -> Option<Addresses> {
+    let mut rest = addresses.clone();
+    rest.users.retain(|known| known != user);
+    rest.clients.retain(|client| client.user_str() != Some(user.as_str()));
+    rest.nodes.retain(|node| node.user_str() != Some(user.as_str()));
+    (rest != *addresses).then_some(rest)
+}
+
+/// An entry that was in no other log keeps its id for its author, and nothing to read.
+fn readdressed(entry: Entry, addresses: Addresses) -> Entry {
+    let entry = Entry { addresses, ..entry };
+    if entry.addresses.logs().next().is_none() { take_body(entry) } else { entry }
+}

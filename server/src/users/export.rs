@@ -1,0 +1,125 @@
+//! Everything of one user as lines of JSON: entries, requests to clean, records of nodes, and a last line
+//! that says that it is all.
+
+use crate::app::App;
+use crate::log::{Log, NodeRecord, Piece, ReadError};
+use crate::log_export;
+use crate::session::NodeState;
+use serde::Serialize;
+use serde_json::json;
+use tidelog_crdt::Position;
+use tidelog_protocol::{NodeId, UserId};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+/// An export under way.
+pub(super) struct Export {
+    user: UserId,
+    above: Position,
+    until: Position,
+    counts: Counts,
+    ended: bool,
+}
+
+#[derive(Clone, Copy, Default, Serialize)]
+struct Counts {
+    entries: u64,
+    cleans: u64,
+    nodes: u64,
+}
+
+impl Export {
+    /// Of what `log` has now.
+    pub(super) fn new(log: &Log, user: UserId) -> Self {
+        let (above, until) = (Position::ZERO, log.head());
+        Self { user, above, until, counts: Counts::default(), ended: false }
+    }
+
+    /// The next lines; none when all were given. May wait for the disk.
+    pub(super) fn next(&mut self, log: &Log) -> Result<Option<String>, ReadError> {
+        if self.above < self.until {
+            let (pieces, through) = log.pieces_of(&self.user, (self.above, self.until))?;
+            self.above = through;
+            return Ok(Some(pieces.iter().map(|piece| self.piece(piece)).collect()));
+        }
+        if std::mem::replace(&mut self.ended, true) {
+            return Ok(None);
+        }
+        let nodes = log.nodes_of(&self.user)?;
+        self.counts.nodes = nodes.len() as u64;
+        let mut lines: String = nodes.iter().map(|(id, record)| node(id, record)).collect();
+        let end = json!({
+            "kind": "end",
+            "user": self.user.as_str(),
+            "store": log.store_id(),
+            "head": self.until,
+            "entries": self.counts.entries,
+            "cleans": self.counts.cleans,
+            "nodes": self.counts.nodes,
+        });
+        lines.push_str(&end.to_string());
+        lines.push('\n');
+        Ok(Some(lines))
+    }
+
+    fn piece(&mut self, piece: &Piece) -> String {
+        match piece {
+            Piece::Entry(entry) => {
+                self.counts.entries += 1;
+                log_export::line_of_kind("entry", entry)
+            }
+            Piece::Clean { position, id, accepted_ms } => {
+                self.counts.cleans += 1;
+                let line = json!({
+                    "kind": "clean",
+                    "position": position,
+                    "id": id.to_string(),
+                    "accepted": accepted_ms,
+                });
+                format!("{line}\n")
+            }
+        }
+    }
+}
+
+fn node(node: &NodeId, record: &NodeRecord) -> String {
+    let state = NodeState::from_bytes(&record.bytes);
+    let subscriptions: Vec<_> = state
+        .subscriptions
+        .iter()
+        .map(|known| {
+            json!({
+                "channel": known.channel.as_str(),
+                "filter": known.filter,
+                "through": known.through,
+            })
+        })
+        .collect();
+    let line = json!({
+        "kind": "node",
+        "node": node.as_str(),
+        "seen": record.seen_ms,
+        "acknowledged": state.acked,
+        "subscriptions": subscriptions,
+    });
+    format!("{line}\n")
+}
+
+/// Writes an export from a running server.
+pub async fn export_live(
+    app: &App,
+    user: &str,
+    writer: &mut (impl AsyncWrite + Unpin),
+) -> anyhow::Result<()> {
+    let mut export = Export::new(&app.log, super::user(user)?);
+    loop {
+        let log = app.log.clone();
+        let (lines, back) = tokio::task::spawn_blocking(move || {
+            let next = export.next(&log);
+            next.map(|lines| (lines, export))
+        })
+        .await??;
+        export = back;
+        let Some(lines) = lines else { return Ok(()) };
+        writer.write_all(lines.as_bytes()).await?;
+    }
+}
