@@ -1,7 +1,10 @@
 //! The command line of `tidelog-sim`.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use std::io::{Write, stdout};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Simulated Logux clients that put a server under load and check what they receive.
 ///
@@ -11,7 +14,44 @@ use std::net::SocketAddr;
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub scenario: Scenario,
+    pub task: Task,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Put a server under load.
+    #[command(flatten)]
+    Scenario(Scenario),
+    /// Print the completion script of a shell
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the man page, or write all of them into a directory
+    Man {
+        /// Where to write the pages of all commands; it is made if there is none.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Prints the completion script of `shell`.
+pub fn completions(shell: Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tidelog-sim", &mut script);
+    Ok(stdout().write_all(&script)?)
+}
+
+/// Prints the man page, or writes all of them into `dir`.
+pub fn man(dir: Option<PathBuf>) -> anyhow::Result<()> {
+    let Some(dir) = dir else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        return Ok(stdout().write_all(&page)?);
+    };
+    std::fs::create_dir_all(&dir)?;
+    Ok(clap_mangen::generate_to(Cli::command(), &dir)?)
 }
 
 /// The scenarios.
@@ -167,5 +207,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_command_has_a_man_page() {
+        let dir = tempfile::tempdir().unwrap();
+        man(Some(dir.path().join("pages"))).unwrap();
+        for name in ["tidelog-sim.1", "tidelog-sim-fan-out.1", "tidelog-sim-idle.1"] {
+            let page = std::fs::read_to_string(dir.path().join("pages").join(name)).unwrap();
+            assert!(page.contains(".SH SYNOPSIS"), "{name}: {page}");
+        }
     }
 }

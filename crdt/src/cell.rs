@@ -78,23 +78,34 @@ impl Cell {
         }
     }
 
-    /// Puts in what `operation` brings. `number` is what earlier operations of the entry have counted
-    /// the elements of this list or text to.
-    pub(crate) fn admit(&mut self, operation: &Operation, number: u32, sight: &Sight<'_>) {
-        let (kind, dot) = (operation.kind(), sight.dot);
-        match (self, operation) {
-            (Self::Record(record), Operation::Record(operation)) => record.admit(operation, sight),
-            (Self::List(list), Operation::List(operation)) => list.admit(operation, number, sight),
-            (Self::Text(text), Operation::Text(operation)) => text.admit(operation, number, sight),
+    /// Takes away what `operation` takes the place of, and puts in what it brings.
+    pub(crate) fn apply(&mut self, operation: &Operation, number: u32, sight: &Sight<'_>) {
+        let kind = operation.kind();
+        match (&mut *self, operation) {
             (
                 Self::Elements(set),
                 Operation::Set(operation) | Operation::TwoPhaseSet(operation),
             ) => {
-                set.admit(kind, operation.parts(), dot);
+                set.apply(kind, operation.parts(), sight);
             }
             (Self::Elements(set), Operation::GrowSet(values)) => {
-                set.admit(kind, (values, true), dot);
+                set.apply(kind, (values, true), sight);
             }
+            _ => {
+                self.retire(operation, sight);
+                self.admit(operation, number, sight);
+            }
+        }
+    }
+
+    /// Puts in what `operation` brings. `number` is what earlier operations of the entry have counted
+    /// the elements of this list or text to.
+    fn admit(&mut self, operation: &Operation, number: u32, sight: &Sight<'_>) {
+        let dot = sight.dot;
+        match (self, operation) {
+            (Self::Record(record), Operation::Record(operation)) => record.admit(operation, sight),
+            (Self::List(list), Operation::List(operation)) => list.admit(operation, number, sight),
+            (Self::Text(text), Operation::Text(operation)) => text.admit(operation, number, sight),
             (Self::RankedElements(set), Operation::LwwSet(operation)) => {
                 set.admit(operation.parts(), sight);
             }

@@ -135,13 +135,15 @@ impl Context {
         });
     }
 
-    /// Adds one dot.
-    pub fn insert_dot(&mut self, dot: Dot) {
+    /// Adds one dot. Returns whether that completes a longer prefix.
+    pub fn insert_dot(&mut self, dot: Dot) -> bool {
         let seen = self.0.entry(dot.incarnation).or_default();
-        if dot.position > seen.prefix {
+        let before = seen.prefix;
+        if dot.position > before {
             seen.own.insert(dot.position);
             seen.join();
         }
+        seen.prefix > before
     }
 
     /// Adds every dot of one server up to `through`.

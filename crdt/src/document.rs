@@ -22,6 +22,7 @@
 //! goes for an entry that was folded under one of its names before the other was known; `apply` and
 //! `merge` notice that ([`Applied::FoldAgain`]).
 
+mod late;
 mod slot;
 mod state;
 pub(crate) mod why;
@@ -29,10 +30,10 @@ pub(crate) mod why;
 use crate::cell::Cell;
 use crate::cell::live::Both;
 use crate::entry::{Aliases, Sight};
-use crate::{Context, Dot, Entry, Incarnation, List, Path, Position, Record, Text};
+use crate::{Context, Entry, Incarnation, List, Path, Position, Record, Text};
+use late::Late;
 use serde_json::Value;
 pub(crate) use slot::Slot;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The state of one document.
@@ -60,8 +61,7 @@ pub struct Document {
     /// The dots and aliases of what was folded. A prefix says that all below it was.
     pub(crate) folded: Context,
     pub(crate) aliases: Aliases,
-    /// Entries whose contexts reach beyond the prefixes of `folded`: what they saw may still come.
-    pub(crate) late: BTreeMap<Dot, Entry>,
+    pub(crate) late: Late,
     pub(crate) root: Slot,
 }
 
@@ -91,18 +91,18 @@ impl Document {
         }
         self.aliases.insert(entry.dot, &entry.aliases);
         let sight = Sight::new(entry, &self.aliases);
-        for change in &entry.changes {
-            self.root.retire(change, &sight);
+        self.root.apply(entry, &sight);
+        for (late, sight) in self.late.who_saw(entry, &self.aliases) {
+            late.changes.iter().for_each(|change| self.root.retire(change, &sight));
         }
-        self.root.admit(entry, &sight);
-        self.retire_what_late_entries_saw(|late| late.saw(entry.dot));
-        self.folded.insert_dot(entry.dot);
-        entry.aliases.iter().for_each(|alias| self.folded.insert_dot(*alias));
-        self.forget_settled();
-        let retires = entry.changes.iter().any(|change| change.operation.retires());
-        if retires && !entry.context.is_within_prefixes_of(&self.folded) {
-            self.late.insert(entry.dot, entry.clone());
+        let mut settles = self.folded.insert_dot(entry.dot);
+        for alias in &entry.aliases {
+            settles |= self.folded.insert_dot(*alias);
         }
+        if settles {
+            self.late.forget_settled(&self.folded);
+        }
+        self.late.remember(entry, &self.folded);
         Applied::Folded
     }
 
@@ -113,7 +113,7 @@ impl Document {
     /// Call it before and after a page, or with each entry.
     pub fn settle(&mut self, incarnation: Incarnation, through: Position) {
         self.folded.insert_prefix(incarnation, through);
-        self.forget_settled();
+        self.late.forget_settled(&self.folded);
     }
 
     /// Takes in the state of another replica of this document: as if its entries had been folded.
@@ -127,11 +127,14 @@ impl Document {
         for (dot, aliases) in other.aliases.iter() {
             self.aliases.insert(dot, aliases);
         }
-        for (dot, entry) in &other.late {
-            self.late.entry(*dot).or_insert_with(|| entry.clone());
+        for entry in other.late.entries() {
+            self.late.insert(entry.clone());
         }
-        self.retire_what_late_entries_saw(|_| true);
-        self.forget_settled();
+        for late in self.late.entries() {
+            let sight = Sight::new(late, &self.aliases);
+            late.changes.iter().for_each(|change| self.root.retire(change, &sight));
+        }
+        self.late.forget_settled(&self.folded);
         if self.folded == before { Applied::Known } else { Applied::Folded }
     }
 
@@ -186,19 +189,5 @@ impl Document {
             let is_in = self.folded.covers(dot) || aliases.iter().any(|a| self.folded.covers(*a));
             is_in && aliases.iter().any(|alias| !known.contains(alias))
         })
-    }
-
-    fn retire_what_late_entries_saw(&mut self, concerned: impl Fn(&Sight<'_>) -> bool) {
-        for late in self.late.values() {
-            let sight = Sight::new(late, &self.aliases);
-            if concerned(&sight) {
-                late.changes.iter().for_each(|change| self.root.retire(change, &sight));
-            }
-        }
-    }
-
-    fn forget_settled(&mut self) {
-        let folded = &self.folded;
-        self.late.retain(|_, entry| !entry.context.is_within_prefixes_of(folded));
     }
 }

@@ -3,46 +3,9 @@
 mod parse;
 mod render;
 
-use crate::{Element, Elements, Json};
+use crate::{Element, Elements, Json, Kind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The kinds of replicated values.
-///
-/// One place can hold a value of each kind side by side, because whether an operation fits must not
-/// depend on what arrived first. Readers see the first of them in this order: what holds other
-/// things comes before what is a single value, so that a stray counter never hides a map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// Keys with values of any kind under them; a key goes by observed-remove.
-    Map,
-    /// Fields by last write, with creation and deletion by stamp: the SyncMap of Logux clients.
-    Record,
-    /// Values in an order, with insert, delete and move.
-    List,
-    /// Characters in an order, with insert and delete.
-    Text,
-    /// Observed-remove set.
-    Set,
-    /// A set from which a removed element is gone for good.
-    TwoPhaseSet,
-    /// A set in which the last write about an element wins.
-    LwwSet,
-    /// A set that only grows.
-    GrowSet,
-    /// A register that keeps every value written at the same time.
-    MultiRegister,
-    /// A register in which the last write wins.
-    Register,
-    /// A flag that stays on when it is switched on and off at the same time.
-    EnableWinsFlag,
-    /// A flag that stays off when it is switched on and off at the same time.
-    DisableWinsFlag,
-    /// A counter that goes up and down.
-    Counter,
-    /// A counter that only goes up.
-    GrowCounter,
-}
 
 /// What an action does at its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,46 +114,6 @@ pub enum TextOp {
     },
     /// Characters go, for good.
     Delete(Vec<Elements>),
-}
-
-impl Kind {
-    /// Every kind, the one that readers see first at the front.
-    pub const ALL: [Self; 14] = [
-        Self::Map,
-        Self::Record,
-        Self::List,
-        Self::Text,
-        Self::Set,
-        Self::TwoPhaseSet,
-        Self::LwwSet,
-        Self::GrowSet,
-        Self::MultiRegister,
-        Self::Register,
-        Self::EnableWinsFlag,
-        Self::DisableWinsFlag,
-        Self::Counter,
-        Self::GrowCounter,
-    ];
-
-    /// As actions call it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Map => "map",
-            Self::Record => "record",
-            Self::List => "list",
-            Self::Text => "text",
-            Self::Set => "set",
-            Self::TwoPhaseSet => "two-phase-set",
-            Self::LwwSet => "lww-set",
-            Self::GrowSet => "grow-set",
-            Self::MultiRegister => "multi-register",
-            Self::Register => "register",
-            Self::EnableWinsFlag => "enable-wins-flag",
-            Self::DisableWinsFlag => "disable-wins-flag",
-            Self::Counter => "counter",
-            Self::GrowCounter => "grow-counter",
-        }
-    }
 }
 
 impl Operation {

@@ -44,11 +44,27 @@ pub struct Since {
     pub id: String,
 }
 
-/// The body of `0/clean`.
+/// The body of `0/clean`: one action to take out, or many.
 #[derive(Debug, Deserialize)]
 pub struct Clean {
-    /// The text of the id of the action to take out.
-    pub id: String,
+    /// The text of the id of the action.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Those of the actions.
+    #[serde(default)]
+    pub ids: Option<Vec<String>>,
+}
+
+impl Clean {
+    /// The ids of the actions to take out; none when it names none, or one that is no id.
+    pub fn targets(self) -> Option<Vec<ActionId>> {
+        let texts = match (self.id, self.ids) {
+            (Some(id), None) => vec![id],
+            (None, Some(ids)) => ids,
+            (Some(_), Some(_)) | (None, None) => return None,
+        };
+        texts.into_iter().map(|text| text.parse().ok()).collect()
+    }
 }
 
 /// `logux/processed` for the action named `id`.

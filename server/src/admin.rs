@@ -5,9 +5,13 @@
 
 use crate::app::App;
 use crate::log_export::{self, Selection};
+use crate::revocations::{self, Order};
 use crate::users;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -23,6 +27,8 @@ const REQUEST_BYTES_MAX: u64 = 16 << 10;
 pub enum Request {
     /// Entries, one a line.
     Log(Selection),
+    /// Revoking, taking that back, and what was revoked.
+    Revocations(Order),
     /// Everything of a user, one record a line.
     UserExport {
         /// Who.
@@ -38,6 +44,47 @@ pub enum Request {
 /// Where the socket of the server on `data` is.
 pub fn path(data: &Path) -> PathBuf {
     data.join("admin.sock")
+}
+
+/// A socket's address has room for so many bytes of a path, and a zero.
+const PATH_BYTES_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// A way to the socket that its address has room for.
+struct Way {
+    path: PathBuf,
+    /// Held open while the path leads through it.
+    _directory: Option<File>,
+}
+
+impl Way {
+    fn to(data: &Path) -> io::Result<Self> {
+        let path = path(data);
+        let bytes = path.as_os_str().len();
+        if bytes <= PATH_BYTES_MAX {
+            return Ok(Self { path, _directory: None });
+        }
+        if !cfg!(target_os = "linux") {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "the path of the socket {} has {bytes} bytes, and may have {PATH_BYTES_MAX}: \
+                     keep the data in a directory with a shorter path",
+                    path.display()
+                ),
+            ));
+        }
+        let directory = File::open(data)?;
+        let path = self::path(Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())));
+        Ok(Self { path, _directory: Some(directory) })
+    }
+}
+
+/// Whether commands will be able to reach a server on `data`: asked before anything is made there.
+pub fn check(data: &Path) -> anyhow::Result<()> {
+    if !cfg!(target_os = "linux") {
+        Way::to(data)?;
+    }
+    Ok(())
 }
 
 /// A running listener.
@@ -59,7 +106,8 @@ impl Admin {
 pub fn serve(data: &Path, app: App) -> anyhow::Result<Admin> {
     let path = path(data);
     drop(std::fs::remove_file(&path));
-    let listener = UnixListener::bind(&path)
+    let listener = Way::to(data)
+        .and_then(|way| UnixListener::bind(&way.path))
         .with_context(|| format!("cannot make the socket {}", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let task = tokio::spawn(accept(listener, app));
@@ -68,7 +116,8 @@ pub fn serve(data: &Path, app: App) -> anyhow::Result<Admin> {
 
 /// The server that runs on `data`, if there is one.
 pub fn connect(data: &Path) -> Option<std::os::unix::net::UnixStream> {
-    std::os::unix::net::UnixStream::connect(path(data)).ok()
+    let way = Way::to(data).ok()?;
+    std::os::unix::net::UnixStream::connect(&way.path).ok()
 }
 
 /// Asks the server behind `stream`; `on_line` gets each line of its answer. An error if the server says
@@ -116,6 +165,24 @@ pub fn ask(
     Ok(())
 }
 
+/// Asks the server behind `stream`; the whole answer, or the error that it tells.
+pub fn ask_all(
+    stream: std::os::unix::net::UnixStream,
+    request: &Request,
+) -> anyhow::Result<String> {
+    #[derive(Deserialize)]
+    struct Told {
+        error: String,
+    }
+    let mut answer = Vec::new();
+    ask(stream, request, &mut answer)?;
+    let answer = String::from_utf8(answer)?;
+    match serde_json::from_str(&answer) {
+        Ok(Told { error }) => anyhow::bail!(error),
+        Err(_) => Ok(answer),
+    }
+}
+
 async fn accept(listener: UnixListener, app: App) {
     let mut commands = tokio::task::JoinSet::new();
     loop {
@@ -143,6 +210,10 @@ async fn answer(stream: UnixStream, app: App) -> anyhow::Result<()> {
     BufReader::new(reader.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
     let answered = match serde_json::from_str(&line)? {
         Request::Log(selection) => log_export::stream(&app, selection, &mut writer).await,
+        Request::Revocations(order) => match revocations::answer(&app, order).await {
+            Ok(lines) => writer.write_all(lines.as_bytes()).await.map_err(Into::into),
+            Err(error) => Err(error),
+        },
         Request::UserExport { user } => users::export_live(&app, &user, &mut writer).await,
         Request::UserErase { user } => users::erase_live(&app, &user, &mut writer).await,
     };

@@ -10,6 +10,7 @@ use crate::metrics::Metrics;
 use crate::nodes::Recent;
 use crate::rules::Rules;
 use crate::session::{self, NodeState};
+use crate::sync_map::{Lives, Snapshots};
 use crate::ws::Budget;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -19,6 +20,15 @@ use tokio::sync::watch;
 /// A handle of the running server. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
+
+/// What is known of maps beside their logs, for sessions and requests alike.
+#[derive(Default)]
+pub(crate) struct Maps {
+    /// Maps folded.
+    pub snapshots: Snapshots,
+    /// What became of items.
+    pub lives: Lives,
+}
 
 /// The parts of a running server.
 pub struct Parts {
@@ -38,6 +48,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What sessions share.
     pub session: session::Shared,
+    /// What is known of maps.
+    pub(crate) maps: Maps,
     /// What requests share.
     pub(crate) http: http::Shared,
     /// What peers are told at their making.

@@ -37,7 +37,8 @@ pub enum Command {
     /// Run the server
     ///
     /// Prints one line with the address once it accepts connections. SIGTERM and SIGINT stop it:
-    /// it tells its sessions, finishes what it has accepted, and exits with 0.
+    /// it tells its sessions, finishes what it has accepted, and exits with 0. SIGHUP makes it read
+    /// its certificate and its keys again.
     Serve(ServeArgs),
     /// Check a configuration file and say what its rules are
     ///
@@ -50,6 +51,16 @@ pub enum Command {
     /// before it is printed. A secret comes from there; the private key of public ones has to be
     /// named with --key.
     Token(TokenArgs),
+    /// Shut out a token, a user's tokens, or a client's, from now on
+    ///
+    /// Their sessions end at once. It is on disk when the command returns, and counts for tokens
+    /// issued up to now: a user who signs in anew gets in. Works while a server runs on the same
+    /// data, and without one.
+    Revoke(RevokeArgs),
+    /// Let in again what was revoked
+    Unrevoke(UnrevokeArgs),
+    /// Print what is revoked, one JSON object a line
+    Revocations(RevocationsArgs),
     /// Print a log, one JSON object a line
     ///
     /// Works while a server runs on the same data, and without one. Without --user and --channel
@@ -113,6 +124,12 @@ pub struct ServeArgs {
     pub listen: Option<SocketAddr>,
     #[arg(long, env = "TIDELOG_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Speak TLS with this certificate, and those that signed it (PEM)
+    #[arg(long, env = "TIDELOG_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long, env = "TIDELOG_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
     #[arg(long, env = "TIDELOG_DEV", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub dev: Option<bool>,
     #[arg(long, env = "TIDELOG_TRACE", value_name = "LEVELS")]
@@ -179,6 +196,63 @@ pub struct TokenArgs {
     pub config: Option<PathBuf>,
 }
 
+/// `tidelog revoke`
+#[derive(Clone, Debug, Args)]
+pub struct RevokeArgs {
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// What is shut out.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// When the last of the tokens has expired anyway, so that this can be forgotten: 15m, 1h, 30d
+    /// from now [default: what the token says, `token_age`, or never]
+    #[arg(
+        long,
+        env = "TIDELOG_EXPIRES",
+        value_name = "TIME",
+        value_parser = crate::config::duration
+    )]
+    pub expires: Option<Duration>,
+}
+
+/// `tidelog unrevoke`
+#[derive(Clone, Debug, Args)]
+pub struct UnrevokeArgs {
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// What is let in again.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// `tidelog revocations`
+#[derive(Clone, Debug, Args)]
+pub struct RevocationsArgs {
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// What is revoked: one of these.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct TargetArgs {
+    /// The token with this `jti`
+    #[arg(long, env = "TIDELOG_TOKEN", value_name = "JTI", hide_env_values = true)]
+    pub token: Option<String>,
+    /// The token in this file, by its `jti` and until its `exp`; - is standard input
+    #[arg(long, env = "TIDELOG_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// All tokens of this user that were issued up to now
+    #[arg(long, env = "TIDELOG_USER", value_name = "USER")]
+    pub user: Option<String>,
+    /// What signs in as this client, with tokens that were issued up to now
+    #[arg(long, env = "TIDELOG_CLIENT", value_name = "USER:CLIENT")]
+    pub client: Option<String>,
+}
+
 /// `tidelog log`
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
@@ -218,9 +292,9 @@ pub struct ManArgs {
 /// `tidelog check`
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// Where the data is kept
-    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
-    pub data: PathBuf,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// Print one JSON object instead of lines for people
     #[arg(long, env = "TIDELOG_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
@@ -229,9 +303,9 @@ pub struct CheckArgs {
 /// `tidelog rebuild`
 #[derive(Clone, Debug, Args)]
 pub struct RebuildArgs {
-    /// Where the data is kept
-    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
-    pub data: PathBuf,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 /// `tidelog user`
@@ -265,9 +339,9 @@ pub struct UserDataArgs {
     /// The user
     #[arg(value_name = "USER")]
     pub user: String,
-    /// Where the data is kept
-    #[arg(long, env = "TIDELOG_DATA", value_name = "DIR", default_value = "tidelog-data")]
-    pub data: PathBuf,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 #[cfg(test)]
@@ -313,6 +387,11 @@ mod tests {
             "tidelog token --user U --ttl 1h --key FILE",
             "tidelog log --data DIR --user U --since 7 --follow",
             "tidelog log --channel tasks/14",
+            "tidelog revoke --user U",
+            "tidelog revoke --token JTI --expires 1h",
+            "tidelog revoke --token-file - --data DIR",
+            "tidelog unrevoke --client U:C",
+            "tidelog revocations",
             "tidelog serve --dev=false --trace-json=true",
             "tidelog check-config --dev",
             "tidelog log --config FILE",
@@ -321,9 +400,10 @@ mod tests {
             "tidelog completions zsh",
             "tidelog man --dir DIR",
             "tidelog check --data DIR --json",
+            "tidelog check --config FILE",
             "tidelog rebuild --data DIR",
             "tidelog user export ann --data DIR",
-            "tidelog user erase ann",
+            "tidelog user erase ann --config FILE",
         ] {
             Cli::try_parse_from(line.split(' ')).expect(line);
         }
@@ -333,6 +413,8 @@ mod tests {
             "tidelog token",
             "tidelog token --user U --ttl forever",
             "tidelog log --user U --channel C",
+            "tidelog revoke",
+            "tidelog revoke --user U --client U:C",
             "tidelog user erase",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

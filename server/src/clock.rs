@@ -1,7 +1,7 @@
 //! The one place that reads the system's clocks. Everything else is told the time.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The wall clock in ms since the epoch, as of one moment of the monotonic clock.
 static ANCHOR: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
@@ -36,6 +36,11 @@ impl Stopwatch {
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub(crate) fn start() -> Self {
         Self(Instant::now())
+    }
+
+    /// Whether it takes this long already.
+    pub(crate) fn has_passed(&self, time: Duration) -> bool {
+        self.0.elapsed() >= time
     }
 
     /// So far.

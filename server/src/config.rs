@@ -4,18 +4,24 @@
 //! else in the server reads the environment, but for a secret that `secret_env` names.
 
 mod auth;
+mod jwks;
+mod proxies;
 mod quantity;
 mod reference;
 mod rules;
 mod settings;
 mod source;
+mod tls;
 
 pub use auth::{Algorithm, Auth, Jwt, KeySource};
+pub use jwks::Jwks;
+pub use proxies::ProxyHeader;
 pub use quantity::{bytes, duration};
 pub use reference::{Setting, reference, server_setting};
 pub use rules::{ActionRule, ChannelRule, LoadSetting, RuleSettings, SyncMapRule};
 pub use settings::{Cors, Limits, LogSettings, Server};
 pub use source::{ConfigError, Source};
+pub use tls::Tls;
 
 use crate::cli::ServeArgs;
 use std::path::{Path, PathBuf};
@@ -32,6 +38,8 @@ pub struct Config {
     pub dev: bool,
     /// `[server]`
     pub server: Server,
+    /// `[tls]`
+    pub tls: Option<Tls>,
     /// `[auth]` and `[[auth.jwt]]`
     pub auth: Auth,
     /// `[limits]`
@@ -49,6 +57,7 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 struct Document {
     server: Server,
+    tls: tls::TlsTable,
     auth: auth::AuthTable,
     limits: Limits,
     cors: Cors,
@@ -62,6 +71,14 @@ impl Config {
     /// What `serve` runs with. Refuses what must not run: `--dev` in reach of others, a server
     /// that nobody can sign in to.
     pub fn load(args: &ServeArgs) -> Result<Self, ConfigError> {
+        let config = Self::told(args)?;
+        config.refuse_to_serve()?;
+        Ok(config)
+    }
+
+    /// What flags, environment and file say together, without asking whether a server could run with
+    /// it.
+    pub(crate) fn told(args: &ServeArgs) -> Result<Self, ConfigError> {
         let mut config = Self::find(args.config.as_deref())?;
         config.dev = args.dev.unwrap_or(config.dev);
         if let Some(listen) = args.listen {
@@ -70,12 +87,14 @@ impl Config {
         if let Some(data) = &args.data {
             config.server.data.clone_from(data);
         }
+        let tls = (args.tls_cert.as_deref(), args.tls_key.as_deref());
+        config.tls = Tls::overruled(config.tls.take(), tls.0, tls.1)
+            .map_err(|reason| config.refused(reason))?;
         if let Some(trace) = &args.trace {
             config.server.trace.clone_from(trace);
         }
         config.server.trace_json = args.trace_json.unwrap_or(config.server.trace_json);
         config.check()?;
-        config.refuse_to_serve()?;
         Ok(config)
     }
 
@@ -104,10 +123,12 @@ impl Config {
         })?;
         let mut server = document.server;
         server.data = source.beside(&server.data);
+        let tls = document.tls.check(&source).map_err(|reason| source.refused(reason))?;
         let config = Self {
             file: source.file().map(Path::to_owned),
             dev: server.dev,
             server,
+            tls,
             auth: document.auth.check(&source)?,
             limits: document.limits,
             cors: document.cors,
@@ -142,7 +163,7 @@ impl Config {
         self.cors.check().or_else(refused)
     }
 
-    fn refuse_to_serve(&self) -> Result<(), ConfigError> {
+    pub(crate) fn refuse_to_serve(&self) -> Result<(), ConfigError> {
         let listen = self.server.listen;
         if self.dev && !listen.ip().to_canonical().is_loopback() {
             return Err(self.refused(&format!(
@@ -158,10 +179,7 @@ impl Config {
     }
 
     fn refused(&self, reason: &str) -> ConfigError {
-        match &self.file {
-            Some(file) => ConfigError::File { file: file.clone(), reason: reason.to_owned() },
-            None => ConfigError::Refused(reason.to_owned()),
-        }
+        self.rules.source.refused(reason)
     }
 }
 

@@ -4,12 +4,12 @@
 mod driver;
 
 use crate::app::App;
-use crate::auth::{Attempt, Claim, Identity};
+use crate::auth::{Attempt, Claim, Identity, Presence, Refusal};
 use crate::clock;
 use crate::hub::Inbox;
 use crate::rules::Subject;
 use crate::session::{NodeState, Session, Start};
-use crate::ws::{Breach, Incoming, Socket};
+use crate::ws::{Breach, Incoming, Owner, Socket};
 use driver::Driver;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -74,6 +74,8 @@ struct Guest {
     /// Frames that came before it was in.
     queued: Vec<Frame>,
     expires_ms: Option<u64>,
+    /// Whoever revokes the token finds it by this.
+    presence: Presence,
 }
 
 /// From the first frame to `connected`. What that takes is gone afterwards: a connection may be idle
@@ -114,9 +116,18 @@ async fn shake_hands(
             Ok(HandshakeEvent::Wait) => {}
             Ok(HandshakeEvent::SignIn(sign_in)) => {
                 wait_in_line(app, origin, handshake.deadline()).await?;
-                return match sign_in_now(app, &sign_in, origin) {
+                return match sign_in_by(app, &sign_in, origin, handshake.deadline()).await {
                     Ok(identity) => Ok((sign_in, handshake, identity)),
-                    Err(error) => Err(refuse(socket, handshake, error)),
+                    // The token may be good: a client that is told otherwise does not come again.
+                    Err(Refusal::NotNow) => Err(End::Silent),
+                    // It was not looked at, and may be good: whoever else fails behind the same
+                    // address must not make the client give up. On this word it comes again.
+                    Err(Refusal::TooManyFailures) => {
+                        Err(refuse(socket, handshake, WireError::Bruteforce))
+                    }
+                    Err(Refusal::Credentials | Refusal::Revoked) => {
+                        Err(refuse(socket, handshake, WireError::WrongCredentials))
+                    }
                 };
             }
             Err(error) => return Err(refuse(socket, handshake, error)),
@@ -146,7 +157,13 @@ async fn wait_in_line(app: &App, origin: &Origin, deadline_ms: u64) -> Result<()
     }
 }
 
-fn sign_in_now(app: &App, sign_in: &SignIn, origin: &Origin) -> Result<Identity, WireError> {
+/// Checks the token, which may take keys that have to be fetched; that ends with the handshake.
+async fn sign_in_by(
+    app: &App,
+    sign_in: &SignIn,
+    origin: &Origin,
+    deadline_ms: u64,
+) -> Result<Identity, Refusal> {
     let attempt = Attempt {
         claim: Claim::Node(&sign_in.node),
         token: sign_in.token.as_deref(),
@@ -155,9 +172,15 @@ fn sign_in_now(app: &App, sign_in: &SignIn, origin: &Origin) -> Result<Identity,
         host: origin.host.as_deref(),
         address: origin.address,
     };
-    let result = app.auth.sign_in(&attempt, clock::now_ms());
+    let now = clock::now_ms();
+    let patience = Duration::from_millis(deadline_ms.saturating_sub(now));
+    let result = tokio::select! {
+        result = app.auth.admit(&attempt, now) => result,
+        () = tokio::time::sleep(patience) => Err(Refusal::NotNow),
+        () = app.stopping() => Err(Refusal::NotNow),
+    };
     app.metrics.signed_in(result.as_ref().err().copied());
-    result.map_err(|_| WireError::WrongCredentials)
+    result
 }
 
 /// Gives the client its place, and answers `connected`.
@@ -169,6 +192,8 @@ async fn admit(
     identity: Identity,
 ) -> Guest {
     let inbox = Inbox::behind();
+    let client = sign_in.node.client();
+    let presence = app.auth.enter(&identity, Some(&client), &inbox, clock::now_ms());
     let expires_ms = identity.expires_ms;
     let mut subject = Subject::new(&identity, sign_in.node.clone(), sign_in.subprotocol);
     if let Some(headers) = &sign_in.headers {
@@ -189,6 +214,10 @@ async fn admit(
         socket.send(frame);
     }
     socket.set_message_max(app.peer.limits.frame_bytes);
+    // Anonymous clients share a user, and are strangers to each other: they stay who they were.
+    if !identity.anonymous {
+        socket.set_owner(Owner::User(identity.user.clone()));
+    }
     let start = Start { subject, synced: sign_in.synced, node, head: app.log.head() };
     let (session, claim_failed) = Session::start(connection, app.session.clone(), start, now);
     if claim_failed {
@@ -196,15 +225,16 @@ async fn admit(
     }
     let session = Box::new(session);
     let (user, SignIn { node, version, .. }) = (identity.user, sign_in);
-    Guest { user, node, version, session, inbox, queued, expires_ms }
+    Guest { user, node, version, session, inbox, queued, expires_ms, presence }
 }
 
 /// From `connected` to the end.
 async fn run(app: &App, socket: &mut Socket, guest: Guest) -> End {
-    let Guest { user, node, version, session, inbox, queued, expires_ms } = guest;
+    let Guest { user, node, version, session, inbox, queued, expires_ms, presence } = guest;
     let _open = app.metrics.connection(Some(version));
     let mut driver = Driver::new(app, session, inbox.clone());
     let end = driver.run(socket, queued, expires_ms).await;
+    drop(presence);
     let (state, followed) = driver.end();
     app.hub.leave((&user, &node), &inbox, followed.iter());
     app.leave_node(&node, state, clock::now_ms());

@@ -58,7 +58,17 @@ pub(crate) struct Read {
 impl Documents {
     /// The documents of `log`, with what is saved of them in `dir`.
     pub(crate) fn new(log: Log, dir: PathBuf) -> Self {
-        Self { saved: Saved::new(dir, log.incarnation()), log, kept: Mutex::default() }
+        let documents =
+            Self { saved: Saved::new(dir, log.incarnation()), log, kept: Mutex::default() };
+        documents.forget_earlier();
+        documents
+    }
+
+    /// The feed was rewritten: what was folded from it before, in memory and on disk, may have what
+    /// is gone.
+    pub(crate) fn forget_earlier(&self) {
+        lock(&self.kept).folds.clear();
+        self.saved.keep_only(self.log.generation());
     }
 
     /// A document as far as the log goes now. Waits for the disk, and for whoever folds this log.
@@ -78,10 +88,10 @@ impl Documents {
     ) -> Result<T, ReadError> {
         let shared = self.slot(log);
         let mut fold = lock(&shared);
-        if fold.through() == Position::ZERO
-            && let Some(saved) = self.saved.load(log)
-        {
-            *fold = saved;
+        let generation = self.log.generation();
+        if fold.generation() != generation || fold.through() == Position::ZERO {
+            let saved = self.saved.load(log, generation);
+            *fold = saved.unwrap_or_default().of_generation(generation);
         }
         self.follow(log, &mut fold)?;
         let seen = look(&fold);
@@ -100,7 +110,7 @@ impl Documents {
         }
         // Not in the middle of a long fold: saving costs as much as the documents are large.
         if fold.unsaved() >= SAVE_AFTER {
-            self.saved.save(log, fold);
+            self.saved.save(log, fold, || self.log.generation());
         }
         Ok(())
     }

@@ -13,7 +13,6 @@ mod document;
 mod etag;
 mod following;
 mod format;
-mod lives;
 mod look;
 mod mint;
 mod problem;
@@ -22,7 +21,6 @@ mod push;
 mod query;
 mod quota;
 mod reader;
-mod snapshots;
 mod source;
 mod standpoint;
 mod status;
@@ -38,9 +36,7 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
 use cursor::Cursors;
-use lives::Lives;
 use mint::Mint;
-use snapshots::Snapshots;
 use std::net::IpAddr;
 use std::time::Duration;
 use tower_http::compression::CompressionLayer;
@@ -65,6 +61,8 @@ pub(crate) struct Settings {
     heartbeat: Duration,
     /// When to try again after too many failed sign-ins.
     sign_in_again: Duration,
+    /// When to try again after keys could not be fetched.
+    keys_again: Duration,
     cors: Cors,
 }
 
@@ -72,8 +70,6 @@ pub(crate) struct Settings {
 pub(crate) struct Shared {
     settings: Settings,
     cursors: Cursors,
-    snapshots: Snapshots,
-    lives: Lives,
     mint: Mint,
 }
 
@@ -88,6 +84,7 @@ impl Settings {
             wait: limits.wait,
             heartbeat: limits.ping,
             sign_in_again: limits.sign_in_window,
+            keys_again: config.auth.jwks.floor,
             cors: config.cors.clone(),
         }
     }
@@ -98,7 +95,7 @@ impl Shared {
     pub(crate) fn new(settings: Settings, log: &Log) -> Self {
         let cursors = Cursors::new(log.store_id(), log.epochs());
         let mint = Mint::new(cursors.run());
-        Self { settings, cursors, snapshots: Snapshots::default(), lives: Lives::default(), mint }
+        Self { settings, cursors, mint }
     }
 }
 

@@ -1,8 +1,10 @@
 //! From an action that somebody sent to a verdict that is true on disk.
 //!
 //! The one way in, for WebSocket and HTTP alike, and the only caller of append. The order of things
-//! is judge → append → make durable → publish (the committer does these three) → answer.
+//! is judge (`ingest/judge.rs`) → append → make durable → publish (the committer does these three) →
+//! answer.
 
+mod judge;
 mod quotas;
 mod rates;
 #[cfg(test)]
@@ -13,16 +15,16 @@ pub use quotas::Quotas;
 pub use rates::Wait;
 pub use verdicts::{Given, Verdicts};
 
-use crate::log::{Addresses, Cleaned, Draft, Entry, Log, Outcome, ReadError, Step, Stopped};
+use crate::log::{Cleaned, Entry, Log, Outcome, ReadError, Stopped};
 use crate::metrics::Metrics;
-use crate::rules::{Placement, Rules, Subject, UndoReason};
+use crate::rules::{Rules, Subject, UndoReason};
 use crate::session::AnswerId;
-use UndoReason::TooManyActions;
-use quotas::Allowance;
-use rates::Rates;
+use judge::{Judge, Judged, Sent};
+use quotas::{Accounts, Allowance};
+use std::collections::HashSet;
 use std::sync::Arc;
 use tidelog_crdt::{Context, Position};
-use tidelog_protocol::{Action, ActionId, Meta, Pair, builtin};
+use tidelog_protocol::{Action, ActionId, Meta, Pair};
 
 /// Steps that go to the committer at once: a frame of a hundred thousand actions takes its turn with
 /// everybody else's.
@@ -66,27 +68,10 @@ pub enum Judgement {
 pub struct Ingest {
     log: Log,
     rules: Arc<Rules>,
-    verdicts: Arc<Verdicts>,
+    judge: Judge,
+    accounts: Arc<Accounts>,
     metrics: Metrics,
-    action_bytes: usize,
-    rates: Option<Arc<Rates>>,
-    kept_bytes: Option<u64>,
 }
-
-/// One action after the rules have seen it.
-enum Judged {
-    /// It was judged before.
-    Given(Given),
-    /// It cannot be right, whatever is in the log.
-    Undone(UndoReason),
-    /// It is not let in today. What was let in once stays in.
-    Rejected(UndoReason),
-    /// The log decides: the next of the steps is its.
-    Step,
-}
-
-/// An action with its meta, as it came.
-type Sent = (Action, Meta);
 
 impl Ingest {
     /// The way into `log` under `rules`; actions of more than `action_bytes`, and those over a quota,
@@ -97,35 +82,35 @@ impl Ingest {
         metrics: Metrics,
         (action_bytes, quotas): (usize, Quotas),
     ) -> Self {
-        let (rates, kept_bytes) = (quotas.rates().map(Arc::new), quotas.kept_bytes);
-        Self { log, rules, verdicts: Arc::default(), metrics, action_bytes, rates, kept_bytes }
+        let judge = Judge::new(Arc::clone(&rules), action_bytes);
+        Self { log, rules, judge, accounts: Arc::new(Accounts::new(quotas)), metrics }
     }
 
     /// When `subject` may make so many actions at once.
     pub fn wait(&self, subject: &Subject, count: usize, now: u64) -> Wait {
-        quotas::wait(self.rates.as_deref(), subject, count, now)
+        self.accounts.wait(subject, count, now)
     }
 
     /// Whether there is a limit to the bytes that are kept of a user.
     pub fn limits_kept_bytes(&self) -> bool {
-        self.kept_bytes.is_some()
+        self.accounts.kept_bytes.is_some()
     }
 
     /// Whether keeping `pairs` would take the user over that limit. May wait for the disk.
     pub fn is_too_much(&self, subject: &Subject, pairs: &[Pair]) -> Result<bool, ReadError> {
-        let Some(most) = self.kept_bytes else { return Ok(false) };
+        let Some(most) = self.accounts.kept_bytes else { return Ok(false) };
         quotas::is_too_much(&self.log, &self.rules, subject, pairs, most)
     }
 
     /// The memory of verdicts that no entry stands for.
     pub fn verdicts(&self) -> &Arc<Verdicts> {
-        &self.verdicts
+        self.judge.verdicts()
     }
 
     /// Judges and appends, in order. Returns one verdict for each submission, true on disk.
     pub async fn take(
         &self,
-        subject: &Subject,
+        subject: &Arc<Subject>,
         submissions: Vec<Submission>,
         now: u64,
     ) -> Result<Vec<Verdict>, Stopped> {
@@ -144,78 +129,95 @@ impl Ingest {
     /// Judges all, commits what the log is to decide at once, and says what became of each in order.
     async fn take_together(
         &self,
-        subject: &Subject,
-        submissions: Vec<Submission>,
+        subject: &Arc<Subject>,
+        mut submissions: Vec<Submission>,
         now: u64,
         verdicts: &mut Vec<Verdict>,
     ) -> Result<(), Stopped> {
-        let mut steps = Vec::with_capacity(submissions.len());
-        let rates = self.rates.as_deref();
-        let mut allowance = Allowance::of(rates, subject, submissions.len(), now);
-        let judge = |Submission { pair, context }: Submission| {
-            let judged = self.judge(subject, &pair, context, (&mut steps, &mut allowance));
-            (judged, (pair.action, pair.meta))
-        };
-        let judged: Vec<_> = submissions.into_iter().map(judge).collect();
+        let mut allowance = self.accounts.allow(subject, submissions.len(), now);
+        let mut over = Vec::new();
+        if allowance.is_scarce() {
+            over = self.take_out(subject, &mut submissions, &mut allowance).await;
+        }
+        let (mut judged, steps) = self.judge.all(subject, submissions).await;
+        for (at, sent) in over {
+            judged.insert(at, (Judged::Rejected(UndoReason::TooManyActions), sent));
+        }
+        let before = verdicts.len();
         let mut outcomes = self.log.commit(steps, now).await?.into_iter();
-        let mut repeated = 0;
+        let mut stored = self.stored(&judged).await.into_iter();
         for (judged, sent) in judged {
-            let used = !matches!(judged, Judged::Given(_));
-            let verdict = match judged {
+            verdicts.push(match judged {
                 Judged::Given(given) => given.to(sent),
                 Judged::Undone(reason) => self.undo(subject, reason, sent, now),
-                Judged::Rejected(reason) => self.reject(subject, reason, sent, now),
-                Judged::Step => self.verdict(subject, outcomes.next().ok_or(Stopped)?, sent, now),
-            };
-            repeated += usize::from(used && verdict.repeated);
-            verdicts.push(verdict);
+                Judged::Rejected(reason) => match stored.next().flatten() {
+                    // What the log has of it already stands.
+                    Some(entry) => self.placed(sent, &entry, true),
+                    None => self.undo(subject, reason, sent, now),
+                },
+                Judged::Steps(count) => {
+                    let all: Vec<_> = outcomes.by_ref().take(count).collect();
+                    if all.len() < count {
+                        return Err(Stopped);
+                    }
+                    match all.into_iter().next() {
+                        Some(outcome) => self.verdict(subject, outcome, sent, now),
+                        None => self.unplaced(subject, None, sent, now),
+                    }
+                }
+            });
         }
-        allowance.close(repeated);
+        let repeated = verdicts.iter().skip(before).filter(|verdict| verdict.repeated).count();
+        self.accounts.close(subject, &allowance, repeated);
         Ok(())
     }
 
-    fn judge(
+    /// Takes out what is over the rate, with the places that it had. Actions that are not new do not
+    /// count.
+    async fn take_out(
         &self,
         subject: &Subject,
-        Pair { action, meta, extra_keys }: &Pair,
-        context: Context,
-        (steps, allowance): (&mut Vec<Step>, &mut Allowance<'_>),
-    ) -> Judged {
-        if let Some(given) = self.verdicts.of(subject.client(), &meta.id) {
-            return Judged::Given(given);
-        }
-        let free = allowance.scarce && self.log.find(&meta.id).is_ok_and(|known| known.is_some());
-        if !free && !allowance.use_one() {
-            return Judged::Rejected(TooManyActions);
-        }
-        if *extra_keys || meta.id.node.client_str() != subject.client().as_str() {
-            return Judged::Undone(UndoReason::Denied);
-        }
-        if action.json().len() > self.action_bytes {
-            return Judged::Rejected(UndoReason::TooLarge);
-        }
-        let step = match self.rules.place(subject, action, meta) {
-            Err(reason) => return Judged::Rejected(reason),
-            Ok(_) if action.kind() == builtin::CLEAN => clean(subject, action),
-            Ok(placement) => Ok(Step::Append(draft(action, meta, context, placement))),
+        submissions: &mut Vec<Submission>,
+        allowance: &mut Allowance,
+    ) -> Vec<(usize, Sent)> {
+        let ids: Vec<_> = submissions.iter().map(|it| it.pair.meta.id.clone()).collect();
+        let (log, verdicts) = (self.log.clone(), Arc::clone(self.verdicts()));
+        let client = subject.client().clone();
+        let is_known = move |id: &ActionId| {
+            verdicts.of(&client, id).is_some() || log.find(id).is_ok_and(|known| known.is_some())
         };
-        match step {
-            Err(reason) => Judged::Undone(reason),
-            Ok(step) => {
-                steps.push(step);
-                Judged::Step
+        let looking = move || ids.into_iter().filter(|id| is_known(id)).collect::<HashSet<_>>();
+        let looked = tokio::task::spawn_blocking(looking).await;
+        // Nobody cancels it.
+        let known = looked.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let all = std::mem::take(submissions);
+        let mut over = Vec::new();
+        for (at, submission) in all.into_iter().enumerate() {
+            if known.contains(&submission.pair.meta.id) || allowance.use_one() {
+                submissions.push(submission);
+            } else {
+                over.push((at, (submission.pair.action, submission.pair.meta)));
             }
         }
+        over
     }
 
-    /// What the log has of it already stands.
-    fn reject(&self, subject: &Subject, reason: UndoReason, sent: Sent, now: u64) -> Verdict {
-        let known = self.log.find(&sent.1.id).ok().flatten();
-        let entry = known.and_then(|position| self.log.entry(position).ok().flatten());
-        match entry.filter(|entry| entry.id == sent.1.id) {
-            Some(entry) => self.placed(sent, &entry, true),
-            None => self.undo(subject, reason, sent, now),
+    /// The entries of those actions that are rejected now and were let in once. Their ids are looked
+    /// up on a thread that may wait for the disk.
+    async fn stored(&self, judged: &[(Judged, Sent)]) -> Vec<Option<Arc<Entry>>> {
+        let rejected = judged.iter().filter(|(judged, _)| matches!(judged, Judged::Rejected(_)));
+        let ids: Vec<_> = rejected.map(|(_, sent)| sent.1.id.clone()).collect();
+        if ids.is_empty() {
+            return Vec::new();
         }
+        let log = self.log.clone();
+        let find = move |id: ActionId| {
+            let entry = log.entry(log.find(&id).ok()??).ok()??;
+            (entry.id == id).then_some(entry)
+        };
+        let found = tokio::task::spawn_blocking(move || ids.into_iter().map(find).collect());
+        // Nobody cancels it.
+        found.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     fn undo(&self, subject: &Subject, reason: UndoReason, sent: Sent, now: u64) -> Verdict {
@@ -231,12 +233,12 @@ impl Ingest {
         now: u64,
     ) -> Verdict {
         let (client, id) = (subject.client(), sent.1.id.clone());
-        if let Some(given) = self.verdicts.of(client, &id) {
+        if let Some(given) = self.verdicts().of(client, &id) {
             return given.to(sent);
         }
         let answer = AnswerId::unplaced(self.log.incarnation(), self.log.head(), now);
         let given = Given { undone, answer };
-        self.verdicts.remember(client, id, given);
+        self.verdicts().remember(client, id, given);
         Verdict { repeated: false, ..given.to(sent) }
     }
 
@@ -280,34 +282,5 @@ impl Given {
             Some(reason) => Judgement::Undone(reason, Box::new(sent)),
         };
         Verdict { id, outcome, answer: self.answer, repeated: true, position: None }
-    }
-}
-
-/// What a `0/clean` asks for.
-fn clean(subject: &Subject, action: &Action) -> Result<Step, UndoReason> {
-    let body = action.body::<builtin::Clean>().map_err(|_| UndoReason::Error)?;
-    let target: ActionId = body.id.parse().map_err(|_| UndoReason::Error)?;
-    // Anonymous clients share a user, and are strangers to each other.
-    if subject.anonymous() && target.node.client_str() != subject.client().as_str() {
-        return Err(UndoReason::Denied);
-    }
-    Ok(Step::Clean(subject.user().clone(), target))
-}
-
-fn draft(action: &Action, meta: &Meta, context: Context, placement: Placement) -> Draft {
-    let addresses = Addresses {
-        users: placement.users,
-        channels: placement.channels,
-        clients: placement.clients,
-        nodes: placement.nodes,
-    };
-    Draft {
-        id: meta.id.clone(),
-        time: meta.time,
-        subprotocol: meta.subprotocol.unwrap_or_default(),
-        addresses,
-        context,
-        action: action.clone(),
-        kept: placement.kept,
     }
 }

@@ -1,5 +1,5 @@
-//! Tidelog, the server. The modules in the order in which an action meets them: it comes in by
-//! `ws` or `http`, a session or a request judges it by the rules and ingests it into the log, and the
+//! Tidelog, the server. The modules in the order in which an action meets them: it comes in through
+//! `listen`, by `ws` or `http`, a session or a request judges it by the rules and ingests it into the log, and the
 //! hub hands it to other sessions, which send it.
 
 pub mod cli;
@@ -11,7 +11,9 @@ mod app;
 mod auth;
 mod connection;
 mod http;
+mod listen;
 pub mod rules;
+mod tls;
 mod ws;
 
 pub mod ingest;
@@ -30,7 +32,10 @@ mod numbers;
 pub mod admin;
 pub mod log_export;
 mod metrics;
+pub mod revocations;
 mod service;
 pub mod users;
 
+mod aside;
 mod clock;
+mod turns;

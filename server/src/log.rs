@@ -72,12 +72,14 @@ pub use usage::{BYTES_BESIDE, bytes_of_json};
 
 use crate::clock::Stopwatch;
 use crate::epochs::Epochs;
+use bytes::Bytes;
 use checkpoint::Merging;
 use committer::{Committer, Terms};
-use queue::{Append, BatchLimit, Request, cost};
+use queue::{Append, BatchLimit, NoteRequest, Request, cost};
 use recover::Recovered;
 use shared::Shared;
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -180,6 +182,11 @@ impl Log {
         Ok((Self(Arc::new(handle)), opened))
     }
 
+    /// Whether there is a store in `dir`.
+    pub fn exists(dir: &Path) -> bool {
+        store::Feed::exists(&dir.join("feed"))
+    }
+
     fn shared(&self) -> &Arc<Shared> {
         &self.0.shared
     }
@@ -192,6 +199,12 @@ impl Log {
     /// The identity of this store.
     pub fn store_id(&self) -> Uuid {
         self.shared().identity.store_id
+    }
+
+    /// How often the feed has been rewritten: what was derived from an earlier generation may have
+    /// what is gone.
+    pub fn generation(&self) -> u64 {
+        self.shared().index.current().generation
     }
 
     /// The last position that is on disk.
@@ -302,6 +315,19 @@ impl Log {
     /// Remembers `record` of `node`; written to disk within about a second.
     pub fn save_node(&self, node: NodeId, record: NodeRecord) {
         self.shared().nodes.save(node, record);
+    }
+
+    /// The notes whose names begin with `start`: small facts that the server must not forget and
+    /// that are nobody's actions. May wait for the disk.
+    pub fn notes(&self, start: &str) -> Result<Vec<(String, Bytes)>, ReadError> {
+        self.shared().feed().notes(start)
+    }
+
+    /// Keeps `note` under its name, or forgets what is kept under it; on disk on return.
+    pub async fn keep_note(&self, name: String, note: Option<Vec<u8>>) -> Result<(), Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.shared().queue.push(Request::Note(NoteRequest { name, note, answer }))?;
+        answered.await.map_err(|_| Stopped)
     }
 
     /// How long the disk takes, and how much a commit holds.

@@ -113,9 +113,9 @@ pub fn run(args: &LogArgs) -> anyhow::Result<()> {
         follow: args.follow,
     };
     let (mut out, data) = (std::io::stdout().lock(), args.store.data()?);
-    let printed = match std::os::unix::net::UnixStream::connect(admin::path(&data)) {
-        Ok(server) => admin::ask(server, &admin::Request::Log(selection), &mut out),
-        Err(_) => print_stopped(&data, &selection, &mut out),
+    let printed = match admin::connect(&data) {
+        Some(server) => admin::ask(server, &admin::Request::Log(selection), &mut out),
+        None => print_stopped(&data, &selection, &mut out),
     };
     match printed {
         // The reader has had enough, as `head` does.

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tidelog_server::cli::{Cli, Command, check, check_config, manual, token};
+use tidelog_server::revocations;
 
 fn main() -> ExitCode {
     let command = Cli::of_process().command;
     if let Err(error) = heed_file_size_limits() {
-        eprintln!("tidelog: {error}");
+        tidelog_server::trace::fatal(&error.into());
         return ExitCode::FAILURE;
     }
     let done = |()| ExitCode::SUCCESS;
@@ -17,6 +18,9 @@ fn main() -> ExitCode {
         Command::Log(args) => tidelog_server::log_export::run(&args).map(done),
         Command::CheckConfig(args) => check_config::run(&args).map(done),
         Command::Token(args) => token::run(&args).map(done),
+        Command::Revoke(args) => revocations::revoke(&args).map(done),
+        Command::Unrevoke(args) => revocations::unrevoke(&args).map(done),
+        Command::Revocations(args) => revocations::list(&args).map(done),
         Command::Check(args) => check::run(&args),
         Command::Rebuild(args) => check::rebuild(&args).map(done),
         Command::User(args) => tidelog_server::users::run(&args).map(done),

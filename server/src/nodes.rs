@@ -58,11 +58,12 @@ impl Recent {
     /// Forgets the nodes of `user`.
     pub fn forget(&self, user: &UserId) {
         let mut table = self.table();
-        let of_user = |node: &&NodeId| node.user_str() == Some(user.as_str());
-        let nodes: Vec<_> = table.states.keys().filter(of_user).cloned().collect();
+        let own = |node: &NodeId| node.user_str() == Some(user.as_str());
+        let nodes: Vec<_> = table.states.keys().filter(|node| own(node)).cloned().collect();
         for node in nodes {
             table.forget(&node);
         }
+        table.order.retain(|(_, node)| !own(node));
     }
 
     /// Takes the state of a node that comes back.
@@ -122,6 +123,18 @@ mod tests {
         recent.put(node.clone(), NodeState::default());
         assert!(recent.take(&node).is_some());
         assert!(recent.take(&node).is_none());
+    }
+
+    #[test]
+    fn the_nodes_of_one_user_are_forgotten() {
+        let recent = Recent::default();
+        let nodes = ["10:a:b", "10:c:d", "100:a:b"].map(|id| NodeId::new(id).unwrap());
+        for node in &nodes {
+            recent.put(node.clone(), NodeState::default());
+        }
+        recent.forget(&UserId::new("10").unwrap());
+        assert_eq!(nodes.map(|node| recent.take(&node).is_some()), [false, false, true]);
+        assert_eq!(recent.table().bytes, 0);
     }
 
     #[test]

@@ -8,7 +8,9 @@ mod check;
 mod compile;
 mod expression;
 mod filter;
+mod meter;
 mod pattern;
+mod reads;
 mod scope;
 mod subject;
 mod sync_map;
@@ -24,6 +26,7 @@ use crate::log::Channel;
 use address::Addresses;
 use expression::{Expression, Failure};
 use pattern::{ChannelPattern, Glob};
+use reads::Reads;
 use scope::Scope;
 use sync_map::SyncMap;
 use template::Template;
@@ -60,6 +63,8 @@ pub enum UndoReason {
     Error,
     /// The action is larger than what is kept.
     TooLarge,
+    /// The rule's expressions would cost more on it than they may.
+    TooCostly,
     /// The session has as many subscriptions as it may.
     TooManySubscriptions,
     /// The user acts faster than one may.
@@ -70,12 +75,13 @@ pub enum UndoReason {
 
 impl UndoReason {
     /// All of them.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Denied,
         Self::UnknownType,
         Self::WrongChannel,
         Self::Error,
         Self::TooLarge,
+        Self::TooCostly,
         Self::TooManySubscriptions,
         Self::TooManyActions,
         Self::OverQuota,
@@ -89,12 +95,16 @@ impl UndoReason {
             Self::WrongChannel => "wrongChannel",
             Self::Error => "error",
             Self::TooLarge => "tooLarge",
+            Self::TooCostly => "tooCostly",
             Self::TooManySubscriptions => "tooManySubscriptions",
             Self::TooManyActions => "tooManyActions",
             Self::OverQuota => "overQuota",
         }
     }
 }
+
+/// A larger action takes long enough to read that others should not wait for it.
+const READ_BYTES_MAX: usize = 8 << 10;
 
 /// What a new subscriber gets first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +141,8 @@ pub struct Rules {
 struct ActionRule {
     line: usize,
     kind: Glob,
+    /// What its expressions read of an action.
+    reads: Reads,
     allow: Allow,
     channels: Vec<Template>,
     users: Vec<Template>,
@@ -152,6 +164,12 @@ struct ChannelRule {
 struct Allow(Option<Expression>);
 
 impl Allow {
+    /// What it reads of an action.
+    fn reads(&self) -> &Reads {
+        static NOTHING: Reads = Reads::NOTHING;
+        self.0.as_ref().map_or(&NOTHING, Expression::reads)
+    }
+
     fn check(&self, scope: &Scope<'_>) -> Result<(), UndoReason> {
         match self.0.as_ref().map_or(Ok(true), |allow| allow.truth(scope)) {
             Ok(true) => Ok(()),
@@ -169,7 +187,7 @@ impl From<Failure> for UndoReason {
             reason = failure.reason,
             "a rule failed, so it denies"
         );
-        Self::Denied
+        if failure.costly { Self::TooCostly } else { Self::Denied }
     }
 }
 
@@ -200,10 +218,10 @@ impl Rules {
             DocumentAction::parse(&body).map_err(|_| UndoReason::Error)?;
         }
         if let Some(rule) = self.actions.iter().find(|rule| rule.kind.matches(kind)) {
-            return self.place_by(rule, subject, &Scope::new(subject, action, meta));
+            return self.place_by(rule, subject, &Scope::new(subject, action, meta, &rule.reads));
         }
         if let Some(map) = self.sync_maps.iter().find(|map| map.op(kind).is_some()) {
-            return map.place(action, &Scope::new(subject, action, meta));
+            return map.place(action, &Scope::new(subject, action, meta, &map.reads));
         }
         match kind {
             "0/clean" => Ok(Self::own_log(subject, false)),
@@ -212,6 +230,21 @@ impl Rules {
             _ if self.is_empty() => Ok(Self::own_log(subject, true)),
             _ => Err(UndoReason::UnknownType),
         }
+    }
+
+    /// Whether to find out where `action` goes can take longer than others should wait: a large one
+    /// is read, or loops go through it.
+    pub fn is_slow(&self, action: &Action) -> bool {
+        let (kind, bytes) = (action.kind(), action.json().len());
+        if DocumentAction::is_one(kind) && bytes > READ_BYTES_MAX {
+            return true;
+        }
+        let slow = |reads: &Reads| reads.loops() || (reads.any() && bytes > READ_BYTES_MAX);
+        if let Some(rule) = self.actions.iter().find(|rule| rule.kind.matches(kind)) {
+            return slow(&rule.reads);
+        }
+        let map = self.sync_maps.iter().find(|map| map.op(kind).is_some());
+        map.is_some_and(|map| slow(&map.reads) || bytes > READ_BYTES_MAX)
     }
 
     /// Whether `subject` may subscribe to `channel` by the action `subscribe`.
@@ -228,15 +261,18 @@ impl Rules {
         let map = self.sync_maps.iter().find_map(|map| Some((map, map.channel(channel)?)));
         let ruled =
             self.channels.iter().find_map(|rule| Some((rule, rule.pattern.matches(channel)?)));
-        let scope = Scope::new(subject, subscribe, meta);
+        let check = |allow: &Allow, params: &[(&str, &str)]| {
+            let scope = Scope::new(subject, subscribe, meta, allow.reads());
+            allow.check(&scope.with_params(params))
+        };
         let load = match (&ruled, &map) {
             (Some((rule, params)), _) => {
-                rule.allow.check(&scope.with_params(params))?;
+                check(&rule.allow, params)?;
                 rule.load
             }
             (None, Some((map, channel))) => {
                 let item = channel.item.as_deref().map(|item| ("id", item));
-                map.subscribe.check(&scope.with_params(item.as_slice()))?;
+                check(&map.subscribe, item.as_slice())?;
                 None
             }
             (None, None) => return Err(UndoReason::WrongChannel),

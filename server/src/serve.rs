@@ -1,37 +1,29 @@
 //! `tidelog serve`: opens the log, listens, and stops in order.
 
-use crate::app::{App, Parts};
+use crate::app::{self, App, Parts};
 use crate::auth::Authenticator;
 use crate::cli::ServeArgs;
 use crate::config::Config;
-use crate::connection::{self, Origin};
 use crate::documents::Documents;
 use crate::hub::Hub;
 use crate::ingest::{Ingest, Quotas};
+use crate::listen::Door;
 use crate::log::{Log, PageLimit, Settings};
 use crate::metrics::{Metrics, Site};
 use crate::nodes::{self, Recent};
 use crate::rules::Rules;
-use crate::ws::{self, Budget, Socket};
+use crate::ws::Budget;
 use crate::{clock, http, service, session};
 use anyhow::Context;
-use axum::Router;
-use axum::body::Body;
-use hyper::body::Incoming;
-use hyper::header;
-use hyper::upgrade::Upgraded;
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_protocol::{Headers, NodeId, peer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tower::ServiceExt;
 
 /// Actions in one frame that the server sends.
 const CHUNK_ACTIONS: usize = 100;
@@ -43,12 +35,6 @@ const PENDING_ACTIONS: usize = 4096;
 const PENDING_FRAMES: usize = 4096;
 /// Threads that wait for the disk on behalf of readers; more readers take turns.
 const READERS: usize = 32;
-/// The head of a request, its URL with a cursor and a hundred channels included; a longer one is
-/// answered with 431 and closed.
-const HEAD_BYTES_MAX: usize = 64 << 10;
-/// After an error of the listener, such as too many open files.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-
 /// Runs the server until a signal or a failure of the log.
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let config = Config::load(args)?;
@@ -65,19 +51,26 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.server.listen))?;
     let address = listener.local_addr()?;
+    crate::admin::check(&config.server.data)?;
     let (stop, stopping) = watch::channel(false);
     let app = build(&config, stopping)?;
+    let door = Door::new(&config, app.clone())?;
     let mut connections = JoinSet::new();
     let admin = crate::admin::serve(&config.server.data, app.clone())?;
     // Before the line that says the server is there: who reads it may send a signal at once.
     let mut signals = Signals::new()?;
+    let hangups = signal(SignalKind::hangup())?;
+    let mut chores = JoinSet::new();
+    chores.spawn(reload_on(hangups, app.clone(), door.clone()));
+    let keeper = app.clone();
+    chores.spawn(async move { keeper.auth.keep_keys().await });
     say_hello(&config, address);
     service::ready(address);
     let mut alive = JoinSet::new();
     alive.spawn(service::stay_alive());
     alive.spawn(nodes::forget_the_absent(app.log.clone(), config.limits.node_records));
     let outcome = tokio::select! {
-        () = accept(&listener, &app, &mut connections, config.limits.connections) => Ok(()),
+        () = door.open(&listener, &mut connections) => Ok(()),
         signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }
         failure = app.log.failed() => Err(anyhow::Error::new(failure).context("the log failed")),
     };
@@ -88,6 +81,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let failed = outcome.is_err();
     drain(&mut connections, config.limits.drain).await;
     admin.stop().await;
+    chores.shutdown().await;
     if !failed {
         app.log.close().await.context("the last commit failed")?;
         tracing::info!("stopped");
@@ -100,6 +94,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     let auth = Authenticator::new(config)?;
     let (log, opened) = Log::open(log_settings(config), clock::now_ms())?;
     tracing::info!("{opened}");
+    crate::revocations::load(&log, auth.revoked())?;
     let (hub, budget) = (Hub::default(), Budget::new(config.limits.frame_budget_bytes));
     let data = config.server.data.clone();
     let metrics = Metrics::of(Site { log: log.clone(), budget: budget.clone(), data });
@@ -132,6 +127,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         page: PageLimit { entries: CHUNK_ACTIONS, bytes: CHUNK_BYTES },
         budget,
         recent: Recent::default(),
+        maps: app::Maps::default(),
         stop,
     }))
 }
@@ -186,7 +182,8 @@ fn development() -> anyhow::Result<Headers> {
 /// The one line that says where the server is.
 #[expect(clippy::print_stdout, reason = "the line is the command's output")]
 fn say_hello(config: &Config, address: SocketAddr) {
-    println!("tidelog listens on {address}");
+    let how = if config.tls.is_some() { " (TLS)" } else { "" };
+    println!("tidelog listens on {address}{how}");
     if config.dev {
         tracing::warn!(
             "development: any token signs in as the user in the node id; only this machine can connect"
@@ -194,93 +191,17 @@ fn say_hello(config: &Config, address: SocketAddr) {
     }
 }
 
-async fn accept(listener: &TcpListener, app: &App, connections: &mut JoinSet<()>, most: usize) {
-    let router = http::router(app.clone());
+/// Reads certificates and keys again whenever the server is told to.
+async fn reload_on(mut hangups: Signal, app: App, door: Door) -> Infallible {
     loop {
-        while connections.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, address)) if connections.len() >= most => {
-                tracing::warn!(%address, most, "too many connections: one is closed");
-                drop(stream);
-            }
-            Ok((stream, address)) => {
-                let (app, router) = (app.clone(), router.clone());
-                connections.spawn(serve_connection(stream, address, app, router));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection; is the limit of open files too low?");
-                tokio::time::sleep(ACCEPT_AGAIN).await;
-            }
-        }
-    }
-}
-
-/// Serves one TCP connection. The memory of what serves requests is gone once it is a WebSocket,
-/// which may be idle for days.
-async fn serve_connection(stream: TcpStream, address: SocketAddr, app: App, router: Router) {
-    let upgraded = Box::pin(serve_requests(stream, address, &app, router)).await;
-    if let Some((upgraded, origin)) = upgraded {
-        let message_max = app.peer.limits.frame_bytes_before_sign_in;
-        let socket = Box::pin(Socket::new(upgraded, app.budget.clone(), message_max)).await;
-        Box::pin(connection::serve(app, socket, origin)).await;
-    }
-}
-
-/// Serves requests, until one of them turns the connection into a WebSocket.
-async fn serve_requests(
-    stream: TcpStream,
-    address: SocketAddr,
-    app: &App,
-    router: Router,
-) -> Option<(Upgraded, Origin)> {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
-    let upgraded = Arc::new(std::sync::Mutex::new(None));
-    let slot = upgraded.clone();
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        let (router, slot) = (router.clone(), slot.clone());
-        async move {
-            if !ws::is_upgrade(&request) {
-                request.extensions_mut().insert(http::Peer(address.ip()));
-                return router.oneshot(request).await;
-            }
-            let origin = origin(&request, address);
-            let (answer, on_upgrade) = ws::upgrade(&mut request);
-            *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-                on_upgrade.map(|on_upgrade| (on_upgrade, origin));
-            Ok::<Response<Body>, Infallible>(answer.map(Body::new))
-        }
-    });
-    let serving = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .max_buf_size(HEAD_BYTES_MAX)
-        .header_read_timeout(Duration::from_millis(app.peer.timers.handshake_ms))
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut serving = std::pin::pin!(serving);
-    let served = tokio::select! {
-        served = serving.as_mut() => served,
-        () = app.stopping() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = served {
-        tracing::debug!(%error, %address, "an HTTP connection broke");
-    }
-    let asked = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-    let (on_upgrade, origin) = asked?;
-    Some((on_upgrade.await.ok()?, origin))
-}
-
-fn origin(request: &Request<Incoming>, address: SocketAddr) -> Origin {
-    let text = |name| request.headers().get(name)?.to_str().ok().map(str::to_owned);
-    Origin {
-        address: address.ip(),
-        cookies: text(header::COOKIE),
-        page: text(header::ORIGIN),
-        host: text(header::HOST),
+        hangups.recv().await;
+        let (app, door) = (app.clone(), door.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            door.reload();
+            app.auth.reload();
+        });
+        // A panic in it was reported; what was read before still is.
+        drop(reading.await);
     }
 }
 

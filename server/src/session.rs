@@ -9,6 +9,7 @@ mod answered;
 mod answers;
 mod delivery;
 mod effect;
+mod frames;
 mod intake;
 mod lists;
 mod loading;
@@ -21,15 +22,15 @@ mod subscriptions;
 mod tests;
 
 pub use answers::AnswerId;
-pub use effect::{Effect, ReadOrder};
-pub use node_state::{Brought, Gone, NodeState, Remembered};
+pub(crate) use effect::{Effect, ReadOrder};
+pub use node_state::{Brought, NodeState, Remembered};
 
 use crate::epochs::Epochs;
 use crate::hub::{Delivery as Mail, Resumed};
 use crate::ingest::{Verdict, Verdicts};
 use crate::log::{LogName, Page};
 use crate::rules::{Rules, Subject};
-use crate::sync_map::Loaded;
+use crate::sync_map::{Fates, Loaded};
 use answers::Sent;
 use delivery::Delivery;
 use intake::Intake;
@@ -181,13 +182,18 @@ impl Session {
         self.intake.is_judged()
     }
 
+    /// Whether nothing that came in waits for its verdict or its answer.
+    pub fn is_answered(&self) -> bool {
+        self.intake.is_answered()
+    }
+
     /// Who signed in.
     pub fn subject(&self) -> &Arc<Subject> {
         &self.subject
     }
 
     /// What is to be done now.
-    pub fn effects(&mut self) -> Vec<Effect> {
+    pub(crate) fn effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
 
@@ -197,7 +203,7 @@ impl Session {
         // which let the loads go on, would never be read.
         let limits = &self.shared.limits;
         self.intake.waiting() < limits.pending_actions
-            && self.intake.answer_bytes() < limits.window_bytes
+            && self.intake.waiting_bytes() < limits.window_bytes
             && self.intake.len() < limits.pending_frames.saturating_add(limits.subscriptions)
     }
 
@@ -253,7 +259,13 @@ impl Session {
 
     /// Entries of the logs that the session follows; while it is behind, what no log has. Returns how
     /// much of that found no room.
-    pub fn on_mail(&mut self, mail: Vec<Mail>, overflowed: bool, at: Moment) -> u64 {
+    pub(crate) fn on_mail(
+        &mut self,
+        mail: Vec<Mail>,
+        overflowed: bool,
+        fates: &Fates,
+        at: Moment,
+    ) -> u64 {
         // First of all: what is left in an inbox that overflowed must not move the cursor past what
         // it dropped.
         if overflowed {
@@ -261,7 +273,7 @@ impl Session {
         }
         let mut no_room = 0;
         if self.delivery.is_live() {
-            self.deliver_mail(mail, at);
+            self.deliver_mail(mail, fates, at);
         } else {
             no_room = self.delivery.keep_waiting(mail);
         }
@@ -270,14 +282,14 @@ impl Session {
     }
 
     /// The page that was asked for.
-    pub fn on_page(&mut self, page: &Page, at: Moment) {
-        self.take_page(page, at);
+    pub(crate) fn on_page(&mut self, page: &Page, fates: &Fates, at: Moment) {
+        self.take_page(page, fates, at);
         self.go_on(at);
     }
 
-    /// What a SyncMap channel adds up to, as far as `through`.
-    pub fn on_loaded(&mut self, loaded: Loaded, through: Position, at: Moment) {
-        self.take_loaded(loaded, through, at);
+    /// The items that were asked for.
+    pub(crate) fn on_loaded(&mut self, loaded: Loaded, at: Moment) {
+        self.take_loaded(loaded, at);
         self.go_on(at);
     }
 
@@ -285,7 +297,7 @@ impl Session {
     pub fn on_resumed(&mut self, resumed: &Resumed, at: Moment) {
         if self.delivery.on_resumed(resumed) {
             let waiting = self.delivery.take_waiting(None);
-            self.deliver_mail(waiting, at);
+            self.deliver_mail(waiting, &Fates::default(), at);
         }
         self.go_on(at);
     }

@@ -6,12 +6,24 @@
 //! author's node, because clients break ties of time by node: with a node of ours two clients would
 //! disagree for ever. Its sequence is 2^40 + position, which no client reaches, so it never equals
 //! the id of the author's own action.
+//!
+//! In order of reading: `life` (whether an item is there), `fold` (what a channel adds up to),
+//! `standing` (one item of it, and what a subscriber is told), `snapshot` (all of them, loaded in
+//! parts), `snapshots` (shared by all who load), `lives` (how single entries are shown).
 
 mod fold;
 mod life;
+mod lives;
+mod snapshot;
+mod snapshots;
+mod standing;
 
-pub(crate) use fold::{Fold, Loaded, Shown, Standing};
+pub(crate) use fold::Fold;
 pub(crate) use life::Life;
+pub(crate) use lives::{Fate, Fates, Lives};
+pub(crate) use snapshot::{Loaded, Snapshot, Told, Wanted};
+pub(crate) use snapshots::Snapshots;
+pub(crate) use standing::{Shown, Standing};
 
 use crate::log::Entry;
 use crate::rules::SyncMapOp;
@@ -19,6 +31,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use tidelog_crdt::{Position, Stamp};
 use tidelog_protocol::{Action, ActionId, Meta};
 
 /// Above every sequence number that a client gives.
@@ -55,7 +68,16 @@ pub(crate) fn shown(entry: &Entry, map: Option<&str>) -> (Action, Meta) {
 
 /// The meta under which subscribers see `entry`.
 fn rendered_meta(entry: &Entry) -> Meta {
-    let sequence = RENDERED_SEQUENCE + entry.position.get();
-    let id = ActionId { node: entry.id.node.clone(), ms: entry.id.ms, sequence };
-    Meta { id, time: entry.time, subprotocol: Some(entry.subprotocol) }
+    rendered(&entry.id, entry.position, (entry.time, entry.subprotocol))
+}
+
+fn rendered(id: &ActionId, position: Position, (time, subprotocol): (u64, u32)) -> Meta {
+    let sequence = RENDERED_SEQUENCE + position.get();
+    let id = ActionId { node: id.node.clone(), ms: id.ms, sequence };
+    Meta { id, time, subprotocol: Some(subprotocol) }
+}
+
+/// When `entry` was made, in the order of clients.
+fn stamp(entry: &Entry) -> Stamp {
+    Meta { id: entry.id.clone(), time: entry.time, subprotocol: None }.stamp()
 }

@@ -25,13 +25,13 @@ pub fn run(args: &UserArgs) -> anyhow::Result<()> {
 }
 
 fn export(args: &UserDataArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let user = user(&args.user)?;
-    if let Some(server) = admin::connect(&args.data) {
+    let (user, data) = (user(&args.user)?, args.store.data()?);
+    if let Some(server) = admin::connect(&data) {
         let request = Request::UserExport { user: args.user.clone() };
         admin::ask_lines(server, &request, |line| Ok(writeln!(out, "{line}")?))?;
         return Ok(out.flush()?);
     }
-    let settings = Settings { read_only: true, ..Settings::new(args.data.clone()) };
+    let settings = Settings { read_only: true, ..Settings::new(data) };
     let (log, _) = Log::open(settings, clock::now_ms())?;
     let mut export = export::Export::new(&log, user);
     while let Some(lines) = export.next(&log)? {
@@ -41,16 +41,16 @@ fn export(args: &UserDataArgs, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn erase(args: &UserDataArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let user = user(&args.user)?;
-    if let Some(server) = admin::connect(&args.data) {
+    let (user, data) = (user(&args.user)?, args.store.data()?);
+    if let Some(server) = admin::connect(&data) {
         let request = Request::UserErase { user: args.user.clone() };
         admin::ask_lines(server, &request, |line| erase::show(line, out))?;
         return Ok(out.flush()?);
     }
-    if !args.data.exists() {
-        return Err(OpenError::Missing { dir: args.data.clone() }.into());
+    if !data.exists() {
+        return Err(OpenError::Missing { dir: data }.into());
     }
-    let (log, _) = Log::open(Settings::new(args.data.clone()), clock::now_ms())?;
+    let (log, _) = Log::open(Settings::new(data), clock::now_ms())?;
     let head = log.head();
     let removed = log.erase(&user, &mut |at| {
         // Progress that cannot be shown is no reason to stop.

@@ -1,9 +1,11 @@
 //! WebSockets: the upgrade of an HTTP request, and frames in and out. The only file that knows the
 //! WebSocket library.
 
+mod impatient;
 mod metered;
 
-pub(crate) use metered::{Budget, TooLong};
+pub(crate) use impatient::Impatient;
+pub(crate) use metered::{Budget, Owner, Reserved, TooLong};
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream};
@@ -105,12 +107,22 @@ pub(crate) enum Breach {
 }
 
 impl Socket {
-    /// The socket of an upgraded connection, whose peer may send messages of up to `message_max`
+    /// The socket of an upgraded connection of `owner`, who may send messages of up to `message_max`
     /// bytes.
-    pub(crate) async fn new(upgraded: Upgraded, budget: Budget, message_max: usize) -> Self {
-        let metered = Metered::new(TokioIo::new(upgraded), budget, message_max);
+    pub(crate) async fn new(
+        upgraded: Upgraded,
+        budget: Budget,
+        owner: Owner,
+        message_max: usize,
+    ) -> Self {
+        let metered = Metered::new(TokioIo::new(upgraded), budget, owner, message_max);
         let inner = WebSocketStream::from_raw_socket(metered, Role::Server, Some(config())).await;
         Self { inner, out: VecDeque::new(), out_bytes: 0, dirty: false }
+    }
+
+    /// What comes from now on is `owner`'s.
+    pub(crate) fn set_owner(&mut self, owner: Owner) {
+        self.inner.get_mut().set_owner(owner);
     }
 
     /// From now on the peer may send messages of up to `bytes`.

@@ -101,11 +101,11 @@ fn the_settings_shown_are_the_defaults() {
 #[test]
 fn every_key_is_documented() {
     let configuration = document("configuration.md");
-    for section in ["[server]", "[auth]", "[limits]", "[cors]", "[log]"] {
+    for section in ["[server]", "[auth]", "[auth.jwks]", "[limits]", "[cors]", "[log]"] {
         let all = examples(&configuration)[0];
         let (_, shown) = all.split_once(section).unwrap_or_else(|| panic!("{section}"));
         let shown = shown.split("\n[").next().unwrap_or_default();
-        for key in keys(section).iter().filter(|key| *key != "jwt") {
+        for key in keys(section).iter().filter(|key| !["jwt", "jwks"].contains(&key.as_str())) {
             let line = |line: &str| line.split_whitespace().next() == Some(key.as_str());
             assert!(shown.lines().any(line), "{section} {key}");
         }
@@ -113,6 +113,7 @@ fn every_key_is_documented() {
     let rules = document("rules.md");
     for (section, document) in [
         ("[[auth.jwt]]", &configuration),
+        ("[tls]", &configuration),
         ("[[action]]", &rules),
         ("[[channel]]", &rules),
         ("[[sync_map]]", &rules),

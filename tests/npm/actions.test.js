@@ -5,12 +5,11 @@ import test from 'node:test'
 
 import { kept, send, settled, undone } from './harness/pages.js'
 import { RULES } from './harness/rules.js'
-import { Scene, sharedServer } from './harness/scene.js'
+import { inEachVersion, Scene, sharedServer } from './harness/scene.js'
 
 const tidelog = await sharedServer({ config: RULES })
 
-test('a dispatched action is processed, and the client then keeps nothing', async t => {
-  const scene = new Scene(t)
+inEachVersion('a dispatched action is processed, and the client then keeps nothing', async scene => {
   const page = await scene.page(tidelog, { userId: scene.user() })
   const cleaned = []
   page.log.on('clean', (action, meta) => cleaned.push([action.type, meta.id]))
@@ -64,8 +63,7 @@ test('acknowledgements keep the order of the frames', async t => {
   assert.deepEqual(numbers, Array.from({ length: 50 }, (_, i) => i + 1))
 })
 
-test('the other client of a user hears the same action under the same id, the author no echo', async t => {
-  const scene = new Scene(t)
+inEachVersion('the other client of a user hears the same action under the same id, the author no echo', async scene => {
   const userId = scene.user()
   const author = await scene.page(tidelog, { userId })
   const other = await scene.page(tidelog, { userId })
@@ -80,8 +78,7 @@ test('the other client of a user hears the same action under the same id, the au
   assert.equal(author.heard.count('app/add'), 1)
 })
 
-test('an action for another user reaches all clients of both, once', async t => {
-  const scene = new Scene(t)
+inEachVersion('an action for another user reaches all clients of both, once', async scene => {
   const [ann, bob] = [scene.user('ann'), scene.user('bob')]
   const author = await scene.page(tidelog, { userId: ann })
   const desk = await scene.page(tidelog, { userId: ann })
@@ -97,8 +94,7 @@ test('an action for another user reaches all clients of both, once', async t => 
   assert.equal(stranger.heard.count('note/new'), 0)
 })
 
-test('an action for oneself through a rule is not stored or heard twice', async t => {
-  const scene = new Scene(t)
+inEachVersion('an action for oneself through a rule is not stored or heard twice', async scene => {
   const ann = scene.user('ann')
   const author = await scene.page(tidelog, { userId: ann })
   const desk = await scene.page(tidelog, { userId: ann })
@@ -109,8 +105,7 @@ test('an action for oneself through a rule is not stored or heard twice', async 
   assert.equal(author.heard.count('note/new'), 1)
 })
 
-test('a denied action comes back whole, and nobody else hears of it', async t => {
-  const scene = new Scene(t)
+inEachVersion('a denied action comes back whole, and nobody else hears of it', async scene => {
   const userId = scene.user()
   const page = await scene.page(tidelog, { userId })
   const other = await scene.page(tidelog, { userId })
@@ -125,8 +120,7 @@ test('a denied action comes back whole, and nobody else hears of it', async t =>
   assert.equal(other.heard.count('logux/undo'), 0)
 })
 
-test('types that no rule knows and channels that no pattern knows are undone by name', async t => {
-  const scene = new Scene(t)
+inEachVersion('types that no rule knows and channels that no pattern knows are undone by name', async scene => {
   const page = await scene.page(tidelog, { userId: scene.user() })
   assert.equal((await undone(page, { type: 'nobody/knows' })).reason, 'unknownType')
   assert.equal((await undone(page, { type: 'logux/subscribe', channel: 'unknown' })).reason, 'wrongChannel')
@@ -251,8 +245,7 @@ test('an id that comes again on another connection gets the same verdict under t
   assert.equal(other.heard.count('app/add'), 1)
 })
 
-test('what is live only reaches who is there, and no one later', async t => {
-  const scene = new Scene(t)
+inEachVersion('what is live only reaches who is there, and no one later', async scene => {
   const userId = scene.user()
   const author = await scene.page(tidelog, { userId })
   const present = await scene.page(tidelog, { userId })
@@ -269,8 +262,7 @@ test('what is live only reaches who is there, and no one later', async t => {
   assert.equal(late.heard.count('live/cursor'), 0)
 })
 
-test('a thousand actions in a row are each processed once', async t => {
-  const scene = new Scene(t)
+inEachVersion('a thousand actions in a row are each processed once', async scene => {
   const userId = scene.user()
   const author = await scene.page(tidelog, { userId })
   const other = await scene.page(tidelog, { userId })

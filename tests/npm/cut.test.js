@@ -7,7 +7,7 @@ import { cutOnce, everyCut } from './harness/cuts.js'
 import { kept, send, settled } from './harness/pages.js'
 import { DOWN, UP } from './harness/proxy.js'
 import { RULES } from './harness/rules.js'
-import { Scene, sharedServer } from './harness/scene.js'
+import { inEachVersion, sharedServer } from './harness/scene.js'
 
 const tidelog = await sharedServer({ config: RULES })
 
@@ -26,13 +26,13 @@ const hasAll = (page, type, wanted) => {
 let channels = 0
 
 /** What happens between a page, its user's desk and an author of posts; the cut counts from sign-in or from a finished load. */
-async function story(scene, { cut, from }) {
+async function story(scene, { cut, from, speaks }) {
   const channel = `cut${(channels += 1)}`
   const userId = scene.user()
   const proxy = await scene.proxy(tidelog)
   const author = await scene.page(tidelog, { userId: scene.user() })
   const desk = await scene.page(tidelog, { userId })
-  const page = scene.idlePage(proxy, { userId, ...FAST })
+  const page = scene.idlePage(proxy, { userId, speaks, ...FAST })
   const post = n => send(author, { type: 'posts/say', id: channel, n })
   for (const n of OLD_POSTS) await post(n)
 
@@ -69,14 +69,15 @@ async function story(scene, { cut, from }) {
   return frames
 }
 
-for (const from of ['sign-in', 'load']) {
-  test(`counted from ${from}, every cut ends like no cut`, t => {
-    return everyCut(t, (scene, cut) => story(scene, { cut, from }))
-  })
+for (const speaks of ['client', '7 text', '7 binary']) {
+  for (const from of ['sign-in', 'load']) {
+    test(`counted from ${from}, every cut ends like no cut (${speaks})`, t => {
+      return everyCut(t, (scene, cut) => story(scene, { cut, from, speaks }))
+    })
+  }
 }
 
-test('a line that is cut at every tenth frame, for ever, still carries everything', async t => {
-  const scene = new Scene(t)
+inEachVersion('a line that is cut at every tenth frame, for ever, still carries everything', async scene => {
   const userId = scene.user()
   const proxy = await scene.proxy(tidelog)
   const desk = await scene.page(tidelog, { userId })

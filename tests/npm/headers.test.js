@@ -6,7 +6,7 @@ import test from 'node:test'
 import { send, undone } from './harness/pages.js'
 import { UP } from './harness/proxy.js'
 import { RULES } from './harness/rules.js'
-import { Scene, sharedServer } from './harness/scene.js'
+import { inEachVersion, Scene, sharedServer } from './harness/scene.js'
 
 const tidelog = await sharedServer({ config: RULES })
 
@@ -37,8 +37,7 @@ test('headers that change replace the former ones for what comes after', async t
   assert.equal((await undone(page, { type: 'locale/add', locale: 'fr' })).reason, 'denied')
 })
 
-test('headers are sent again after a reconnect', async t => {
-  const scene = new Scene(t)
+inEachVersion('headers are sent again after a reconnect', async scene => {
   const proxy = await scene.proxy(tidelog)
   const page = scene.idlePage(proxy, { userId: scene.user() })
   page.node.setLocalHeaders({ locale: 'en' })

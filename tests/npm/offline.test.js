@@ -5,15 +5,14 @@ import test from 'node:test'
 
 import { kept, reaches, send, settled } from './harness/pages.js'
 import { DOWN, UP } from './harness/proxy.js'
-import { Scene, sharedServer } from './harness/scene.js'
+import { inEachVersion, Scene, sharedServer } from './harness/scene.js'
 
 const tidelog = await sharedServer()
 
 const add = (page, n) => page.sync({ type: 'app/add', n })
 const ns = page => page.heard.list('app/add').map(i => i.action.n)
 
-test('actions of an offline page arrive once, oldest first, in one frame', async t => {
-  const scene = new Scene(t)
+inEachVersion('actions of an offline page arrive once, oldest first, in as few frames as its version makes', async scene => {
   const proxy = await scene.proxy(tidelog)
   const userId = scene.user()
   const other = await scene.page(tidelog, { userId })
@@ -24,7 +23,7 @@ test('actions of an offline page arrive once, oldest first, in one frame', async
   proxy.goOnline()
   await Promise.all(verdicts)
   const syncs = proxy.list({ dir: UP, name: 'sync', link: proxy.accepted })
-  assert.equal(syncs.length, 1)
+  assert.equal(syncs.length, scene.speaks.startsWith('7') ? 10 : 1)
   await other.heard.times('app/add', 1000)
   assert.deepEqual(ns(other), Array.from({ length: 1000 }, (_, n) => n))
   assert.equal(page.heard.count('logux/processed'), 1000)
@@ -32,8 +31,7 @@ test('actions of an offline page arrive once, oldest first, in one frame', async
   assert.deepEqual(await kept(page), [])
 })
 
-test('a page that was away gets what it missed, once, and not its own', async t => {
-  const scene = new Scene(t)
+inEachVersion('a page that was away gets what it missed, once, and not its own', async scene => {
   const proxy = await scene.proxy(tidelog)
   const userId = scene.user()
   const desk = await scene.page(tidelog, { userId })
@@ -56,13 +54,12 @@ test('a page that was away gets what it missed, once, and not its own', async t 
   assert.equal(ns(phone).length, 8)
 })
 
-test('a connection that breaks before synced: the same ids come again and are stored once', async t => {
-  const scene = new Scene(t)
+inEachVersion('a connection that breaks before synced: the same ids come again and are stored once', async scene => {
   const proxy = await scene.proxy(tidelog)
   const userId = scene.user()
   const other = await scene.page(tidelog, { userId })
   const page = await scene.page(proxy, { userId })
-  proxy.rule = ({ dir, data }) => (dir === DOWN && data.startsWith('["sync') ? 'cut' : 'pass')
+  proxy.rule = ({ dir, name }) => (dir === DOWN && name?.startsWith('sync') ? 'cut' : 'pass')
   const verdict = add(page, 1)
   await reaches(page, 'disconnected')
   await other.heard.times('app/add')
@@ -77,12 +74,11 @@ test('a connection that breaks before synced: the same ids come again and are st
   assert.equal(page.heard.list(i => i.action.type === 'logux/processed').length, 2)
 })
 
-test('a connection that breaks between the verdict and synced costs nothing', async t => {
-  const scene = new Scene(t)
+inEachVersion('a connection that breaks between the verdict and synced costs nothing', async scene => {
   const proxy = await scene.proxy(tidelog)
   const userId = scene.user()
   const page = await scene.page(proxy, { userId })
-  proxy.rule = ({ dir, data }) => (dir === DOWN && data.startsWith('["synced"') ? 'cut' : 'pass')
+  proxy.rule = ({ dir, name }) => (dir === DOWN && name === 'synced' ? 'cut' : 'pass')
   await add(page, 1)
   proxy.rule = undefined
   await reaches(page, 'synchronized')
@@ -92,8 +88,7 @@ test('a connection that breaks between the verdict and synced costs nothing', as
   assert.deepEqual(ns(fresh), [1])
 })
 
-test('a page whose frames are swallowed gives up, comes back and loses nothing', async t => {
-  const scene = new Scene(t)
+inEachVersion('a page whose frames are swallowed gives up, comes back and loses nothing', async scene => {
   const proxy = await scene.proxy(tidelog)
   const userId = scene.user()
   const page = await scene.page(proxy, { userId })
@@ -109,8 +104,7 @@ test('a page whose frames are swallowed gives up, comes back and loses nothing',
   assert.deepEqual(ns(fresh), [1])
 })
 
-test('a new device gets the whole history in order and a cursor that covers it', async t => {
-  const scene = new Scene(t)
+inEachVersion('a new device gets the whole history in order and a cursor that covers it', async scene => {
   const userId = scene.user()
   const first = await scene.page(tidelog, { userId })
   const count = 2500
@@ -158,8 +152,7 @@ test('a backlog goes out in ascending pieces that wait for their acknowledgement
   assert.ok(largest < numbers.length, 'everything was sent without waiting')
 })
 
-test('the cursor that a page stores never falls', async t => {
-  const scene = new Scene(t)
+inEachVersion('the cursor that a page stores never falls', async scene => {
   const proxy = await scene.proxy(tidelog)
   const userId = scene.user()
   const desk = await scene.page(tidelog, { userId })

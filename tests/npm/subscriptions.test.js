@@ -6,7 +6,7 @@ import test from 'node:test'
 import { reaches, send, settled, undone } from './harness/pages.js'
 import { UP } from './harness/proxy.js'
 import { RULES } from './harness/rules.js'
-import { Scene, sharedServer } from './harness/scene.js'
+import { inEachVersion, Scene, sharedServer } from './harness/scene.js'
 
 const tidelog = await sharedServer({ config: RULES })
 
@@ -45,8 +45,7 @@ function resubscribed(page) {
   }, 'answers to all resubscriptions')
 }
 
-test('a subscriber gets what is there, then processed, then what is new', async t => {
-  const scene = new Scene(t)
+inEachVersion('a subscriber gets what is there, then processed, then what is new', async scene => {
   const id = newPost()
   const author = await scene.page(tidelog, { userId: scene.user() })
   for (const n of [1, 2, 3]) await post(author, id, n)
@@ -65,15 +64,13 @@ test('a subscriber gets what is there, then processed, then what is new', async 
   )
 })
 
-test('a channel that starts fresh brings no history', async t => {
-  const scene = new Scene(t)
+inEachVersion('a channel that starts fresh brings no history', async scene => {
   const reader = await scene.page(tidelog, { userId: scene.user() })
   await send(reader, { type: 'logux/subscribe', channel: 'fresh/1' })
   assert.equal(subscriptions(reader), 1)
 })
 
-test('a channel that its rule denies is undone, and stays silent', async t => {
-  const scene = new Scene(t)
+inEachVersion('a channel that its rule denies is undone, and stays silent', async scene => {
   const author = await scene.page(tidelog, { userId: scene.user() })
   const reader = await scene.page(tidelog, { userId: scene.user() })
   const undo = await undone(reader, { type: 'logux/subscribe', channel: 'posts/hidden' })
@@ -84,8 +81,7 @@ test('a channel that its rule denies is undone, and stays silent', async t => {
   assert.equal(subscriptions(reader), 0)
 })
 
-test('the author of an action gets no echo through its own subscription', async t => {
-  const scene = new Scene(t)
+inEachVersion('the author of an action gets no echo through its own subscription', async scene => {
   const id = newPost()
   const author = await scene.page(tidelog, { userId: scene.user() })
   await subscribe(author, id)
@@ -94,8 +90,7 @@ test('the author of an action gets no echo through its own subscription', async 
   assert.deepEqual(said(author), [1])
 })
 
-test('an action that reaches a client by several addresses is heard once', async t => {
-  const scene = new Scene(t)
+inEachVersion('an action that reaches a client by several addresses is heard once', async scene => {
   const id = newPost()
   const bob = scene.user('bob')
   const author = await scene.page(tidelog, { userId: scene.user('ann') })
@@ -108,8 +103,7 @@ test('an action that reaches a client by several addresses is heard once', async
   assert.equal(reader.heard.count('both/say'), 1)
 })
 
-test('a filter lets through what is equal, live and in the load', async t => {
-  const scene = new Scene(t)
+inEachVersion('a filter lets through what is equal, live and in the load', async scene => {
   const id = newPost()
   const author = await scene.page(tidelog, { userId: scene.user() })
   await post(author, id, 1, { lang: 'en' })
@@ -123,8 +117,7 @@ test('a filter lets through what is equal, live and in the load', async t => {
   assert.deepEqual(said(reader), [1, 4])
 })
 
-test('of two filters on one channel one ends, the other goes on', async t => {
-  const scene = new Scene(t)
+inEachVersion('of two filters on one channel one ends, the other goes on', async scene => {
   const id = newPost()
   const author = await scene.page(tidelog, { userId: scene.user() })
   const reader = await scene.page(tidelog, { userId: scene.user() })
@@ -142,8 +135,7 @@ test('of two filters on one channel one ends, the other goes on', async t => {
   assert.deepEqual(said(reader), [1, 2, 4])
 })
 
-test('after an unsubscribe nothing more comes, and one without a subscription is answered too', async t => {
-  const scene = new Scene(t)
+inEachVersion('after an unsubscribe nothing more comes, and one without a subscription is answered too', async scene => {
   const id = newPost()
   const author = await scene.page(tidelog, { userId: scene.user() })
   const reader = await scene.page(tidelog, { userId: scene.user() })
@@ -172,8 +164,7 @@ test('an unsubscribe id that comes again is only acknowledged', async t => {
   assert.equal(wire.verdicts(wire.id(2)).length, 1)
 })
 
-test('a subscription that was answered before the cut resumes exactly', async t => {
-  const scene = new Scene(t)
+inEachVersion('a subscription that was answered before the cut resumes exactly', async scene => {
   const id = newPost()
   const proxy = await scene.proxy(tidelog)
   const author = await scene.page(tidelog, { userId: scene.user() })
@@ -198,8 +189,7 @@ test('a subscription that was answered before the cut resumes exactly', async t 
   assert.deepEqual(said(reader), [1, 2, 3, 4, 5])
 })
 
-test('an edit that was made long before but arrives late is not lost by a resume', async t => {
-  const scene = new Scene(t)
+inEachVersion('an edit that was made long before but arrives late is not lost by a resume', async scene => {
   const id = newPost()
   const proxy = await scene.proxy(tidelog)
   const slow = await scene.proxy(tidelog)
@@ -220,8 +210,7 @@ test('an edit that was made long before but arrives late is not lost by a resume
   assert.deepEqual(said(reader), [1])
 })
 
-test('several subscriptions of a page all resume, and each once', async t => {
-  const scene = new Scene(t)
+inEachVersion('several subscriptions of a page all resume, and each once', async scene => {
   const [one, two, three] = [newPost(), newPost(), newPost()]
   const proxy = await scene.proxy(tidelog)
   const author = await scene.page(tidelog, { userId: scene.user() })
@@ -246,8 +235,7 @@ test('several subscriptions of a page all resume, and each once', async t => {
   assert.deepEqual(said(reader).sort(), [0, 1, 2, 3].flatMap(i => [`${i} one`, `${i} two`]))
 })
 
-test('a subscription that the page gave up while it was away is not resumed', async t => {
-  const scene = new Scene(t)
+inEachVersion('a subscription that the page gave up while it was away is not resumed', async scene => {
   const id = newPost()
   const proxy = await scene.proxy(tidelog)
   const author = await scene.page(tidelog, { userId: scene.user() })
@@ -262,8 +250,7 @@ test('a subscription that the page gave up while it was away is not resumed', as
   assert.deepEqual(said(reader), [])
 })
 
-test('a load of thousands comes complete and in order, and live ones after it', async t => {
-  const scene = new Scene(t)
+inEachVersion('a load of thousands comes complete and in order, and live ones after it', async scene => {
   const id = newPost()
   const author = await scene.page(tidelog, { userId: scene.user() })
   const count = 3000
@@ -276,8 +263,7 @@ test('a load of thousands comes complete and in order, and live ones after it', 
   assert.deepEqual(said(reader), Array.from({ length: count + 1 }, (_, n) => n))
 })
 
-test('whoever subscribes in the middle of traffic misses nothing and hears nothing twice', async t => {
-  const scene = new Scene(t)
+inEachVersion('whoever subscribes in the middle of traffic misses nothing and hears nothing twice', async scene => {
   const id = newPost()
   const readerId = scene.user()
   const author = await scene.page(tidelog, { userId: scene.user() })

@@ -26,9 +26,10 @@ impl Disk {
     pub fn new() -> anyhow::Result<Self> {
         let home = home()?;
         std::fs::File::create(image(&home))?.set_len(BYTES)?;
-        // Everything is laid out now, so that nothing is written later by itself.
+        // Everything is laid out now, so that nothing is written later by itself; and nothing is kept
+        // back for root, so that what is full is full for a test, too.
         run(Command::new("mkfs.ext4")
-            .args(["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"])
+            .args(["-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0"])
             .arg(image(&home)))?;
         mount(home)
     }

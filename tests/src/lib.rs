@@ -2,7 +2,8 @@
 //! the stock clients and count what they hear.
 //!
 //! In order of reading: `binary` and `server` (the process and its data), `device`, `crowd`, `proxy` (cuts a
-//! connection between two frames), `export` (what `tidelog log` prints), `commands` (the others), `http` and
+//! connection between two frames), `export` (what `tidelog log` prints), `commands` and `shell` (the
+//! others, and tools of the system), `http` and
 //! `exposition` (requests, and what `/metrics` says), `chance` (seeded), `disk` (an image of a disk at the
 //! moment of a power cut). Every wait has a deadline; nothing sleeps to let
 //! something happen.
@@ -18,6 +19,7 @@ mod exposition;
 mod http;
 mod proxy;
 mod server;
+mod shell;
 
 pub use chance::Chance;
 pub use crowd::Crowd;
@@ -27,6 +29,7 @@ pub use exposition::{Exposition, Family, Sample};
 pub use http::Answer;
 pub use proxy::{Cut, Direction, Proxy};
 pub use server::{Options, Server, command};
+pub use shell::{Ran, has, run, tidelog, tidelog_with};
 
 use anyhow::Context;
 use std::time::Duration;

@@ -7,12 +7,16 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 use tidelog_client_sim::Process;
 use tidelog_client_sim::client::Target;
 use tidelog_protocol::Token;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+
+/// How often what another process does is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +25,9 @@ pub struct Options {
     pub config: String,
     /// Where the data is; a directory of its own when left out.
     pub data: Option<PathBuf>,
+    /// Who signs in is proved by a token, as the configuration says; without it, the server is for
+    /// development.
+    pub signed: bool,
     /// What a shell does before it becomes the server, such as setting limits.
     pub wrapper: Option<String>,
     /// Further flags.
@@ -98,6 +105,8 @@ impl Server {
     pub const KILL: Signal = Signal::KILL;
     /// Asks a process to stop.
     pub const TERM: Signal = Signal::TERM;
+    /// Asks a process to read its certificate and its keys again.
+    pub const HUP: Signal = Signal::HUP;
 
     /// Sends a signal, and does not wait for what it does.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
@@ -124,6 +133,21 @@ impl Server {
         let status = self.exited().await?;
         ensure!(status.success(), "SIGTERM ended in {status}:\n{}", self.trace());
         Ok(())
+    }
+
+    /// How devices reach it with `token`.
+    pub fn target_with(&self, token: &str) -> Target {
+        Target { token: Some(Token::new(token.to_owned())), ..self.target() }
+    }
+
+    /// Waits until the server has traced `text`, more often than `times`.
+    pub async fn until_traced(&self, text: &str, times: usize) -> anyhow::Result<()> {
+        let looking = async {
+            while self.trace().matches(text).count() <= times {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        within(&format!("{text:?} in the trace"), looking).await
     }
 
     /// What the server has traced.
@@ -154,7 +178,9 @@ async fn spawn(
         None => command()?,
     };
     let mut child = command
-        .args(["serve", "--dev", "--listen", listen, "--data"])
+        .args(["serve", "--listen", listen])
+        .args(Some("--dev").filter(|_| !options.signed))
+        .arg("--data")
         .arg(data)
         .arg("--config")
         .arg(home.path().join("tidelog.toml"))

@@ -74,9 +74,17 @@ async fn a_command_finds_the_data_where_the_server_has_it() -> anyhow::Result<()
         ("log", &[("TIDELOG_CONFIG", "other.toml")], false),
         ("log", &[("TIDELOG_CONFIG", "other.toml"), ("TIDELOG_DATA", "store")], true),
         ("log --data store --config other.toml", &[("TIDELOG_DATA", "nowhere")], true),
+        ("user export ann", &[], true),
+        ("user export ann --config other.toml", &[], false),
     ] {
         let output = run(dir.path(), line, environment).await?;
         ensure!(text(&output.stdout).contains(&id) == found, "{line}: {output:?}");
+    }
+    for command in ["check", "rebuild"] {
+        let here = run(dir.path(), command, &[]).await?;
+        ensure!(here.status.success(), "{command}: {here:?}");
+        let elsewhere = run(dir.path(), command, &[("TIDELOG_CONFIG", "other.toml")]).await?;
+        ensure!(elsewhere.status.code() == Some(1), "{command}: {elsewhere:?}");
     }
     Ok(())
 }
@@ -101,6 +109,7 @@ async fn exit_codes_tell_success_failure_and_misuse_apart() -> anyhow::Result<()
         ("token", 2, "--user"),
         ("serve --no-such-flag", 2, "--no-such-flag"),
         ("config-reference", 0, "[limits]"),
+        ("check --data nowhere", 1, "nowhere"),
     ] {
         let output = run(dir.path(), line, &[]).await?;
         ensure!(output.status.code() == Some(code), "{line}: {output:?}");

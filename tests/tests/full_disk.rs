@@ -11,7 +11,7 @@ use tidelog_tests::{Device, Options, Server, write};
 /// Takes all of the disk but so much.
 fn ballast(disk: &Disk, free: u64) -> anyhow::Result<PathBuf> {
     let file = disk.path().join("ballast");
-    let space = rustix::fs::statvfs(&disk.path())?;
+    let space = rustix::fs::statvfs(disk.path())?;
     let bytes = (space.f_bavail * space.f_frsize).saturating_sub(free);
     let ballast = fs::File::create(&file)?;
     rustix::fs::fallocate(&ballast, rustix::fs::FallocateFlags::empty(), 0, bytes)?;

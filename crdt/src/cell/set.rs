@@ -2,7 +2,7 @@
 
 use super::Sight;
 use super::live::{Both, Live, Ranked, Writes, erase_by_key, merge_by_key};
-use crate::{Dot, Json, Kind, SetOp};
+use crate::{Json, Kind, SetOp};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -29,11 +29,18 @@ impl Elements {
         }
     }
 
-    /// Puts in what `operation` brings.
-    pub(crate) fn admit(&mut self, kind: Kind, (values, adds): Parts<'_>, dot: Dot) {
-        if adds || kind != Kind::Set {
-            for value in values {
-                self.0.entry(value.clone()).or_default().insert(dot, adds);
+    /// Takes away what `operation` takes the place of, and puts in what it brings, with one look at
+    /// each element.
+    pub(crate) fn apply(&mut self, kind: Kind, (values, adds): Parts<'_>, sight: &Sight<'_>) {
+        if !adds && kind == Kind::Set {
+            return self.retire(kind, (values, adds), sight);
+        }
+        for value in values {
+            if let Some(holders) = self.0.get_mut(value) {
+                holders.retire(|dot, is_add| *is_add == adds && sight.saw(dot));
+                holders.insert(sight.dot, adds);
+            } else {
+                self.0.entry(value.clone()).or_default().insert(sight.dot, adds);
             }
         }
     }

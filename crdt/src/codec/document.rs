@@ -23,8 +23,8 @@ impl Document {
                 out.dot(*alias);
             }
         }
-        out.count(self.late.len());
-        self.late.values().for_each(|entry| put_entry(entry, &mut out));
+        out.count(self.late.entries().len());
+        self.late.entries().for_each(|entry| put_entry(entry, &mut out));
         put_slot(&self.root, &mut out);
         out.finish()
     }
@@ -45,8 +45,7 @@ impl Document {
             document.aliases.insert(dot, &aliases);
         }
         for _ in 0..from.count(8)? {
-            let entry = take_entry(&mut from)?;
-            document.late.insert(entry.dot, entry);
+            document.late.insert(take_entry(&mut from)?);
         }
         document.root = take_slot(&mut from, Path::DEPTH_MAX)?;
         from.finish()?;

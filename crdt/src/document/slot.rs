@@ -71,14 +71,16 @@ impl Slot {
         });
     }
 
-    /// Puts in what the changes of `entry` bring.
-    pub(crate) fn admit(&mut self, entry: &Entry, sight: &Sight<'_>) {
+    /// Does what the changes of `entry` say.
+    pub(crate) fn apply(&mut self, entry: &Entry, sight: &Sight<'_>) {
         for (at, change) in entry.changes.iter().enumerate() {
             if change.operation.brings_something() {
                 let number = entry.elements_before(at);
                 self.make(&change.path).cell(change.operation.kind(), |cell| {
-                    cell.admit(&change.operation, number, sight);
+                    cell.apply(&change.operation, number, sight);
                 });
+            } else {
+                self.retire(change, sight);
             }
         }
     }

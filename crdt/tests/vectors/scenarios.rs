@@ -34,53 +34,22 @@ fn id(position: u64) -> String {
 /// The documents by name.
 pub(crate) fn all() -> Vec<(&'static str, Value)> {
     let mut all = vec![("nothing", json!([]))];
-    all.extend(values());
+    all.extend(numbers_and_registers());
+    all.extend(sets_and_flags());
+    all.extend(records_and_maps());
     all.extend(sequences());
     all.extend(causality());
     all
 }
 
-fn values() -> Vec<(&'static str, Value)> {
-    let add = |name: &'static str| {
-        (
-            name,
-            json!([
-                at(
-                    1,
-                    0,
-                    crdt(
-                        &format!("{name}/add"),
-                        json!({ "values": ["b", 1, { "k": [1.5, null] }] })
-                    )
-                ),
-                at(2, 1, crdt(&format!("{name}/add"), json!({ "value": "b" })))
-            ]),
-        )
-    };
-    let removal = |name: &'static str, verb: &str| {
-        (
-            name,
-            json!([
-                at(1, 0, crdt(&format!("{name}/add"), json!({ "values": ["a", "b"] }))),
-                at(2, 1, crdt(&format!("{name}/{verb}"), json!({ "value": "a" })))
-            ]),
-        )
-    };
-    let flag = |name: &'static str| {
-        (
-            name,
-            json!([
-                at(1, 0, crdt(&format!("{name}/enable"), json!({}))),
-                at(2, 0, crdt(&format!("{name}/disable"), json!({})))
-            ]),
-        )
-    };
+fn numbers_and_registers() -> Vec<(&'static str, Value)> {
+    let write = |name: &str, value: Value| crdt(name, json!({ "value": value }));
     vec![
         (
             "counter",
             json!([
                 at(1, 0, crdt("counter/add", json!({ "by": -3 }))),
-                at(200, 0, crdt("counter/add", json!({})))
+                at(200, 0, crdt("counter/add", json!({}))),
             ]),
         ),
         (
@@ -90,57 +59,66 @@ fn values() -> Vec<(&'static str, Value)> {
         (
             "register",
             json!([
-                at(2, 0, crdt("register/set", json!({ "value": "late" }))),
-                at(1, 0, crdt("register/set", json!({ "value": "early" })))
+                at(2, 0, write("register/set", json!("late"))),
+                at(1, 0, write("register/set", json!("early"))),
             ]),
         ),
         (
             "multi-register",
             json!([
-                at(1, 0, crdt("multi-register/set", json!({ "value": 1 }))),
-                at(2, 0, crdt("multi-register/set", json!({ "value": { "a": "ä" } })))
+                at(1, 0, write("multi-register/set", json!(1))),
+                at(2, 0, write("multi-register/set", json!({ "a": "ä" }))),
             ]),
         ),
-        add("grow-set"),
-        removal("two-phase-set", "remove"),
-        removal("lww-set", "remove"),
-        removal("set", "remove"),
+    ]
+}
+
+fn sets_and_flags() -> Vec<(&'static str, Value)> {
+    let removal = |name: &'static str| {
+        let add = crdt(&format!("{name}/add"), json!({ "values": ["a", "b"] }));
+        let remove = crdt(&format!("{name}/remove"), json!({ "value": "a" }));
+        (name, json!([at(1, 0, add), at(2, 1, remove)]))
+    };
+    let flag = |name: &'static str| {
+        let switch = |verb: &str| crdt(&format!("{name}/{verb}"), json!({}));
+        (name, json!([at(1, 0, switch("enable")), at(2, 0, switch("disable"))]))
+    };
+    let values = json!({ "values": ["b", 1, { "k": [1.5, null] }] });
+    let grown = json!([
+        at(1, 0, crdt("grow-set/add", values)),
+        at(2, 1, crdt("grow-set/add", json!({ "value": "b" }))),
+    ]);
+    vec![
+        ("grow-set", grown),
+        removal("two-phase-set"),
+        removal("lww-set"),
+        removal("set"),
         flag("enable-wins-flag"),
         flag("disable-wins-flag"),
+    ]
+}
+
+fn records_and_maps() -> Vec<(&'static str, Value)> {
+    let record = |verb: &str, body: Value| crdt(&format!("record/{verb}"), body);
+    let batch = json!({ "changes": [
+        { "op": "counter/add", "path": ["a", "b"], "by": 2 },
+        { "op": "register/set", "path": ["a", "c"], "value": true },
+        { "op": "counter/add", "path": ["a"], "by": 1 },
+    ] });
+    let first = json!({ "path": ["r"], "fields": { "title": "a", "done": false } });
+    vec![
         (
             "record",
             json!([
-                at(
-                    1,
-                    0,
-                    crdt(
-                        "record/create",
-                        json!({ "path": ["r"], "fields": { "title": "a", "done": false } })
-                    )
-                ),
-                at(
-                    2,
-                    1,
-                    crdt("record/change", json!({ "path": ["r"], "fields": { "title": "b" } }))
-                ),
-                at(3, 0, crdt("record/delete", json!({ "path": ["gone"] }))),
+                at(1, 0, record("create", first)),
+                at(2, 1, record("change", json!({ "path": ["r"], "fields": { "title": "b" } }))),
+                at(3, 0, record("delete", json!({ "path": ["gone"] }))),
             ]),
         ),
         (
             "map",
             json!([
-                at(
-                    1,
-                    0,
-                    crdt(
-                        "batch",
-                        json!({ "changes": [
-                { "op": "counter/add", "path": ["a", "b"], "by": 2 },
-                { "op": "register/set", "path": ["a", "c"], "value": true },
-                { "op": "counter/add", "path": ["a"], "by": 1 },
-            ] })
-                    )
-                ),
+                at(1, 0, crdt("batch", batch)),
                 at(2, 1, crdt("map/remove", json!({ "path": ["a", "c"] }))),
             ]),
         ),

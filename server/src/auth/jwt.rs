@@ -1,12 +1,13 @@
 //! JSON Web Tokens: what one says, whether an issuer's settings agree, and who signed it.
 
-use super::keys::{self, Key};
-use crate::config::{Algorithm, ConfigError, Jwt, Source};
+use super::key_ring::KeyRing;
+use crate::config::{Algorithm, Auth, ConfigError, Jwt, Source};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,22 +61,43 @@ pub(super) type Reason = &'static str;
 pub(super) struct Issuer {
     /// Its line in the configuration.
     pub(super) line: usize,
+    pub(super) keys: KeyRing,
     name: Option<String>,
     audience: Vec<String>,
     user_claim: String,
     leeway_ms: u64,
-    keys: Vec<Key>,
+    age_ms: Option<u64>,
+}
+
+/// What is known of who signed a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// One of the issuer's keys.
+    Signed,
+    /// None of them.
+    Forged,
+    /// Perhaps one that is not known here yet.
+    KeyUnknown,
 }
 
 impl Issuer {
-    pub(super) fn new(jwt: &Jwt, leeway: Duration, source: &Source) -> Result<Self, ConfigError> {
+    /// Reads the keys; those that were fetched in an earlier life, from `data`.
+    pub(super) fn new(
+        jwt: &Jwt,
+        auth: &Auth,
+        source: &Source,
+        data: &Path,
+    ) -> Result<Self, ConfigError> {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let keys = KeyRing::open(jwt, &auth.jwks, data);
         Ok(Self {
             line: jwt.line,
+            keys: keys.map_err(|reason| source.error_on(jwt.line, reason))?,
             name: jwt.issuer.clone(),
             audience: jwt.audience.clone(),
             user_claim: jwt.user_claim.clone(),
-            leeway_ms: u64::try_from(leeway.as_millis()).unwrap_or(u64::MAX),
-            keys: keys::load(jwt).map_err(|reason| source.error_on(jwt.line, reason))?,
+            leeway_ms: ms(auth.leeway),
+            age_ms: auth.token_age.map(ms),
         })
     }
 
@@ -97,7 +119,7 @@ impl Issuer {
             Some(time) => seconds_as_ms(time).map(Some).ok_or("a time in it is no time"),
             None => Ok(None),
         };
-        let expires_ms = time("exp")?;
+        let expires_ms = self.end(time("exp")?, time("iat")?)?;
         let late_ms = expires_ms.map(|ms| ms.saturating_add(self.leeway_ms));
         let starts_ms = time("nbf")?.map(|ms| ms.saturating_sub(self.leeway_ms));
         let issuer = match (&self.name, token.claims.get("iss")) {
@@ -128,19 +150,40 @@ impl Issuer {
         }
     }
 
+    /// When a token ends that says these times of itself.
+    fn end(&self, exp: Option<u64>, iat: Option<u64>) -> Result<Option<u64>, Reason> {
+        let Some(age_ms) = self.age_ms else { return Ok(exp) };
+        let issued = iat.ok_or("it has no iat, and token_age needs one")?;
+        let aged = issued.saturating_add(age_ms);
+        Ok(Some(exp.map_or(aged, |exp| exp.min(aged))))
+    }
+
     /// Whether one of the issuer's keys signed the token. A key takes only its own algorithm, so
     /// that a public key can never pass for a secret.
-    pub(super) fn signed(&self, token: &Token<'_>) -> bool {
-        let fitting = self.keys.iter().filter(|key| {
+    pub(super) fn proof(&self, token: &Token<'_>, now_ms: u64) -> Proof {
+        let keys = self.keys.current(now_ms);
+        let mut fitting = keys.iter().filter(|key| {
             key.algorithm() == token.algorithm
                 && key.id().zip(token.key_id.as_deref()).is_none_or(|(key, named)| key == named)
         });
-        fitting.into_iter().any(|key| key.verifies(token.message, token.signature))
+        let (mut tried, mut by_name) = (false, false);
+        let signed = fitting.any(|key| {
+            tried = true;
+            by_name |= key.id().is_some() && key.id() == token.key_id.as_deref();
+            key.verifies(token.message, token.signature)
+        });
+        if signed {
+            Proof::Signed
+        } else if !by_name && self.keys.may_have_new(token.algorithm, tried, now_ms) {
+            Proof::KeyUnknown
+        } else {
+            Proof::Forged
+        }
     }
 }
 
 /// A `NumericDate`: seconds since the epoch, fractions allowed.
-fn seconds_as_ms(time: &Value) -> Option<u64> {
+pub(crate) fn seconds_as_ms(time: &Value) -> Option<u64> {
     if let Some(seconds) = time.as_u64() {
         return seconds.checked_mul(1000);
     }

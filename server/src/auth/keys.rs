@@ -14,7 +14,9 @@ const SECRET_BYTES_MIN: usize = 32;
 /// RSA keys have at least 2048 bits (RFC 7518, 3.3).
 const RSA_BYTES_MIN: usize = 256;
 /// An issuer rotates a few keys; a token without a key id is tried with each.
-const KEYS_MAX: usize = 16;
+const KEYS_MAX: usize = 32;
+/// What none of the keys in a file or a set is for.
+const SUPPORTED: &str = "RS256 (2048 bits or more), ES256 or EdDSA";
 
 /// A key, and the one algorithm that it is for.
 #[derive(Clone, Debug)]
@@ -50,7 +52,7 @@ pub(super) fn library_algorithm(algorithm: Algorithm) -> jsonwebtoken::Algorithm
     }
 }
 
-/// Reads the keys of an issuer, those of its algorithms.
+/// Reads the keys of an issuer from its files, those of its algorithms.
 pub(super) fn load(jwt: &Jwt) -> Result<Vec<Key>, String> {
     let keys = match &jwt.keys {
         KeySource::Public(file) => public_keys(file)?,
@@ -58,16 +60,28 @@ pub(super) fn load(jwt: &Jwt) -> Result<Vec<Key>, String> {
             let key = DecodingKey::from_secret(&secret(&jwt.keys)?);
             vec![Key { id: None, algorithm: Algorithm::HS256, verifying: key }]
         }
+        // They come by the network, and may not be here yet.
+        KeySource::Url(_) => return Ok(Vec::new()),
     };
     if let Some(missing) =
         jwt.algorithms.iter().find(|it| !keys.iter().any(|key| key.algorithm == **it))
     {
         return Err(format!("there is no key for {missing}"));
     }
-    let wanted = |key: &Key| jwt.algorithms.is_empty() || jwt.algorithms.contains(&key.algorithm);
-    let keys: Vec<_> = keys.into_iter().filter(wanted).collect();
+    wanted(keys, &jwt.algorithms)
+}
+
+/// Reads a JWK set.
+pub(super) fn from_set(text: &str, algorithms: &[Algorithm]) -> Result<Vec<Key>, String> {
+    let set: JwkSet = serde_json::from_str(text).map_err(|_| "it is no JWK set".to_owned())?;
+    wanted(set.keys.iter().filter_map(from_jwk).collect(), algorithms)
+}
+
+/// The keys of these algorithms; of all if none is named.
+fn wanted(mut keys: Vec<Key>, algorithms: &[Algorithm]) -> Result<Vec<Key>, String> {
+    keys.retain(|key| algorithms.is_empty() || algorithms.contains(&key.algorithm));
     match keys.len() {
-        0 => Err("there is no key for RS256 (2048 bits or more), ES256 or EdDSA".to_owned()),
+        0 => Err(format!("there is no key for {SUPPORTED}")),
         1..=KEYS_MAX => Ok(keys),
         many => Err(format!("there are {many} keys; at most {KEYS_MAX} are used")),
     }
@@ -85,6 +99,7 @@ pub(super) fn secret(keys: &KeySource) -> Result<Vec<u8>, String> {
         KeySource::Secret(file) | KeySource::Public(file) => {
             (read(file)?, file.display().to_string())
         }
+        KeySource::Url(_) => return Err("a JWK set holds no secret".to_owned()),
     };
     while secret.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
         secret.pop();
@@ -116,8 +131,7 @@ fn public_keys(file: &Path) -> Result<Vec<Key>, String> {
     };
     let keys = keys.map_err(|reason| format!("{}: {reason}", file.display()))?;
     if keys.is_empty() {
-        let what = "has no public key for RS256 (2048 bits or more), ES256 or EdDSA, \
-                    as a JWK set in JSON or in PEM";
+        let what = format!("has no public key for {SUPPORTED}, as a JWK set in JSON or in PEM");
         return Err(format!("{} {what}", file.display()));
     }
     Ok(keys)

@@ -12,8 +12,8 @@ const FEED: u8 = 4;
 /// Verifies a store, and prints what it is like.
 #[expect(clippy::print_stdout, reason = "the text is the command's output")]
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let mut tenths = Tenths::default();
-    let report = log::check(&args.data, &mut |step| match step {
+    let (data, mut tenths) = (args.store.data()?, Tenths::default());
+    let report = log::check(&data, &mut |step| match step {
         Progress::Feed(at, last) => tenths.tell("feed", at.get(), last.get()),
         Progress::Runs(done, total) => tenths.tell("index", done, total),
     })?;
@@ -32,7 +32,8 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 /// Makes the derived data of a store again.
 #[expect(clippy::print_stdout, reason = "the text is the command's output")]
 pub fn rebuild(args: &RebuildArgs) -> anyhow::Result<()> {
-    let settings = Settings::new(args.data.clone());
+    let data = args.store.data()?;
+    let settings = Settings::new(data.clone());
     let rebuilt = log::rebuild(&settings, &mut |at| {
         eprintln!("tidelog: made again up to position {at}");
     })?;
@@ -41,7 +42,7 @@ pub fn rebuild(args: &RebuildArgs) -> anyhow::Result<()> {
     }
     println!(
         "{}: made again from {} records up to position {}, with {} records of nodes",
-        args.data.display(),
+        data.display(),
         rebuilt.folded,
         rebuilt.head,
         rebuilt.nodes

@@ -2,8 +2,9 @@
 
 use super::{CheckConfigArgs, ServeArgs};
 use crate::auth::Authenticator;
-use crate::config::{Config, ConfigError, FILE, KeySource};
+use crate::config::{Config, ConfigError, FILE};
 use crate::rules::Rules;
+use crate::tls::Tls;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -22,11 +23,19 @@ pub fn run(args: &CheckConfigArgs) -> anyhow::Result<()> {
 
 /// Checks what `serve` would be told, its keys and its rules; the text to print when all is well.
 fn check(args: &ServeArgs) -> Result<String, ConfigError> {
-    let config = Config::load(args)?;
+    // What is wrong on a line comes first.
+    let config = Config::told(args)?;
+    if let Some(tls) = &config.tls {
+        Tls::read(tls).map_err(|error| config.rules.source.refused(&error.to_string()))?;
+    }
     Authenticator::new(&config)?;
     let rules = Rules::compile(&config)?;
+    config.refuse_to_serve()?;
     let file = config.file.as_deref().unwrap_or(Path::new(FILE));
     let mut text = format!("{}: ok\n", file.display());
+    if let Some(tls) = &config.tls {
+        let _ = writeln!(text, "  TLS with the certificate in {}", tls.cert_file.display());
+    }
     text.push_str(&sign_in(&config));
     text.push_str(&describe(&config));
     for (line, map) in rules.shadowed_maps() {
@@ -42,12 +51,7 @@ fn check(args: &ServeArgs) -> Result<String, ConfigError> {
 fn sign_in(config: &Config) -> String {
     let mut text = String::new();
     for jwt in &config.auth.jwt {
-        let keys = match &jwt.keys {
-            KeySource::Public(file) => format!("public keys in {}", file.display()),
-            KeySource::Secret(file) => format!("the secret in {}", file.display()),
-            KeySource::SecretVariable(name) => format!("the secret in ${name}"),
-        };
-        let _ = writeln!(text, "  line {:<4} tokens by {keys}", jwt.line);
+        let _ = writeln!(text, "  line {:<4} tokens by {}", jwt.line, jwt.keys);
     }
     for user in &config.auth.anonymous {
         let _ = writeln!(text, "  without a token: {user}, who has no log");

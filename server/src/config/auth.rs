@@ -1,6 +1,7 @@
 //! `[auth]` and `[[auth.jwt]]`.
 
-use super::quantity::{read_duration, show_duration};
+use super::jwks::Jwks;
+use super::quantity::{read_age, read_duration, show_age, show_duration};
 use super::source::{ConfigError, Source};
 use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,10 @@ pub struct Auth {
     pub cookie: Option<String>,
     /// How far the clock of who issues tokens may be off.
     pub leeway: Duration,
+    /// How long after its `iat` a token may be used; one without `iat` may not, then.
+    pub token_age: Option<Duration>,
+    /// How key sets are fetched.
+    pub jwks: Jwks,
     /// Who issues tokens, tried in order.
     pub jwt: Vec<Jwt>,
 }
@@ -45,10 +50,26 @@ pub struct Jwt {
 pub enum KeySource {
     /// Public keys: a JWK set in JSON, or PEM.
     Public(PathBuf),
+    /// Public keys: a JWK set that is fetched.
+    Url(String),
     /// A secret for HS256.
     Secret(PathBuf),
     /// The variable of the environment that holds a secret for HS256.
     SecretVariable(String),
+}
+
+impl fmt::Display for KeySource {
+    /// Without the query of a URL: some hand out sets for a key in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public(file) => write!(f, "public keys in {}", file.display()),
+            Self::Url(url) => {
+                write!(f, "public keys from {}", url.split('?').next().unwrap_or_default())
+            }
+            Self::Secret(file) => write!(f, "the secret in {}", file.display()),
+            Self::SecretVariable(name) => write!(f, "the secret in ${name}"),
+        }
+    }
 }
 
 /// What a token is signed with.
@@ -80,6 +101,12 @@ pub(super) struct AuthTable {
     /// How far clocks of issuers may be off.
     #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     leeway: Duration,
+    /// How long after its `iat` a token may be used, such as 30d; one without `iat` may not, then.
+    #[serde(deserialize_with = "read_age", serialize_with = "show_age")]
+    token_age: Option<Duration>,
+    /// How key sets are fetched.
+    #[serde(skip_serializing)]
+    jwks: Jwks,
     /// Issuers of tokens.
     #[serde(skip_serializing)]
     jwt: Vec<Spanned<JwtTable>>,
@@ -91,6 +118,8 @@ impl Default for AuthTable {
             anonymous: Vec::new(),
             cookie: Spanned::new(0..0, "token".to_owned()),
             leeway: Duration::from_secs(30),
+            token_age: None,
+            jwks: Jwks::default(),
             jwt: Vec::new(),
         }
     }
@@ -117,7 +146,7 @@ pub(super) struct JwtTable {
     secret_file: Option<PathBuf>,
     /// The variable of the environment that holds that secret.
     secret_env: Option<String>,
-    /// Not supported by this version: use `keys_file`.
+    /// Public keys: a JWK set that is fetched from there, see `[auth.jwks]`.
     jwks_url: Option<Spanned<String>>,
 }
 
@@ -139,8 +168,14 @@ impl AuthTable {
         let anonymous = self.anonymous.iter().map(|user| check_anonymous(user, source));
         let cookie = check_cookie(&self.cookie, source)?;
         let anonymous = anonymous.collect::<Result<_, _>>()?;
-        let jwt = self.jwt.into_iter().map(|table| check_jwt(table, source));
-        Ok(Auth { anonymous, cookie, leeway: self.leeway, jwt: jwt.collect::<Result<_, _>>()? })
+        let mut jwks = self.jwks;
+        if !jwks.ca_file.as_os_str().is_empty() {
+            jwks.ca_file = source.beside(&jwks.ca_file);
+        }
+        let jwt = self.jwt.into_iter().map(|table| check_jwt(table, &jwks, source));
+        let jwt = jwt.collect::<Result<_, _>>()?;
+        let (leeway, token_age) = (self.leeway, self.token_age);
+        Ok(Auth { anonymous, cookie, leeway, token_age, jwks, jwt })
     }
 }
 
@@ -162,20 +197,18 @@ fn check_cookie(name: &Spanned<String>, source: &Source) -> Result<Option<String
     Err(source.error(name.span(), format!("{text:?} cannot be the name of a cookie")))
 }
 
-fn check_jwt(table: Spanned<JwtTable>, source: &Source) -> Result<Jwt, ConfigError> {
+fn check_jwt(table: Spanned<JwtTable>, jwks: &Jwks, source: &Source) -> Result<Jwt, ConfigError> {
     let line = source.line(table.span().start);
     let table = table.into_inner();
     if let Some(url) = &table.jwks_url {
-        let reason = "jwks_url is not supported by this version: download the key set and name \
-                      it with keys_file";
-        return Err(source.error(url.span(), reason));
+        jwks.check_url(url.get_ref()).map_err(|reason| source.error(url.span(), reason))?;
     }
     let keys = key_source(&table, source).map_err(|reason| source.error_on(line, reason))?;
-    let symmetric = !matches!(keys, KeySource::Public(_));
+    let symmetric = !matches!(keys, KeySource::Public(_) | KeySource::Url(_));
     if let Some(wrong) = table.algorithms.iter().find(|it| (**it == Algorithm::HS256) != symmetric)
     {
         let reason = if symmetric {
-            format!("{wrong} needs public keys: name them with keys_file")
+            format!("{wrong} needs public keys: name them with keys_file or jwks_url")
         } else {
             "HS256 needs a secret: name it with secret_file or secret_env".to_owned()
         };
@@ -196,20 +229,24 @@ fn check_jwt(table: Spanned<JwtTable>, source: &Source) -> Result<Jwt, ConfigErr
 }
 
 fn key_source(table: &JwtTable, source: &Source) -> Result<KeySource, &'static str> {
-    match (&table.keys_file, &table.secret_file, &table.secret_env) {
-        (Some(file), None, None) => Ok(KeySource::Public(source.beside(file))),
-        (None, Some(file), None) => Ok(KeySource::Secret(source.beside(file))),
-        (None, None, Some(variable)) if is_variable(variable) => {
+    let url = table.jwks_url.as_ref().map(Spanned::get_ref);
+    match (&table.keys_file, url, &table.secret_file, &table.secret_env) {
+        (Some(file), None, None, None) => Ok(KeySource::Public(source.beside(file))),
+        (None, Some(url), None, None) => Ok(KeySource::Url(url.clone())),
+        (None, None, Some(file), None) => Ok(KeySource::Secret(source.beside(file))),
+        (None, None, None, Some(variable)) if is_variable(variable) => {
             Ok(KeySource::SecretVariable(variable.clone()))
         }
         // It may be the secret itself, so it is not repeated.
-        (None, None, Some(_)) => Err("secret_env is the name of a variable, such as JWT_SECRET"),
-        (None, None, None) => {
-            Err("[[auth.jwt]] needs its keys: keys_file (public keys, a JWK set \
-                                   or PEM), secret_file or secret_env (HS256)")
+        (None, None, None, Some(_)) => {
+            Err("secret_env is the name of a variable, such as JWT_SECRET")
         }
-        _ => Err("[[auth.jwt]] takes one of keys_file, secret_file and secret_env; write another \
-                  [[auth.jwt]] for more"),
+        (None, None, None, None) => {
+            Err("[[auth.jwt]] needs its keys: jwks_url or keys_file (public keys, a JWK set \
+                 or PEM), secret_file or secret_env (HS256)")
+        }
+        _ => Err("[[auth.jwt]] takes one of jwks_url, keys_file, secret_file and secret_env; \
+                  write another [[auth.jwt]] for more"),
     }
 }
 

@@ -50,6 +50,22 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
+/// Serde's way to [`duration`], or to none by `"never"`.
+pub(super) fn read_age<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    let age = Some(text.as_str()).filter(|text| *text != "never").map(duration).transpose();
+    age.map_err(|error| D::Error::custom(format!("{error}, or \"never\"")))
+}
+
+/// Writes what [`read_age`] reads.
+#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
+pub(super) fn show_age<S: Serializer>(age: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    match age {
+        Some(age) => show_duration(age, to),
+        None => to.serialize_str("never"),
+    }
+}
+
 /// `number` in the largest unit that leaves no rest.
 fn shortest(number: u64, units: &[(&'static str, u64)]) -> (u64, &'static str) {
     let whole = units.iter().filter(|(_, factor)| number.is_multiple_of(*factor));

@@ -1,8 +1,10 @@
 //! Every setting with its default and its meaning, from the types that the parser fills.
 
 use super::auth::{AuthTable, JwtTable};
+use super::jwks::Jwks;
 use super::rules::{ActionRule, ChannelRule, SyncMapRule};
 use super::settings::{Cors, Limits, LogSettings, Server};
+use super::tls::TlsTable;
 use documented::DocumentedFields;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -29,13 +31,15 @@ pub fn reference() -> String {
     let mut text = String::new();
     section(&mut text, "server", &Server::default());
     section(&mut text, "auth", &AuthTable::default());
+    section(&mut text, "auth.jwks", &Jwks::default());
     section(&mut text, "limits", &Limits::default());
     section(&mut text, "cors", &Cors::default());
     section(&mut text, "log", &LogSettings::default());
-    table::<JwtTable>(&mut text, "auth.jwt");
-    table::<ActionRule>(&mut text, "action");
-    table::<ChannelRule>(&mut text, "channel");
-    table::<SyncMapRule>(&mut text, "sync_map");
+    table::<TlsTable>(&mut text, "[tls]");
+    table::<JwtTable>(&mut text, "[[auth.jwt]]");
+    table::<ActionRule>(&mut text, "[[action]]");
+    table::<ChannelRule>(&mut text, "[[channel]]");
+    table::<SyncMapRule>(&mut text, "[[sync_map]]");
     text
 }
 
@@ -64,11 +68,11 @@ fn section<T: Serialize + DocumentedFields>(text: &mut String, name: &str, defau
     text.push('\n');
 }
 
-/// What may stand several times has no defaults to show.
-fn table<T: DocumentedFields>(text: &mut String, name: &str) {
+/// What may be left out, or stand several times, has no defaults to show.
+fn table<T: DocumentedFields>(text: &mut String, header: &str) {
     let keys = T::FIELD_NAMES.iter().map(|name| name.len()).max().unwrap_or_default();
     let end = if text.ends_with("\n\n") { "" } else { "\n" };
-    let _ = writeln!(text, "{end}# [[{name}]]");
+    let _ = writeln!(text, "{end}# {header}");
     for (name, meaning) in T::FIELD_NAMES.iter().zip(T::FIELD_DOCS) {
         let _ = writeln!(text, "# {name:keys$} = …  # {}", one_line(meaning));
     }

@@ -3,11 +3,13 @@
 //! A key of the file is the name of its field, its default is in `Default`, and its doc comment is
 //! what the reference and `--help` say of it. Every limit says what happens when it is reached.
 
+use super::proxies::{ProxyHeader, read_networks};
 use super::quantity::{
     read_action_bytes, read_bytes, read_bytes_or_off, read_count, read_count_or_off, read_depth,
     read_duration, show_bytes, show_duration, show_or_off,
 };
 use documented::DocumentedFields;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -27,6 +29,11 @@ pub struct Server {
     pub subprotocol: u32,
     /// Clients of a version below it are refused with `wrong-subprotocol`.
     pub min_subprotocol: u32,
+    /// Reverse proxies, as addresses and networks, whose word counts on where a request comes from.
+    #[serde(deserialize_with = "read_networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where they say it: `x-forwarded-for`, or `forwarded` (RFC 7239).
+    pub proxy_header: ProxyHeader,
     /// What the server says about its work: off, error, warn, info, debug or trace; for a module
     /// of the server, as in `info,log=debug`.
     pub trace: String,
@@ -42,6 +49,8 @@ impl Default for Server {
             dev: false,
             subprotocol: 0,
             min_subprotocol: 0,
+            trusted_proxies: Vec::new(),
+            proxy_header: ProxyHeader::XForwardedFor,
             trace: "info".to_owned(),
             trace_json: false,
         }
@@ -52,7 +61,7 @@ impl Default for Server {
 #[derive(Clone, Debug, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Open sockets; above it a new one is closed at once.
+    /// Open sockets, also while they shake hands for TLS; above it a new one is closed at once.
     #[serde(deserialize_with = "read_count")]
     pub connections: usize,
     /// Sessions of one user; the oldest is closed for a new one.
@@ -94,19 +103,22 @@ pub struct Limits {
     /// Actions waiting to be committed, in bytes; reading from sockets waits.
     #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub ingest_queue_bytes: usize,
-    /// Frames that all sessions together are reading, in bytes; reading waits.
+    /// Frames of all sessions, from their header to their last answer, with what they take once they
+    /// are read; a user has at most a quarter of it, and reading waits.
     #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub frame_budget_bytes: usize,
     /// Logs and live targets of one action; above it, it is undone with `error`.
     #[serde(deserialize_with = "read_count")]
     pub addresses_per_action: usize,
-    /// From opening a socket to a finished sign-in; then it is closed.
+    /// For the TLS handshake, for the head of a request, and for signing in; then the socket is
+    /// closed.
     #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub handshake: Duration,
     /// Silence after which the server sends `ping`.
     #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub ping: Duration,
-    /// How long a `ping` or a `sync` may stay unanswered; then the socket is closed.
+    /// How long a `ping` or a `sync` may stay unanswered, or what is sent untaken; then the socket is
+    /// closed.
     #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub timeout: Duration,
     /// How long stopping waits for sessions; then they are cut.

@@ -83,6 +83,14 @@ impl Source {
         ConfigError::Line { file, line, reason: reason.into() }
     }
 
+    /// An error of the file as a whole, or of flags and defaults if there is none.
+    pub fn refused(&self, reason: &str) -> ConfigError {
+        match self.file() {
+            Some(file) => ConfigError::File { file: file.to_owned(), reason: reason.to_owned() },
+            None => ConfigError::Refused(reason.to_owned()),
+        }
+    }
+
     /// A path in the file: relative to the file, not to where the server was started.
     pub fn beside(&self, path: &Path) -> PathBuf {
         match self.file().and_then(Path::parent) {

@@ -105,7 +105,18 @@ const FAULTS: &[(&str, usize, &str)] = &[
     ("[[auth.jwt]]\nsecret_file = \"b\"\nalgorithms = [\"RS256\"]", 1, "RS256 needs public keys"),
     ("[[auth.jwt]]\nkeys_file = \"b\"\nalgorithms = [\"HS256\"]", 1, "HS256 needs a secret"),
     ("[[auth.jwt]]\nkeys_file = \"b\"\nalgorithms = [\"none\"]", 3, "unknown variant `none`"),
-    ("[[auth.jwt]]\njwks_url = \"https://example.com\"", 2, "not supported by this version"),
+    ("[[auth.jwt]]\njwks_url = \"http://example.com/keys\"", 2, "has to be https"),
+    ("[[auth.jwt]]\njwks_url = \"ftp://example.com/keys\"", 2, "has to be https"),
+    ("[[auth.jwt]]\njwks_url = \"http://127.0.0.1.example.com/\"", 2, "has to be https"),
+    ("[[auth.jwt]]\njwks_url = \"/keys\"", 2, "needs scheme and host"),
+    ("[[auth.jwt]]\njwks_url = \"https://me:hush@example.com/\"", 2, "password"),
+    ("[[auth.jwt]]\njwks_url = \"https://a/\"\nkeys_file = \"b\"", 1, "takes one"),
+    ("[[auth.jwt]]\njwks_url = \"https://a/\"\nalgorithms = [\"HS256\"]", 1, "needs a secret"),
+    ("[auth]\ntoken_age = \"soon\"", 2, "or \"never\""),
+    ("[auth.jwks]\nrefresh = 1", 2, "duration"),
+    ("[auth.jwks]\n\nrefrehs = \"1h\"", 3, "unknown field `refrehs`"),
+    ("[server]\ntrusted_proxies = [\"10.0.0.0/33\"]", 2, "no address and no network"),
+    ("[server]\nproxy_header = \"via\"", 2, "unknown variant `via`"),
     ("[[auth.jwt]]\nsecret = \"hush\"", 2, "unknown field `secret`"),
     ("[[action]]\nallow = \"true\"", 1, "missing field `type`"),
     ("[[action]]\ntype = \"a\"\nalow = \"true\"", 3, "unknown field `alow`"),
@@ -142,6 +153,41 @@ fn parts_that_do_not_fit_together_are_refused() {
     }
     assert!(parse("[cors]\norigins = [\"https://a.b:8080\", \"*\"]").is_ok());
     assert!(parse("[server]\nmin_subprotocol = 3").is_ok());
+}
+
+#[test]
+fn key_sets_come_from_this_machine_or_encrypted_unless_told_otherwise() {
+    for url in ["https://id.example.com/keys?a=b", "http://localhost:1/", "http://[::1]:1/keys"] {
+        assert!(parse(&format!("[[auth.jwt]]\njwks_url = \"{url}\"")).is_ok(), "{url}");
+    }
+    let lifted = "[auth.jwks]\nallow_http = true\n[[auth.jwt]]\njwks_url = \"http://id/keys\"";
+    assert!(parse(lifted).is_ok());
+}
+
+#[test]
+fn tls_takes_both_files_and_flags_win() {
+    let file = "[tls]\ncert_file = \"c\"\nkey_file = \"k\"";
+    let tls = parse(file).unwrap().tls.unwrap();
+    assert_eq!((tls.cert_file, tls.key_file), ("conf/c".into(), "conf/k".into()));
+    assert!(parse("").unwrap().tls.is_none());
+    assert!(error("[tls]\ncert_file = \"c\"").contains("--tls-key"));
+    assert!(error("[tls]\nkey_file = \"c\"").contains("--tls-cert"));
+    let load = |cert: Option<&str>, key: Option<&str>| {
+        let (tls_cert, tls_key) = (cert.map(PathBuf::from), key.map(PathBuf::from));
+        let args = ServeArgs { dev: Some(true), tls_cert, tls_key, ..ServeArgs::default() };
+        Config::load(&args).map(|config| config.tls)
+    };
+    let both = Tls { cert_file: "c".into(), key_file: "k".into() };
+    assert_eq!(load(Some("c"), Some("k")).unwrap(), Some(both));
+    assert!(load(Some("c"), None).unwrap_err().to_string().contains("--tls-key"));
+}
+
+#[test]
+fn proxies_are_addresses_and_networks() {
+    let text = "[server]\ntrusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\", \"fd00::/8\"]";
+    let proxies = parse(text).unwrap().server.trusted_proxies;
+    let shown: Vec<_> = proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["127.0.0.1/32", "10.0.0.0/8", "fd00::/8"]);
 }
 
 #[test]

@@ -2,30 +2,24 @@
 
 use super::End;
 use crate::app::App;
-use crate::catch_up;
+use crate::aside::aside;
+use crate::catch_up::{self, Reading};
 use crate::clock;
 use crate::hub::{Inbox, Parcel};
 use crate::ingest::Verdict;
-use crate::log::{LogName, Page, ReadError, Stopped};
+use crate::log::{LogName, ReadError, Stopped};
 use crate::metrics::Share;
 use crate::session::{Effect, Moment, NodeState, ReadOrder, Session};
-use crate::sync_map::Loaded;
+use crate::sync_map::Fates;
 use crate::ws::{Incoming, Socket};
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tidelog_crdt::Position;
 use tidelog_protocol::{Frame, NodeId, WireError};
 use tokio::time::{Instant, Sleep};
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// What was asked of the log.
-enum Reading {
-    Page(Page),
-    Loaded(Loaded, Position),
-}
 
 /// A session, and what it waits for.
 pub(super) struct Driver<'a> {
@@ -104,7 +98,7 @@ impl<'a> Driver<'a> {
                 return end;
             }
             self.act(socket);
-            if self.session.is_judged() {
+            if self.session.is_answered() {
                 socket.release();
                 // Loads do not hold up a stop: they start again elsewhere.
                 if self.draining {
@@ -152,16 +146,14 @@ impl<'a> Driver<'a> {
             Event::Socket(Incoming::Closed) | Event::Replaced | Event::Judged(Err(Stopped)) => {
                 return Err(End::Silent);
             }
-            Event::Read(Ok(Reading::Page(page))) => {
+            Event::Read(Ok(Reading::Page(page, fates))) => {
                 // What no log has takes its place among the entries of the page.
                 if !self.session.is_live() {
                     self.take_mail(at);
                 }
-                self.session.on_page(&page, at);
+                self.session.on_page(&page, &fates, at);
             }
-            Event::Read(Ok(Reading::Loaded(loaded, through))) => {
-                self.session.on_loaded(loaded, through, at);
-            }
+            Event::Read(Ok(Reading::Loaded(loaded))) => self.session.on_loaded(loaded, at),
             Event::Read(Err(error)) => {
                 tracing::error!(%error, node = %self.node, "cannot read the log");
                 return Err(End::Silent);
@@ -177,8 +169,15 @@ impl<'a> Driver<'a> {
     }
 
     fn take_mail(&mut self, at: Moment) {
-        let Parcel { entries, overflowed, dropped } = self.inbox.take();
-        let no_room = self.session.on_mail(entries, overflowed, at);
+        let Parcel { mut entries, mut overflowed, dropped } = self.inbox.take();
+        let told = entries.iter().map(|mail| &mail.entry);
+        let fates = catch_up::fates_cached(self.app, told).unwrap_or_else(|| {
+            // It takes the disk: the session reads them from the log, where that is done.
+            entries.retain(|mail| mail.live);
+            overflowed = true;
+            Fates::default()
+        });
+        let no_room = self.session.on_mail(entries, overflowed, &fates, at);
         self.app.metrics.live_dropped(dropped + no_room);
     }
 
@@ -195,7 +194,8 @@ impl<'a> Driver<'a> {
 
     fn on_frame(&mut self, socket: &mut Socket, frame: &Frame) -> Result<(), End> {
         let at = self.moment(clock::now_ms());
-        self.session.on_frame(frame, at).map_err(|error| self.refuse(socket, error))
+        let read = aside(frame.len(), || self.session.on_frame(frame, at));
+        read.map_err(|error| self.refuse(socket, error))
     }
 
     fn refuse(&mut self, socket: &mut Socket, error: WireError) -> End {
@@ -247,32 +247,26 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Reads from memory at once, from disk on a thread that may wait.
+    /// Reads a little from memory at once, everything else on a thread that may wait.
     fn read(&mut self, order: ReadOrder) {
-        let (log, limit) = (self.app.log.clone(), self.app.page);
-        let at_once = match &order {
-            ReadOrder::Head => Some(only_head(log.head())),
-            ReadOrder::Stretch { logs, above } => catch_up::read_cached(&log, logs, *above, limit),
-            ReadOrder::Fold { .. } => None,
-        };
-        if let Some(page) = at_once {
-            self.reading = Some(Box::pin(std::future::ready(Ok(Reading::Page(page)))));
+        if let Some(done) = catch_up::at_once(self.app, &order) {
+            self.reading = Some(Box::pin(std::future::ready(Ok(done))));
             return;
         }
-        self.reading = Some(Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || match order {
-                ReadOrder::Stretch { logs, above } => {
-                    catch_up::read(&log, &logs, above, limit).map(Reading::Page)
-                }
-                ReadOrder::Fold { channel, name, filter, tombstones } => {
-                    catch_up::fold(&log, &channel, &name, &filter, tombstones)
-                        .map(|(loaded, through)| Reading::Loaded(loaded, through))
-                }
-                ReadOrder::Head => Ok(Reading::Page(only_head(log.head()))),
-            });
-            // Nobody cancels it.
-            read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-        }));
+        let app = self.app.clone();
+        self.reading = Some(match order {
+            ReadOrder::Items { channel, map, single: false, wanted } => Box::pin(async move {
+                let (log, name, begins) = (app.log.clone(), channel.clone(), wanted.begins());
+                let fold = move || catch_up::fold(&log, &name, &map);
+                let snapshot = app.maps.snapshots.shared(&channel, begins, fold).await?;
+                Ok(Reading::Loaded(snapshot.part(&wanted, app.page)))
+            }),
+            order => Box::pin(async move {
+                let read = tokio::task::spawn_blocking(move || catch_up::patiently(&app, &order));
+                // Nobody cancels it.
+                read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+            }),
+        });
     }
 
     fn measure(&mut self, socket: &Socket) {
@@ -291,10 +285,6 @@ impl<'a> Driver<'a> {
         let wait = Duration::from_millis(due.saturating_sub(now).min(86_400_000));
         sleep.reset(Instant::now() + wait);
     }
-}
-
-fn only_head(head: Position) -> Page {
-    Page { entries: Vec::new(), through: head, more: false }
 }
 
 /// Waits for the task in `slot`, if there is one, and empties the slot.

@@ -11,6 +11,7 @@ use tidelog_protocol::Meta;
 /// The documents of one log.
 #[derive(Debug, Default)]
 pub(crate) struct Fold {
+    generation: u64,
     through: Position,
     documents: BTreeMap<DocumentName, Folded>,
     bytes: usize,
@@ -31,7 +32,17 @@ impl Fold {
         documents: BTreeMap<DocumentName, Folded>,
         bytes: usize,
     ) -> Self {
-        Self { through, documents, bytes, unsaved: 0 }
+        Self { through, documents, bytes, ..Self::default() }
+    }
+
+    /// The same, said to be of this generation of the feed.
+    pub(super) fn of_generation(self, generation: u64) -> Self {
+        Self { generation, ..self }
+    }
+
+    /// The generation of the feed that it was begun with.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The document called `name`, if any entry is of it.

@@ -5,6 +5,7 @@
 //! checksum tells whether it is whole.
 
 use super::fold::{Fold, Folded};
+use super::lock;
 use crate::log::LogName;
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher24};
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::hash::Hash;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use tidelog_crdt::{Document, DocumentName, Incarnation, Position};
 
 /// Another version is folded again.
@@ -21,6 +23,9 @@ const VERSION: u8 = 1;
 pub(super) struct Saved {
     dir: PathBuf,
     incarnation: Incarnation,
+    /// Held while a file is written, so that none of an earlier generation of the feed is written
+    /// after those were removed.
+    writing: Mutex<()>,
 }
 
 /// What a file holds, in MessagePack, before its checksum.
@@ -38,12 +43,28 @@ struct File {
 
 impl Saved {
     pub(super) fn new(dir: PathBuf, incarnation: Incarnation) -> Self {
-        Self { dir, incarnation }
+        Self { dir, incarnation, writing: Mutex::default() }
+    }
+
+    /// Removes what was saved of other generations of the feed.
+    pub(super) fn keep_only(&self, generation: u64) {
+        let _writing = lock(&self.writing);
+        for file in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if file.file_name().to_str() == Some(&generation.to_string()) {
+                continue;
+            }
+            let path = file.path();
+            let removed =
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            if let Err(error) = removed {
+                tracing::warn!(%error, file = %path.display(), "cannot remove old documents");
+            }
+        }
     }
 
     /// What is saved of `log`, if it can be used.
-    pub(super) fn load(&self, log: &LogName) -> Option<Fold> {
-        let bytes = fs::read(self.path(log)).ok()?;
+    pub(super) fn load(&self, log: &LogName, generation: u64) -> Option<Fold> {
+        let bytes = fs::read(self.path(log, generation)).ok()?;
         let (body, checksum) = bytes.split_last_chunk::<4>()?;
         if crc32fast::hash(body) != u32::from_le_bytes(*checksum) {
             return None;
@@ -56,7 +77,11 @@ impl Saved {
     }
 
     /// Saves `fold`. What cannot be saved is folded again after the next start.
-    pub(super) fn save(&self, log: &LogName, fold: &mut Fold) {
+    pub(super) fn save(&self, log: &LogName, fold: &mut Fold, generation: impl Fn() -> u64) {
+        let _writing = lock(&self.writing);
+        if fold.generation() != generation() {
+            return;
+        }
         let (user, name) = parts(log);
         let documents = fold.documents().iter().map(|(name, folded)| {
             (name.as_str().to_owned(), folded.changed, folded.document.encode())
@@ -73,9 +98,9 @@ impl Saved {
         // Plain data always serializes.
         let mut bytes = rmp_serde::to_vec(&file).unwrap_or_default();
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        let path = self.path(log);
+        let path = self.path(log, fold.generation());
         let beside = path.with_extension("new");
-        let written = fs::create_dir_all(&self.dir)
+        let written = fs::create_dir_all(path.parent().unwrap_or(&self.dir))
             .and_then(|()| fs::write(&beside, &bytes))
             .and_then(|()| fs::rename(&beside, &path));
         match written {
@@ -89,10 +114,11 @@ impl Saved {
     }
 
     /// Names of logs can be longer than names of files.
-    fn path(&self, log: &LogName) -> PathBuf {
+    fn path(&self, log: &LogName, generation: u64) -> PathBuf {
         let mut hasher = SipHasher24::new();
         parts(log).hash(&mut hasher);
-        self.dir.join(format!("{:032x}", hasher.finish128().as_u128()))
+        let name = format!("{:032x}", hasher.finish128().as_u128());
+        self.dir.join(generation.to_string()).join(name)
     }
 }
 

@@ -133,8 +133,28 @@ async fn a_damaged_snapshot_is_as_good_as_none() {
     }
 }
 
+#[tokio::test]
+async fn what_a_rewritten_feed_has_no_more_is_in_no_document() {
+    let mut shelf = Shelf::open(tempfile::tempdir().unwrap());
+    let many: Vec<_> = (0..SAVE_AFTER as u64).map(|value| add("cart", value)).collect();
+    shelf.send(0, &many).await;
+    assert_ne!(shelf.value("cart"), Value::Null);
+    let file = only_file(shelf.dir.path());
+    shelf.log.erase(&user(), &mut |_| {}).unwrap();
+    assert_eq!(shelf.value("cart"), Value::Null, "in memory");
+    shelf.documents.forget_earlier();
+    assert!(!file.exists(), "on disk");
+    shelf.send(0, &many).await;
+    assert_ne!(shelf.value("cart"), Value::Null, "made anew");
+    assert!(shelf.dir.path().join("documents/1").exists());
+    // Of a fold that was begun before nothing is saved any more.
+    let mut old = Fold::default();
+    shelf.documents.saved.save(&LogName::User(user()), &mut old, || 1);
+    assert!(!file.exists() && !shelf.dir.path().join("documents/0").exists());
+}
+
 fn only_file(dir: &std::path::Path) -> PathBuf {
-    let mut files = std::fs::read_dir(dir.join("documents")).unwrap();
+    let mut files = std::fs::read_dir(dir.join("documents/0")).unwrap();
     let file = files.next().unwrap().unwrap().path();
     assert!(files.next().is_none());
     file

@@ -1,15 +1,17 @@
 //! The body of a request: how long it may be, and how long it may take.
 
+use super::caller::Caller;
 use super::format::Format;
 use super::problem::{Kind, Problem};
 use crate::app::App;
+use crate::aside::aside;
+use crate::ws::{Owner, Reserved};
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use std::error::Error;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// A body of up to this length is read without reserving memory for it.
 const SMALL_BYTES: usize = 16 << 10;
@@ -22,26 +24,30 @@ pub(super) struct Asked<T> {
     /// The format that it came in.
     pub(super) format: Format,
     /// Memory for the body, of which the request may still hold pieces.
-    pub(super) reserved: Reserved,
+    pub(super) reserved: Option<Reserved>,
 }
-
-/// Memory that is reserved until this is dropped; a small body needs none.
-type Reserved = Option<OwnedSemaphorePermit>;
 
 /// Reads what a request asks for, in the format that it says it is in.
 pub(super) async fn read<T: DeserializeOwned>(
     app: &App,
+    caller: &Caller,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Asked<T>, Problem> {
     let format = Format::of_content(headers)?;
-    let (bytes, reserved) = whole(app, headers, body).await?;
-    Ok(Asked { request: format.read(&bytes)?, format, reserved })
+    let (bytes, reserved) = whole(app, caller, headers, body).await?;
+    let request = aside(bytes.len(), || format.read(&bytes))?;
+    Ok(Asked { request, format, reserved })
 }
 
 /// Reads a body. Memory is reserved before, by the length that the request declares; a request
 /// that declares none takes as much as it may.
-async fn whole(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, Reserved), Problem> {
+async fn whole(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Bytes, Option<Reserved>), Problem> {
     let bytes_max = app.http.settings.body_bytes;
     let declared = declared_length(headers).unwrap_or(bytes_max);
     if declared > bytes_max {
@@ -52,8 +58,12 @@ async fn whole(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, Res
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }
     let reading = async {
-        let reserved =
-            if declared > SMALL_BYTES { app.budget.reserve(declared as u64).await } else { None };
+        let reserved = if declared > SMALL_BYTES {
+            let owner = Owner::User(caller.user().clone());
+            Some(app.budget.reserve(owner, declared as u64).await)
+        } else {
+            None
+        };
         let bytes = Limited::new(body, declared).collect().await?.to_bytes();
         Ok((bytes, reserved))
     };

@@ -3,7 +3,7 @@
 use super::Peer;
 use super::problem::{Kind, Problem};
 use crate::app::App;
-use crate::auth::{Attempt, Claim, Identity, Refusal};
+use crate::auth::{Attempt, CLIENT_CLAIM, Claim, Identity, Refusal};
 use crate::clock;
 use crate::rules::Subject;
 use axum::extract::FromRequestParts;
@@ -15,8 +15,6 @@ use tidelog_protocol::{ClientId, NodeId, UserId};
 
 /// The header that names the device: `user:client`, or its second part alone.
 const CLIENT: HeaderName = HeaderName::from_static("tidelog-client");
-/// The claim that binds a token to a device.
-const CLIENT_CLAIM: &str = "client";
 /// The client that stands for a device that has no name.
 const NAMELESS: &str = "http";
 
@@ -39,9 +37,9 @@ impl Caller {
         self.device.as_ref()
     }
 
-    /// When the token expires.
-    pub(super) fn expires_ms(&self) -> Option<u64> {
-        self.identity.expires_ms
+    /// Who signed in, and as which device.
+    pub(super) fn signed_in(&self) -> (&Identity, Option<&ClientId>) {
+        (&self.identity, self.device())
     }
 
     /// The device; one that stands for it, if it has no name.
@@ -70,19 +68,27 @@ impl FromRequestParts<App> for Caller {
         };
         let peer = parts.extensions.get::<Peer>();
         let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+        let (cookies, authority) = (cookies(&parts.headers), parts.uri.authority());
+        let authority = authority.map(axum::http::uri::Authority::as_str);
         let attempt = Attempt {
             claim: Claim::Http(claim),
             token: bearer(&parts.headers),
-            cookies: text(&parts.headers, &header::COOKIE),
+            cookies: cookies.as_deref(),
             origin: text(&parts.headers, &header::ORIGIN),
-            host: text(&parts.headers, &header::HOST),
+            // HTTP/2 has the host in the URL instead.
+            host: text(&parts.headers, &header::HOST).or(authority),
             address,
         };
         wait_in_line(app, address).await?;
-        let signed_in = app.auth.sign_in(&attempt, clock::now_ms());
+        let signed_in = tokio::select! {
+            signed_in = app.auth.admit(&attempt, clock::now_ms()) => signed_in,
+            () = app.stopping() => return Err(Problem::stopping()),
+        };
         app.metrics.signed_in(signed_in.as_ref().err().copied());
-        let identity = signed_in.map_err(|refusal| refused(app, refusal))?;
+        let refused = |refusal| refused(app, refusal);
+        let identity = signed_in.map_err(refused)?;
         let device = device(&identity, named)?;
+        app.auth.holds(&identity, device.as_ref(), clock::now_ms()).map_err(refused)?;
         Ok(Self { identity, device, subprotocol: app.subprotocol })
     }
 }
@@ -177,6 +183,16 @@ fn refused(app: &App, refusal: Refusal) -> Problem {
             Kind::NotSignedIn,
             "send Authorization: Bearer TOKEN with a token that is valid for the user",
         ),
+        Refusal::Revoked => Problem::new(
+            Kind::NotSignedIn,
+            "the token was revoked: sign in anew, and send that one",
+        ),
+        Refusal::NotNow => {
+            let detail = "the keys of who issued the token cannot be had now: wait as long as \
+                          Retry-After says";
+            let again = app.http.settings.keys_again;
+            Problem::new(Kind::KeysUnavailable, detail).retry_after(again.as_secs().max(1))
+        }
         Refusal::TooManyFailures => too_many_failures(app.http.settings.sign_in_again.as_secs()),
     }
 }
@@ -189,6 +205,13 @@ fn too_many_failures(seconds: u64) -> Problem {
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = text(headers, &header::AUTHORIZATION)?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// HTTP/2 may send each cookie in a line of its own.
+fn cookies(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let lines: Vec<_> = lines.collect();
+    (!lines.is_empty()).then(|| lines.join("; "))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -1,12 +1,14 @@
 //! Waiting for news in logs.
 
 use crate::app::App;
+use crate::auth::{Identity, Presence};
 use crate::clock;
 use crate::hub::Inbox;
 use crate::log::LogName;
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_crdt::Position;
+use tidelog_protocol::ClientId;
 
 /// The longest sleep, so that adding it to now cannot overflow; who wakes looks again.
 const SLEEP_MAX: Duration = Duration::from_secs(86_400);
@@ -17,6 +19,8 @@ pub(super) struct Following {
     inbox: Arc<Inbox>,
     logs: Vec<LogName>,
     expires_ms: Option<u64>,
+    /// Whoever revokes the token finds it by this.
+    _presence: Presence,
 }
 
 /// Why waiting ended.
@@ -26,20 +30,26 @@ pub(super) enum Woken {
     News,
     /// The time was over.
     Time,
-    /// The server stops, or the token has expired.
+    /// The server stops, or the token has expired or was revoked.
     End,
 }
 
 impl Following {
-    /// Follows `logs` on behalf of a token that expires. What comes in before this is to be read
-    /// after it.
-    pub(super) fn new(app: &App, logs: Vec<LogName>, expires_ms: Option<u64>) -> Self {
+    /// Follows `logs` for who signed in, as this device if it has a name, and as long as the token
+    /// counts. What comes in before this is to be read after it.
+    pub(super) fn new(
+        app: &App,
+        logs: Vec<LogName>,
+        (identity, device): (&Identity, Option<&ClientId>),
+    ) -> Self {
         let inbox = Arc::new(Inbox::default());
+        let presence = app.auth.enter(identity, device, &inbox, clock::now_ms());
         for log in &logs {
             app.hub.follow(log.clone(), &inbox);
         }
         app.metrics.waiting.inc();
-        Self { app: app.clone(), inbox, logs, expires_ms }
+        let expires_ms = identity.expires_ms;
+        Self { app: app.clone(), inbox, logs, expires_ms, _presence: presence }
     }
 
     /// Waits for news since the last call, until `deadline_ms`.
@@ -48,7 +58,7 @@ impl Following {
         loop {
             let now = clock::now_ms();
             let expired = self.expires_ms.is_some_and(|expires| expires <= now);
-            if expired || *self.app.stop.borrow() {
+            if expired || self.inbox.has_ended() || *self.app.stop.borrow() {
                 return Woken::End;
             }
             if deadline_ms <= now {
@@ -58,6 +68,7 @@ impl Following {
             tokio::select! {
                 biased;
                 () = self.app.stopping() => return Woken::End,
+                () = self.inbox.ended() => return Woken::End,
                 () = self.inbox.mail() => {
                     // What came is read from the log; the inbox only rings.
                     drop(self.inbox.take());

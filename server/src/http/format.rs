@@ -73,9 +73,11 @@ impl Format {
     }
 }
 
-/// Whether the client asks for server-sent events.
+/// Whether the client asks for server-sent events, and for nothing else rather.
 pub(super) fn wants_events(headers: &HeaderMap) -> bool {
-    Accept::of(headers).named(&[EVENTS]).is_some()
+    let accept = Accept::of(headers);
+    let page = [&[JSON][..], &MESSAGE_PACK_NAMES].map(|names| accept.of_names_or_any(names));
+    accept.named(&[EVENTS]).is_some_and(|events| page.iter().all(|&page| events >= page))
 }
 
 /// Whether the client prefers `OpenMetrics` to plain text.
@@ -100,6 +102,14 @@ impl Accept {
     fn named(&self, names: &[&str]) -> Option<f32> {
         let given = self.0.iter().filter(|(name, _)| names.contains(&name.as_str()));
         given.map(|(_, weight)| *weight).filter(|weight| *weight > 0.0).reduce(f32::max)
+    }
+
+    /// The weight of `names`, all of which are of the type `application`: by name, or as any other.
+    fn of_names_or_any(&self, names: &[&str]) -> f32 {
+        let is_named = self.0.iter().any(|(name, _)| names.contains(&name.as_str()));
+        let any = || self.named(&["application/*"]).or_else(|| self.named(&["*/*"]));
+        let weight = if is_named { self.named(names) } else { any() };
+        weight.unwrap_or_default()
     }
 }
 
@@ -191,8 +201,22 @@ mod tests {
             let headers = headers(header::ACCEPT, accept);
             assert_eq!(Format::accepted(&headers, otherwise), expected, "{accept}");
         }
-        assert!(wants_events(&headers(header::ACCEPT, "text/event-stream")));
-        assert!(!wants_events(&headers(header::ACCEPT, "*/*")));
+        for (accept, expected) in [
+            ("text/event-stream", true),
+            ("*/*", false),
+            ("application/json, text/event-stream;q=0.1", false),
+            ("application/msgpack;q=0.5, text/event-stream;q=0.1", false),
+            ("text/event-stream;q=0.1, */*", false),
+            ("text/event-stream;q=0.1, application/*;q=0.2", false),
+            ("text/event-stream;q=0", false),
+            ("application/json;q=0.1, text/event-stream", true),
+            ("text/event-stream, */*;q=0.5", true),
+            ("application/json, text/event-stream", true),
+            ("text/event-stream;q=0.1, application/json;q=0", true),
+            ("text/event-stream;q=0.1, application/json;q=0, */*", false),
+        ] {
+            assert_eq!(wants_events(&headers(header::ACCEPT, accept)), expected, "{accept}");
+        }
     }
 
     #[test]

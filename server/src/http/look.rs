@@ -7,10 +7,10 @@
 //! stays the same; but it does move past a whole read in which nothing was visible.
 
 use super::cursor::{Mark, Stage};
-use super::lives::Fate;
 use super::source::{Source, Unread};
 use super::standpoint::{Followed, Standpoint, View, Visible};
 use crate::log::{Entry, LogName, Page, PageLimit};
+use crate::sync_map::{Fate, Standing};
 use tidelog_crdt::Position;
 
 /// Entries read at once: at least, and at most.
@@ -89,7 +89,7 @@ impl<'a> Look<'a> {
         let snapshot = self.source.snapshot(channel, map, begins)?;
         for item in snapshot.above(followed.mark.through) {
             // A reader that has nothing need not hear of what is gone.
-            let told = item.shown.iter().filter(|shown| !(shown.gone && begins));
+            let told = item.told().filter(|shown| !(shown.gone && begins));
             if !self.show(told.map(|shown| Visible::item(shown, channel)).collect()) {
                 self.source.snapshots.keep(channel, &snapshot);
                 return Ok(());
@@ -206,12 +206,12 @@ impl<'a> Look<'a> {
         let Visible::Entry { map: Some(map), channels, .. } = &visible else {
             return Ok(vec![visible]);
         };
-        Ok(match self.source.lives.fate(entry, map, self.source)? {
+        Ok(match self.source.fate(entry, map)? {
             Fate::Plain => vec![visible],
             Fate::Hidden => Vec::new(),
             Fate::Renewed(item) => {
                 let snapshot = self.source.fold(&item, map)?;
-                let shown = snapshot.items().iter().flat_map(|item| &item.shown);
+                let shown = snapshot.items().iter().flat_map(Standing::told);
                 let shown = shown.filter_map(|shown| Some(Visible::item(shown, channels.first()?)));
                 shown.collect()
             }

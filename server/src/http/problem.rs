@@ -44,6 +44,8 @@ pub(super) enum Kind {
     TooManyActions,
     /// As many bytes of the user are kept as may be.
     OverQuota,
+    /// The keys that could prove the token cannot be fetched now.
+    KeysUnavailable,
     /// The log cannot be read.
     LogUnreadable,
     /// The server stops.
@@ -112,6 +114,9 @@ impl Kind {
             Self::TooManyFailures => ("too-many-failures", 429, "Too many failed sign-ins"),
             Self::TooManyActions => ("too-many-actions", 429, "The user acts too fast"),
             Self::OverQuota => ("over-quota", 429, "No more of this user is kept"),
+            Self::KeysUnavailable => {
+                ("keys-unavailable", 503, "The keys of who issued the token cannot be had")
+            }
             Self::LogUnreadable => ("log-unreadable", 500, "The log cannot be read"),
             Self::Stopping => ("stopping", 503, "The server is stopping"),
         }

@@ -75,7 +75,7 @@ async fn wait_for_view(
     let wait = wait.min(app.http.settings.wait);
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     let deadline_ms = clock::now_ms().saturating_add(wait_ms);
-    let following = Following::new(app, reader.logs(), caller.expires_ms());
+    let following = Following::new(app, reader.logs(), caller.signed_in());
     loop {
         let view = reader.look(limit).await?;
         if !view.shown.is_empty() || view.more {

@@ -45,7 +45,7 @@ pub(super) async fn push(
     body: Body,
 ) -> Result<Response, Problem> {
     let received = clock::now_ms();
-    let Asked { request, format, reserved } = body::read(&app, &headers, body).await?;
+    let Asked { request, format, reserved } = body::read(&app, &caller, &headers, body).await?;
     let PushRequest { actions, seen } = request;
     let results = take(&app, &caller, &headers, actions, seen.as_ref()).await?;
     drop(reserved);

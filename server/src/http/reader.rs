@@ -74,8 +74,8 @@ impl Reader {
         let look = move |may_wait| {
             let source = Source {
                 log: &app.log,
-                snapshots: &app.http.snapshots,
-                lives: &app.http.lives,
+                snapshots: &app.maps.snapshots,
+                lives: &app.maps.lives,
                 now: clock::now_ms(),
                 may_wait,
             };

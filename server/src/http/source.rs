@@ -1,9 +1,8 @@
 //! Where pages come from: the log, from memory or from disk, and what is kept of maps.
 
-use super::lives::Lives;
-use super::snapshots::{Snapshot, Snapshots};
 use crate::catch_up;
-use crate::log::{Channel, Log, LogName, Page, PageLimit, ReadError};
+use crate::log::{Channel, Entry, Log, LogName, Page, PageLimit, ReadError};
+use crate::sync_map::{Fate, Lives, Snapshot, Snapshots};
 use std::sync::Arc;
 use tidelog_crdt::Position;
 
@@ -49,14 +48,23 @@ impl Source<'_> {
         begins: bool,
     ) -> Result<Arc<Snapshot>, Unread> {
         let kept = self.snapshots.get(channel, begins, self.now);
-        kept.map_or_else(|| self.fold(channel, map).map(Arc::new), Ok)
+        kept.map_or_else(|| self.fold(channel, map), Ok)
     }
 
     /// The channel of the map `map`, folded now.
-    pub(super) fn fold(&self, channel: &Channel, map: &str) -> Result<Snapshot, Unread> {
+    pub(super) fn fold(&self, channel: &Channel, map: &str) -> Result<Arc<Snapshot>, Unread> {
         if !self.may_wait {
             return Err(Unread::NotInMemory);
         }
-        Snapshot::make(self.log, channel, map, self.now).map_err(Unread::Failed)
+        let (fold, through) = catch_up::fold(self.log, channel, map).map_err(Unread::Failed)?;
+        Ok(Snapshot::of(fold, through))
+    }
+
+    /// How `entry` of the map `map` is shown.
+    pub(super) fn fate(&self, entry: &Entry, map: &str) -> Result<Fate, Unread> {
+        let mut read = |log: &LogName, between: (Position, Position), limit: PageLimit| {
+            self.read(std::slice::from_ref(log), between, limit)
+        };
+        self.lives.fate(entry, map, self.log.head(), &mut read)
     }
 }

@@ -1,7 +1,7 @@
 //! Server-sent events: one event per page, with the cursor as its id.
 //!
 //! A page is read when the client has taken the one before: nothing is queued for a slow client, it
-//! is in the log. The stream ends when the token expires and when the server stops; an `EventSource`
+//! is in the log. The stream ends when the token expires or is revoked and when the server stops; an `EventSource`
 //! then connects again and names the last id that it had.
 
 use super::caller::Caller;
@@ -44,7 +44,7 @@ struct Live {
 
 /// Starts the stream of what `reader` sees.
 pub(super) fn open(app: App, caller: &Caller, reader: Reader, limit: PageLimit) -> Response {
-    let following = Following::new(&app, reader.logs(), caller.expires_ms());
+    let following = Following::new(&app, reader.logs(), caller.signed_in());
     // Pages of a stream are as small as a session's frames, since one waits in memory per client.
     let limit = PageLimit {
         entries: limit.entries.min(app.page.entries),

@@ -25,7 +25,7 @@ pub(super) async fn sync(
     body: Body,
 ) -> Result<Response, Problem> {
     let received = clock::now_ms();
-    let Asked { request, format, reserved } = body::read(&app, &headers, body).await?;
+    let Asked { request, format, reserved } = body::read(&app, &caller, &headers, body).await?;
     let SyncRequest { actions, seen, since, limit, channels } = request;
     let limit = page_limit(&app, limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))?;
     let since = since.as_ref().map(Cursor::as_str);

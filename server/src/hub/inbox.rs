@@ -95,9 +95,14 @@ impl Inbox {
         self.ended.notify_one();
     }
 
+    /// Whether the session is to end.
+    pub fn has_ended(&self) -> bool {
+        self.state().ended
+    }
+
     /// Waits until the session is to end.
     pub async fn ended(&self) {
-        while !self.state().ended {
+        while !self.has_ended() {
             self.ended.notified().await;
         }
     }

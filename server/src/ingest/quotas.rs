@@ -18,36 +18,56 @@ pub struct Quotas {
     pub kept_bytes: Option<u64>,
 }
 
-impl Quotas {
-    pub(super) fn rates(&self) -> Option<Rates> {
-        self.per_second.map(|per_second| Rates::new(per_second, self.burst))
+/// What each user has used of its quotas.
+pub(super) struct Accounts {
+    rates: Option<Rates>,
+    pub(super) kept_bytes: Option<u64>,
+}
+
+/// What may be made of actions now, as their user has used its rate.
+pub(super) struct Allowance {
+    left: usize,
+    scarce: bool,
+}
+
+impl Accounts {
+    pub(super) fn new(quotas: Quotas) -> Self {
+        let rates = quotas.per_second.map(|per_second| Rates::new(per_second, quotas.burst));
+        Self { rates, kept_bytes: quotas.kept_bytes }
+    }
+
+    /// When `subject` may make `count` actions at once.
+    pub(super) fn wait(&self, subject: &Subject, count: usize, now: u64) -> Wait {
+        let rates = self.rates.as_ref();
+        rates.map_or(Wait::None, |rates| rates.wait(payer(subject), count, now))
+    }
+
+    /// As many of `count` actions as `subject` may make.
+    pub(super) fn allow(&self, subject: &Subject, count: usize, now: u64) -> Allowance {
+        let rates = self.rates.as_ref();
+        let left = rates.map_or(count, |rates| rates.take(payer(subject), count, now));
+        Allowance { left, scarce: left < count }
+    }
+
+    /// Gives back what `repeated` actions have used, which are not new; where it is scarce they were
+    /// told apart before, and what is left is given back.
+    pub(super) fn close(&self, subject: &Subject, allowance: &Allowance, repeated: usize) {
+        if let Some(rates) = &self.rates {
+            let unused = if allowance.scarce { allowance.left } else { repeated };
+            rates.give_back(payer(subject), unused);
+        }
     }
 }
 
 /// Who pays: a user. Clients without a user of their own are strangers to each other.
-pub(super) fn payer(subject: &Subject) -> &str {
+fn payer(subject: &Subject) -> &str {
     if subject.anonymous() { subject.client().as_str() } else { subject.user().as_str() }
 }
 
-/// What may be made of actions now, as their user has used its rate.
-pub(super) struct Allowance<'a> {
-    rates: Option<&'a Rates>,
-    payer: &'a str,
-    left: usize,
-    /// Not all of the actions fit: those that are not new must not take the place of others.
-    pub(super) scarce: bool,
-}
-
-impl<'a> Allowance<'a> {
-    pub(super) fn of(
-        rates: Option<&'a Rates>,
-        subject: &'a Subject,
-        count: usize,
-        now: u64,
-    ) -> Self {
-        let payer = payer(subject);
-        let left = rates.map_or(count, |rates| rates.take(payer, count, now));
-        Self { rates, payer, left, scarce: left < count }
+impl Allowance {
+    /// Not all of the actions fit.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.scarce
     }
 
     /// Uses one up, if there is one.
@@ -56,20 +76,6 @@ impl<'a> Allowance<'a> {
         self.left = self.left.saturating_sub(1);
         any
     }
-
-    /// Gives back what was not used, and what was used by `repeated` actions that are not new; where it
-    /// is scarce these were told apart before.
-    pub(super) fn close(self, repeated: usize) {
-        if let Some(rates) = self.rates {
-            let repeated = if self.scarce { 0 } else { repeated };
-            rates.give_back(self.payer, self.left.saturating_add(repeated));
-        }
-    }
-}
-
-/// When `subject` may make `count` actions at once.
-pub(super) fn wait(rates: Option<&Rates>, subject: &Subject, count: usize, now: u64) -> Wait {
-    rates.map_or(Wait::None, |rates| rates.wait(payer(subject), count, now))
 }
 
 /// Whether keeping what is new among `pairs` would take their user over `most` bytes. May wait for the

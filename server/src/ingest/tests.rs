@@ -60,7 +60,8 @@ impl Scene {
     async fn take(&self, pairs: Vec<Pair>) -> Vec<&'static str> {
         let submissions =
             pairs.into_iter().map(|pair| Submission { pair, context: Context::default() });
-        let verdicts = self.ingest.take(&subject(), submissions.collect(), 1_000).await.unwrap();
+        let verdicts =
+            self.ingest.take(&Arc::new(subject()), submissions.collect(), 1_000).await.unwrap();
         let word = |verdict: &Verdict| match verdict.outcome {
             _ if verdict.repeated => "repeated",
             Judgement::Processed => "accepted",
@@ -169,6 +170,29 @@ async fn a_clean_that_comes_twice_is_answered_as_a_repeat() {
     let of_another = json!({"type": "0/clean", "id": "1 11:a:t 0"});
     let words = scene.take(vec![pair(3, &of_another), pair(3, &of_another)]).await;
     assert_eq!(words, ["denied", "repeated"]);
+}
+
+/// Clients of protocol 7 clean many actions at once.
+#[tokio::test]
+async fn a_clean_of_many_takes_out_all_or_nothing_and_has_one_verdict() {
+    let scene = Scene::open();
+    let ids = |of: &[String]| json!({"type": "0/clean", "ids": of});
+    let [one, two] = [1, 2].map(|n| id(n).to_string());
+    scene.take(vec![note(1), note(2), note(3)]).await;
+    let stranger = "1 11:a:t 0".to_owned();
+    let words = scene
+        .take(vec![
+            pair(4, &ids(&[one.clone(), stranger])),
+            pair(5, &ids(&[one.clone(), "no id".to_owned()])),
+            pair(6, &json!({"type": "0/clean", "id": one.clone(), "ids": [one.clone()]})),
+            pair(7, &ids(&[])),
+            note(8),
+        ])
+        .await;
+    assert_eq!(words, ["denied", "error", "error", "accepted", "accepted"]);
+    assert_eq!(scene.stored(), [1, 2, 3, 8]);
+    assert_eq!(scene.take(vec![pair(9, &ids(&[one, two])), note(10)]).await, ["accepted"; 2]);
+    assert_eq!(scene.stored(), [3, 8, 10]);
 }
 
 /// What the rules let in once stays in, also when its original came in the same frame.

@@ -14,7 +14,7 @@ use super::entry::{Cleaned, Draft, Entry, Outcome, Step};
 use super::error::Failure;
 use super::marks::{Mark, Marks};
 use super::prefix::{Key, Prefix};
-use super::queue::{Append, Batch, BatchLimit};
+use super::queue::{Append, Batch, BatchLimit, NoteRequest};
 use super::recent::Recent;
 use super::record::Record;
 use super::shared::Shared;
@@ -95,6 +95,10 @@ impl Committer {
             let work = self.in_flight.is_some() || !self.shared.state().bodies_to_take.is_empty();
             let next = match self.shared.queue.take(self.terms.batch, work) {
                 Batch::Appends(appends) => Some(self.stage(appends)?),
+                Batch::Note(request) => {
+                    self.keep(request)?;
+                    None
+                }
                 Batch::Alone(work) => {
                     self.land(syncer)?;
                     self.checkpoint()?;
@@ -161,6 +165,14 @@ impl Committer {
             self.kept.set(author, kept);
         }
         Ok(cleaned)
+    }
+
+    /// Keeps or forgets a note, on disk when it is answered.
+    fn keep(&self, NoteRequest { name, note, answer }: NoteRequest) -> Result<(), Failure> {
+        self.shared.feed().put_note(&name, note.as_deref())?;
+        // Whoever asked may have gone; what was done stays done.
+        let _ = answer.send(());
+        Ok(())
     }
 
     /// Writes the rows of a commit and lets the sync begin.

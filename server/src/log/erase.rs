@@ -187,6 +187,7 @@ impl Eraser {
         // All of it is in runs: a checkpoint was made before the rewritten feed took its place.
         let checkpoint = shared.state().checkpoint;
         shared.index.change_usage(&changes, (checkpoint, generation), publish)?;
+        shared.index.remove_others()?;
         let user = self.user.as_str();
         let nodes = shared.nodes.of_user(user, &shared.index.store())?.len();
         let is_other = |node: &str| !is_node_of(node, user);

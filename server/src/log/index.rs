@@ -56,7 +56,7 @@ pub(super) struct Current {
     pub(super) checkpoint: Position,
     next_file: u64,
     /// Of the feed that the lists say the same as.
-    generation: u64,
+    pub(super) generation: u64,
 }
 
 /// Runs of one family that are to become one.

@@ -20,6 +20,15 @@ pub(super) struct Append {
     pub(super) room: OwnedSemaphorePermit,
 }
 
+/// A note to keep, or to forget.
+#[derive(Debug)]
+pub(super) struct NoteRequest {
+    pub(super) name: String,
+    /// None forgets it.
+    pub(super) note: Option<Vec<u8>>,
+    pub(super) answer: oneshot::Sender<()>,
+}
+
 /// Work that is done on the committer's thread, while nothing is being committed and memory has no
 /// tail.
 pub(super) struct Alone(Box<dyn FnOnce() + Send>);
@@ -44,6 +53,7 @@ impl fmt::Debug for Alone {
 #[derive(Debug)]
 pub(super) enum Request {
     Append(Append),
+    Note(NoteRequest),
     Alone(Alone),
     /// Write everything that is derived, and end.
     Close(oneshot::Sender<()>),
@@ -53,6 +63,7 @@ pub(super) enum Request {
 #[derive(Debug)]
 pub(super) enum Batch {
     Appends(Vec<Append>),
+    Note(NoteRequest),
     Alone(Alone),
     Close(oneshot::Sender<()>),
     /// Nothing waits, and the committer has work of its own.
@@ -135,6 +146,7 @@ impl Queue {
                 Some(Request::Append(first)) => {
                     return Batch::Appends(waiting.take_appends(first, limit));
                 }
+                Some(Request::Note(request)) => return Batch::Note(request),
                 Some(Request::Alone(work)) => return Batch::Alone(work),
                 Some(Request::Close(answer)) => return Batch::Close(answer),
                 None if waiting.closed => return Batch::Closed,

@@ -87,6 +87,7 @@ pub(super) fn rewrite(
     for _ in 0..ROUNDS_MAX {
         let head = shared.head();
         copy.until(head, told)?;
+        told(head);
         if shared.head().get() - head.get() < LEFT_MAX {
             break;
         }
@@ -229,6 +230,9 @@ impl Copy {
 
     /// Copies what is known of the store as a whole, and makes everything durable; the generation.
     fn finish(&self) -> Result<u64, RewriteError> {
+        for (name, note) in self.from.notes("")? {
+            self.next.put_note(&name, Some(&note))?;
+        }
         for epoch in self.from.epochs()? {
             self.next.put_epoch(&epoch)?;
         }

@@ -3,6 +3,7 @@
 use super::check::Names;
 use super::expression::{Expression, Fault};
 use super::pattern::{ChannelPattern, Glob};
+use super::reads::Reads;
 use super::sync_map::SyncMap;
 use super::template::Template;
 use super::{ActionRule, Allow, ChannelRule, Load, Rules, address};
@@ -70,16 +71,19 @@ impl Compiler<'_> {
         let client: AddressCheck =
             |text| ClientId::new(text).map(drop).map_err(|it| it.to_string());
         let node: AddressCheck = |text| NodeId::new(text).map(drop).map_err(|it| it.to_string());
-        Ok(ActionRule {
+        let mut compiled = ActionRule {
             line: self.source.line(rule.kind.span().start),
             kind: Glob::new(kind),
+            reads: Reads::default(),
             allow: self.allow(rule.allow.as_ref(), &Names::default())?,
             channels: self.templates(&rule.channels, channel_name)?,
             users: self.templates(&rule.users, user)?,
             clients: self.templates(&rule.clients, client)?,
             nodes: self.templates(&rule.nodes, node)?,
             kept: rule.keep,
-        })
+        };
+        compiled.reads = reads(&compiled);
+        Ok(compiled)
     }
 
     fn channel(
@@ -177,6 +181,15 @@ impl Compiler<'_> {
     fn fault(&self, line: usize, fault: Fault) -> ConfigError {
         self.source.error_on(line + fault.line, fault.reason)
     }
+}
+
+/// What the expressions of `rule` read of an action.
+fn reads(rule: &ActionRule) -> Reads {
+    let templates = [&rule.channels, &rule.users, &rule.clients, &rule.nodes];
+    let templates = templates.into_iter().flatten().flat_map(Template::expressions);
+    let mut reads = rule.allow.reads().clone();
+    templates.for_each(|expression| reads.merge(expression.reads()));
+    reads
 }
 
 fn channel_name(text: &str) -> Result<(), String> {

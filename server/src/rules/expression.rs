@@ -3,6 +3,8 @@
 //! The only place, with `check`, `scope` and `value`, that knows CEL.
 
 use super::check::{Check, Names};
+use super::meter::meter;
+use super::reads::Reads;
 use super::scope::Scope;
 use cel::common::ast::{Expr, LiteralValue};
 use cel::common::types::{CelBool, CelList, CelString};
@@ -18,6 +20,7 @@ const LENGTH_MAX: usize = 4096;
 /// An expression that compiled.
 pub(super) struct Expression {
     compiled: IdedExpr,
+    reads: Reads,
     env: Arc<Env>,
     line: usize,
 }
@@ -35,6 +38,8 @@ pub(super) struct Fault {
 pub(super) struct Failure {
     pub(super) line: usize,
     pub(super) reason: &'static str,
+    /// It would have cost more than an expression may.
+    pub(super) costly: bool,
 }
 
 impl fmt::Debug for Expression {
@@ -56,7 +61,7 @@ impl Expression {
             let reason = format!("the expression is longer than {LENGTH_MAX} bytes");
             return Err(fault(0, reason));
         }
-        let compiled = env.parser().parse(text).map_err(|errors| {
+        let mut compiled = env.parser().parse(text).map_err(|errors| {
             let first = errors.errors.first();
             let below = first.and_then(|it| usize::try_from(it.pos.0 - 1).ok()).unwrap_or(0);
             let reason = first.map_or("not an expression", |it| it.msg.as_str());
@@ -65,7 +70,14 @@ impl Expression {
         Check::new(env, names)
             .expression(&compiled)
             .map_err(|reason| fault(0, format!("in the expression {}: {reason}", quote(text))))?;
-        Ok(Self { compiled, env: Arc::clone(env), line })
+        let reads = Reads::of(&compiled);
+        meter(&mut compiled);
+        Ok(Self { compiled, reads, env: Arc::clone(env), line })
+    }
+
+    /// What it reads of an action.
+    pub(super) fn reads(&self) -> &Reads {
+        &self.reads
     }
 
     /// Whether it is `true` as it stands, so that there is nothing to evaluate.
@@ -118,12 +130,11 @@ impl Expression {
         // The interpreter is not ours, and what it reads is a client's: a panic in it must not
         // be more than a rule that failed.
         let result = catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or(Err("it panicked"));
-        let walked = if scope.exhausted() {
-            Err("it goes through more of the action than an expression may")
-        } else {
-            result
-        };
-        walked.map_err(|reason| Failure { line: self.line, reason })
+        if scope.exhausted() {
+            let reason = "it goes through more of the action than an expression may";
+            return Err(Failure { line: self.line, reason, costly: true });
+        }
+        result.map_err(|reason| Failure { line: self.line, reason, costly: false })
     }
 }
 

@@ -53,6 +53,19 @@ impl Filter {
         self.fields.contains_key(name)
     }
 
+    /// Whether everything is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Which of these fields have another value than is wanted.
+    pub fn differing<'a>(&'a self, fields: &'a Fields<'_>) -> impl Iterator<Item = &'a str> {
+        let differs = |(name, value): &(&String, &Value)| {
+            fields.get(name.as_str()).is_some_and(|it| !is(it, value))
+        };
+        self.fields.iter().filter(differs).map(|(name, _)| name.as_str())
+    }
+
     /// Whether an item that has these fields is wanted.
     pub fn matches_item(&self, fields: &Fields<'_>) -> bool {
         self.all(fields)

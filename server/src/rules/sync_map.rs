@@ -1,6 +1,7 @@
 //! The `SyncMap` convention of `@logux/client`: `NAME/create`, `NAME/change` and `NAME/delete` of
 //! items with an `id`, in the channels `NAME` and `NAME/ID`.
 
+use super::reads::Reads;
 use super::scope::Scope;
 use super::{Allow, Placement, UndoReason, address};
 use crate::log::Channel;
@@ -16,6 +17,8 @@ use tidelog_protocol::Action;
 pub(super) struct SyncMap {
     name: Arc<str>,
     channel: Channel,
+    /// What `allow` reads of an action.
+    pub(super) reads: Reads,
     allow: Allow,
     pub(super) subscribe: Allow,
 }
@@ -93,7 +96,8 @@ impl<'de> Deserialize<'de> for Fields {
 
 impl SyncMap {
     pub(super) fn new(channel: Channel, allow: Allow, subscribe: Allow) -> Self {
-        Self { name: channel.as_str().into(), channel, allow, subscribe }
+        let reads = allow.reads().clone();
+        Self { name: channel.as_str().into(), channel, reads, allow, subscribe }
     }
 
     pub(super) fn name(&self) -> &str {

@@ -56,6 +56,14 @@ impl Template {
         }
     }
 
+    /// Its expressions.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Expression(expression) => Some(expression),
+        })
+    }
+
     /// Gives each text that it stands for to `take`: one, or as many as the list has when it is
     /// nothing but an expression that evaluates to a list.
     pub(super) fn render(

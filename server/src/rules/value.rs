@@ -1,10 +1,13 @@
 //! JSON as values of expressions, read in one pass and without copying its strings.
 
+use super::reads::Reads;
 use cel::common::types::{
     CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt,
 };
 use cel::common::value::Val;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -12,10 +15,65 @@ use std::fmt;
 /// A JSON object, as expressions read it.
 pub(super) type Object<'v> = CelMap<'v>;
 
-/// Reads a JSON object that borrows from `json`.
-pub(super) fn object(json: &[u8]) -> Result<Object<'_>, serde_json::Error> {
-    serde_json::from_slice::<ReadObject<'_>>(json).map(|object| object.0)
+/// What is read of a JSON object, with what going through it costs.
+pub(super) struct Body<'v> {
+    object: Object<'v>,
+    /// The length of each field's JSON.
+    lengths: HashMap<Cow<'v, str>, usize>,
+    length: usize,
 }
+
+impl<'v> Body<'v> {
+    /// Reads what `reads` wants of a JSON object, which it borrows from; the rest is skipped.
+    pub(super) fn read(json: &'v [u8], reads: &Reads) -> Result<Self, serde_json::Error> {
+        let mut reader = serde_json::Deserializer::from_slice(json);
+        let body = reader.deserialize_map(ReadBody(reads))?;
+        reader.end()?;
+        Ok(body)
+    }
+
+    /// The object, and the length of what was read.
+    pub(super) fn object(&self) -> (&Object<'v>, usize) {
+        (&self.object, self.length)
+    }
+
+    /// A field, and its length.
+    pub(super) fn field(&self, name: &str) -> Option<(&(dyn Val + 'v), usize)> {
+        let value = self.object.inner().get(&key(name.to_owned()))?;
+        Some((&**value, *self.lengths.get(name)?))
+    }
+}
+
+struct ReadBody<'r>(&'r Reads);
+
+impl<'v> Visitor<'v> for ReadBody<'_> {
+    type Value = Body<'v>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'v>>(self, mut map: A) -> Result<Body<'v>, A::Error> {
+        let (mut fields, mut lengths, mut length) = (HashMap::new(), HashMap::new(), 0);
+        while let Some(Text(name)) = map.next_key()? {
+            if !self.0.wants(&name) {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let json: &RawValue = map.next_value()?;
+            let Read(value) = serde_json::from_str(json.get()).map_err(A::Error::custom)?;
+            length += json.get().len();
+            // A name that comes twice counts as its last value, as `JSON.parse` has it.
+            fields.insert(CelMapKey::from(name.clone().into_owned()), value);
+            lengths.insert(name, json.get().len());
+        }
+        Ok(Body { object: CelMap::from(fields), lengths, length })
+    }
+}
+
+/// A string that is copied only if it has escapes.
+#[derive(Deserialize)]
+struct Text<'v>(#[serde(borrow)] Cow<'v, str>);
 
 /// An object that owns what it holds.
 pub(super) fn owned_object(json: serde_json::Map<String, serde_json::Value>) -> Object<'static> {
@@ -71,26 +129,6 @@ fn owned(json: serde_json::Value) -> Box<dyn Val> {
             Box::new(CelList::from(values.into_iter().map(owned).collect::<Vec<_>>()))
         }
         Value::Object(fields) => Box::new(owned_object(fields)),
-    }
-}
-
-struct ReadObject<'v>(Object<'v>);
-
-impl<'v> Deserialize<'v> for ReadObject<'v> {
-    fn deserialize<D: Deserializer<'v>>(from: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'v> Visitor<'v> for Fields {
-            type Value = Object<'v>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'v>>(self, map: A) -> Result<Object<'v>, A::Error> {
-                fields(map)
-            }
-        }
-        from.deserialize_map(Fields).map(Self)
     }
 }
 
@@ -188,6 +226,12 @@ impl<'v> Deserialize<'v> for Name<'v> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// All of a JSON object.
+    fn object(json: &[u8]) -> Result<Object<'_>, serde_json::Error> {
+        Body::read(json, &Reads::whole()).map(|body| body.object)
+    }
+
     fn owned_from(json: &str) -> Object<'static> {
         owned_object(serde_json::from_str(json).unwrap())
     }

@@ -8,12 +8,14 @@
 //! for that channel, in that history, and nowhere else, but for one coincidence in 65,536.
 
 use crate::epochs::Epochs;
+use crate::ingest::{Judgement, Verdict};
 use crate::log::Channel;
+use crate::rules::UndoReason;
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tidelog_crdt::{Incarnation, Position};
-use tidelog_protocol::{Action, ActionId, Meta, NodeId, builtin};
+use tidelog_protocol::{Action, ActionId, Meta, NodeId, Pair, builtin};
 
 /// The k of an answer that says an entry was processed.
 const PROCESSED: u64 = 0;
@@ -82,6 +84,45 @@ fn tag(channel: &Channel, position: Position, epochs: &Epochs) -> u64 {
 
 /// An action of the server's own, with its meta.
 pub(super) type Sent = (Action, Meta);
+
+/// What is to be answered. It is made when it is sent: until then it is a fraction of its size, and a
+/// client that does not read decides how long that is.
+pub(super) enum Answer {
+    /// `logux/processed` for the action.
+    Processed(ActionId, AnswerId),
+    /// `logux/undo` of the action.
+    Undone(Box<(Action, Meta)>, UndoReason, AnswerId),
+}
+
+impl Answer {
+    /// What a verdict is answered with.
+    pub(super) fn to(verdict: Verdict) -> Self {
+        match verdict.outcome {
+            Judgement::Processed => Self::Processed(verdict.id, verdict.answer),
+            Judgement::Undone(reason, sent) => Self::Undone(sent, reason, verdict.answer),
+        }
+    }
+
+    /// That it is undone.
+    pub(super) fn undone(pair: &Pair, reason: UndoReason, answer: AnswerId) -> Self {
+        Self::Undone(Box::new((pair.action.clone(), pair.meta.clone())), reason, answer)
+    }
+
+    /// How much it keeps in memory, beside its place in the queue.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Processed(..) => 0,
+            Self::Undone(sent, ..) => sent.0.json().len(),
+        }
+    }
+
+    pub(super) fn make(self) -> Option<Sent> {
+        match self {
+            Self::Processed(id, answer) => processed(&id, answer),
+            Self::Undone(sent, reason, answer) => undone(&sent.0, &sent.1, reason.as_str(), answer),
+        }
+    }
+}
 
 /// `logux/processed` for `id`.
 pub(super) fn processed(id: &ActionId, answer: AnswerId) -> Option<Sent> {

@@ -3,13 +3,14 @@
 use super::NodeState;
 use crate::ingest::Submission;
 use crate::log::{Channel, LogName};
-use crate::rules::Filter;
+use crate::sync_map::Wanted;
+use std::sync::Arc;
 use tidelog_crdt::Position;
 use tidelog_protocol::Frame;
 
 /// One thing to do, in the order in which they come.
 #[derive(Debug)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Send a frame.
     Send(Frame),
     /// Judge and append; answered by `on_verdicts`. At most one is under way.
@@ -29,7 +30,7 @@ pub enum Effect {
 
 /// What to read from the log.
 #[derive(Debug, Clone)]
-pub enum ReadOrder {
+pub(crate) enum ReadOrder {
     /// The entries of these logs above a position, merged in order of position.
     Stretch {
         /// The logs.
@@ -37,16 +38,16 @@ pub enum ReadOrder {
         /// Only what is above.
         above: Position,
     },
-    /// What the actions of a SyncMap channel add up to.
-    Fold {
+    /// Items of a map, as they are: the next part of a load.
+    Items {
         /// The channel.
         channel: Channel,
         /// The name of the map.
-        name: String,
-        /// Which items.
-        filter: Filter,
-        /// Also name the items that are gone.
-        tombstones: bool,
+        map: Arc<str>,
+        /// The channel is that of one item.
+        single: bool,
+        /// Which of them.
+        wanted: Wanted,
     },
     /// Nothing but the head: from where a subscription without a load starts.
     Head,

@@ -2,9 +2,9 @@
 //! answered, and then acknowledged.
 
 use super::answered::Answered;
-use super::answers::{self, AnswerId, Sent};
+use super::answers::{Answer, AnswerId, Sent};
 use super::{Effect, FORGET_AFTER_MS, Moment, Session};
-use crate::ingest::{Given, Judgement, Submission, Verdict};
+use crate::ingest::{Given, Submission, Verdict};
 use crate::rules::UndoReason;
 use std::collections::VecDeque;
 use tidelog_protocol::{ActionId, Pair, Sync, builtin};
@@ -26,12 +26,15 @@ pub(super) struct Intake {
     first: u64,
     /// Actions that wait for their turn, with the serial numbers of their frames.
     queue: VecDeque<(u64, Pair)>,
+    /// What those actions have in them.
+    queue_bytes: usize,
     /// The frames of the actions that are being judged, in order.
     submitted: Vec<u64>,
     /// Actions that came in to be judged, and that were, counted.
     received: u64,
     judged: u64,
-    answers: VecDeque<Sent>,
+    /// What is to be answered; an answer is made when there is room for it.
+    answers: VecDeque<Answer>,
     answer_bytes: usize,
     answered: Answered,
 }
@@ -62,20 +65,24 @@ impl Intake {
         unjudged.saturating_add(self.answers.len())
     }
 
-    /// What the answers that wait have in them.
-    pub(super) fn answer_bytes(&self) -> usize {
-        self.answer_bytes
+    /// What the actions that wait for their turn, or for room for their answers, have in them.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.queue_bytes.saturating_add(self.answer_bytes)
     }
 
     fn take_answer(&mut self) -> Option<Sent> {
-        let answer = self.answers.pop_front()?;
-        self.answer_bytes -= answer.0.json().len();
-        Some(answer)
+        loop {
+            let answer = self.answers.pop_front()?;
+            self.answer_bytes -= answer.bytes();
+            // An answer always has a name; if not, the client sends the action again.
+            if let Some(answer) = answer.make() {
+                return Some(answer);
+            }
+        }
     }
 
-    fn add_answer(&mut self, answer: Option<Sent>) {
-        let Some(answer) = answer else { return };
-        self.answer_bytes += answer.0.json().len();
+    fn add_answer(&mut self, answer: Answer) {
+        self.answer_bytes += answer.bytes();
         self.answers.push_back(answer);
     }
 
@@ -115,6 +122,7 @@ impl Intake {
         if let Some(frame) = self.frame_mut(serial) {
             frame.unjudged += 1;
         }
+        self.queue_bytes += pair.action.json().len();
         self.queue.push_back((serial, pair));
     }
 
@@ -132,8 +140,13 @@ impl Intake {
         }
     }
 
+    /// Whether nothing that came in waits for its verdict or its answer.
+    pub(super) fn is_answered(&self) -> bool {
+        self.is_judged() && !self.has_answers()
+    }
+
     /// What has no entry is answered, unless it was on this connection.
-    pub(super) fn answer(&mut self, id: &ActionId, answer: impl FnOnce() -> Option<Sent>) {
+    pub(super) fn answer(&mut self, id: &ActionId, answer: impl FnOnce() -> Answer) {
         if self.answered.other(id) {
             self.add_answer(answer());
         }
@@ -144,14 +157,14 @@ impl Intake {
         self.answered.has_other(id)
     }
 
-    fn answer_verdict(&mut self, verdict: &Verdict) {
+    fn answer_verdict(&mut self, verdict: Verdict) {
         let new = match verdict.position {
             Some(position) => self.answered.entry(position),
             None => self.answered.other(&verdict.id),
         };
         // On the connection that answered it, a duplicate is acknowledged and no more.
         if new || !verdict.repeated {
-            self.add_answer(answer_to(verdict));
+            self.add_answer(Answer::to(verdict));
         }
     }
 
@@ -189,6 +202,7 @@ impl Session {
         let count = self.intake.queue.len().min(SUBMITTED_MAX);
         let mut batch = Vec::with_capacity(count);
         for (serial, pair) in self.intake.queue.drain(..count) {
+            self.intake.queue_bytes -= pair.action.json().len();
             let context = self.delivery.context(self.shared.incarnation, pair.meta.time);
             self.intake.submitted.push(serial);
             batch.push(Submission { pair, context });
@@ -207,7 +221,7 @@ impl Session {
                 self.delivery.on_own(position);
                 self.delivery.on_held(position);
             }
-            self.intake.answer_verdict(&verdict);
+            self.intake.answer_verdict(verdict);
         }
     }
 
@@ -267,7 +281,7 @@ impl Session {
         let given = Given { undone: Some(reason), answer };
         let id = pair.meta.id.clone();
         self.shared.verdicts.remember(self.subject.client(), id, given);
-        let undo = || answers::undone(&pair.action, &pair.meta, reason.as_str(), answer);
+        let undo = || Answer::undone(pair, reason, answer);
         self.intake.answer(&pair.meta.id, undo);
     }
 
@@ -275,23 +289,12 @@ impl Session {
     pub(super) fn repeat(&mut self, pair: &Pair, given: Given) {
         let id = &pair.meta.id;
         self.intake.answer(id, || match given.undone {
-            Some(reason) => {
-                answers::undone(&pair.action, &pair.meta, reason.as_str(), given.answer)
-            }
-            None => answers::processed(id, given.answer),
+            Some(reason) => Answer::undone(pair, reason, given.answer),
+            None => Answer::Processed(id.clone(), given.answer),
         });
     }
 
     pub(super) fn unplaced_answer(&self, at: Moment) -> AnswerId {
         AnswerId::unplaced(self.shared.incarnation, at.head, at.now)
-    }
-}
-
-fn answer_to(verdict: &Verdict) -> Option<Sent> {
-    match &verdict.outcome {
-        Judgement::Processed => answers::processed(&verdict.id, verdict.answer),
-        Judgement::Undone(reason, sent) => {
-            answers::undone(&sent.0, &sent.1, reason.as_str(), verdict.answer)
-        }
     }
 }

@@ -4,7 +4,7 @@
 use super::answers::{self, AnswerId, Sent};
 use super::node_state::BROUGHT_MAX;
 use super::subscription::{Key, Load, LoadKind, State, Subscription};
-use super::{Brought, Effect, Gone, Moment, Session};
+use super::{Brought, Effect, Moment, Session};
 use crate::log::{Channel, Entry, LogName};
 use crate::rules::{Access, Filter, SyncMapOp};
 use crate::sync_map;
@@ -12,23 +12,19 @@ use tidelog_crdt::{Position, Ranges};
 use tidelog_protocol::{ActionId, Meta, builtin};
 
 impl Session {
-    /// An item that comes to be within a list brings its own subscription along.
+    /// An item that comes to be within a list brings its own subscription along. Its name.
     pub(super) fn imply_created(
         &mut self,
         entry: &Entry,
-        name: &str,
-        by: &Key,
+        (name, by): (&str, &Key),
         at: Moment,
         sent: &mut Vec<Sent>,
-    ) {
-        if SyncMapOp::of(entry.action.kind(), name) == Some(SyncMapOp::Create)
-            && let Ok(body) = entry.action.body::<sync_map::Body<'_>>()
-            && let Some(key) = self.imply(name, &body.id, (by, entry.position), at, sent)
-            && let Some(subscription) = self.subscriptions.get_mut(&key)
-        {
-            // The next frame tells of it.
-            subscription.sent_at = Some(self.frames.sent + 1);
+    ) -> Option<Key> {
+        if SyncMapOp::of(entry.action.kind(), name) != Some(SyncMapOp::Create) {
+            return None;
         }
+        let body = entry.action.body::<sync_map::Body<'_>>().ok()?;
+        self.imply(name, &body.id, (by, entry.position), at, sent)
     }
 
     /// Subscribes the client to an item of a list, and tells it, so that it need not ask.
@@ -56,7 +52,6 @@ impl Session {
             owed: Ranges::default(),
             sent_at: None,
             implied_by: Some(by.clone()),
-            gone: Gone::default(),
         };
         let id = AnswerId::unplaced(self.shared.incarnation, self.delivery.cursor, at.now);
         sent.extend(answers::subscribed(channel.as_str(), id));

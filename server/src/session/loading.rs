@@ -5,10 +5,11 @@
 
 use super::answers::Sent;
 use super::delivery::Reading;
+use super::frames::Frames;
 use super::subscription::{Key, Load, LoadKind, State, Subscription};
 use super::{Effect, Moment, ReadOrder, Session};
 use crate::log::{Entry, LogName, Page};
-use crate::sync_map::Loaded;
+use crate::sync_map::{Fates, Loaded, Told, Wanted};
 use std::sync::Arc;
 use tidelog_crdt::Position;
 
@@ -82,7 +83,6 @@ impl Session {
             return;
         };
         self.changed = true;
-        self.subscriptions.remove_waiting(load.waiting.len());
         for waiting in load.waiting {
             self.intake.loaded(waiting.frame);
             self.answer_subscribed(&key.channel, &waiting, at);
@@ -90,8 +90,8 @@ impl Session {
     }
 
     /// A page of a channel's entries, or the head alone.
-    pub(super) fn take_load_page(&mut self, key: &Key, page: &Page) {
-        let mut rendered = Vec::with_capacity(page.entries.len());
+    pub(super) fn take_load_page(&mut self, key: &Key, page: &Page, fates: &Fates) {
+        let mut rendered = Frames::default();
         for entry in &page.entries {
             if !self.is_loaded_by(key, entry) {
                 continue;
@@ -100,14 +100,15 @@ impl Session {
                 Otherwise::Came => {}
                 Otherwise::WillCome => self.subscriptions.owe(key, entry.position),
                 Otherwise::No => {
-                    let shown = self.subscriptions.get(key).map(|it| it.render(entry));
-                    rendered.extend(shown);
-                    self.take_note(entry);
+                    if let Some(subscription) = self.subscriptions.get(key) {
+                        subscription.show(entry, fates, &mut rendered);
+                    }
+                    self.end_deleted(entry, fates);
                 }
             }
         }
-        let (frames, read) =
-            (self.frames_of(rendered), !page.more && page.through >= self.delivery.cursor());
+        let frames = self.frames_of(rendered);
+        let read = !page.more && page.through >= self.delivery.cursor();
         // A subscription without a load starts at the head that it first saw.
         if let Some(subscription) = self.subscriptions.get_mut(key)
             && let State::Loading(load) = &mut subscription.state
@@ -129,31 +130,40 @@ impl Session {
         subscription.loads(entry.position)
             && (subscription.filter_passes(entry)
                 || self.subscriptions.wanting(entry).any(brought_along))
-            && !self.subscriptions.is_gone(entry)
     }
 
-    /// What a map adds up to, as far as `through`. A list of a stock client misses the second
-    /// `changed` of an item that comes in the same frame as the first, so a frame has one of each.
-    pub(super) fn take_loaded(&mut self, loaded: Loaded, through: Position, at: Moment) {
+    /// Items of a map. A list of a stock client misses the second `changed` of an item that comes in
+    /// the same frame as the first, so a frame has one of each.
+    pub(super) fn take_loaded(&mut self, loaded: Loaded, at: Moment) {
         let Some(Reading::Load(key, serial)) = self.delivery.done_reading() else { return };
         if !self.subscriptions.is_loading(&key, serial) {
             return;
         }
-        let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
+        let Some(subscription) = self.subscriptions.get(&key) else { return };
         // An item that takes several actions is not brought along: the page then asks for it, and
         // its store hears of all of them.
         let list = subscription.list_name();
-        loaded.gone.into_iter().for_each(|item| subscription.gone.insert(item));
-        let mut frames = Vec::new();
+        let mut frames = Frames::default();
         for round in loaded.rounds {
-            let mut sent = Vec::with_capacity(round.len());
-            for shown in round {
-                if let Some(name) = list.as_ref().filter(|_| shown.whole) {
-                    self.imply(name, &shown.item, (&key, through), at, &mut sent);
+            frames.start();
+            for Told { whole, shown } in round {
+                if let (Some(name), Some(item)) = (&list, whole) {
+                    let sent = frames.last();
+                    self.imply(name, &item, (&key, loaded.through), at, sent);
                 }
-                sent.push((shown.action, shown.meta));
+                frames.last().push((shown.action, shown.meta));
             }
-            frames.extend(self.frames_of(sent));
+        }
+        let (frames, through) = (self.frames_of(frames), loaded.through);
+        if !loaded.done {
+            let Some(load) = self.subscriptions.load_mut(&key) else { return };
+            load.queue.extend(frames);
+            if let LoadKind::Items { after, shown_above } = &mut load.kind {
+                *after = loaded.after;
+                // What is touched later may be in this part.
+                shown_above.get_or_insert(through);
+            }
+            return;
         }
         let read = through >= self.delivery.cursor();
         self.continue_load(&key, through, |load| {
@@ -163,17 +173,18 @@ impl Session {
         });
     }
 
-    fn frames_of(&self, mut sent: Vec<Sent>) -> Vec<Vec<Sent>> {
+    /// Frames that are not longer than they may be.
+    fn frames_of(&self, frames: Frames) -> Vec<Vec<Sent>> {
         let most = self.shared.limits.chunk_actions.max(1);
-        let mut frames = Vec::with_capacity(sent.len() / most + 1);
-        while sent.len() > most {
-            let rest = sent.split_off(most);
-            frames.push(std::mem::replace(&mut sent, rest));
+        let mut cut = Vec::new();
+        for mut frame in frames.into_inner() {
+            while frame.len() > most {
+                let rest = frame.split_off(most);
+                cut.push(std::mem::replace(&mut frame, rest));
+            }
+            cut.push(frame);
         }
-        if !sent.is_empty() {
-            frames.push(sent);
-        }
-        frames
+        cut
     }
 
     fn continue_load(&mut self, key: &Key, through: Position, change: impl FnOnce(&mut Load)) {
@@ -223,13 +234,13 @@ enum Otherwise {
 fn order_of(key: &Key, load: &Load, subscription: &Subscription) -> ReadOrder {
     match (load.kind, &subscription.access.sync_map) {
         (LoadKind::Nothing, _) => ReadOrder::Head,
-        (LoadKind::Fold { tombstones }, Some(map)) => ReadOrder::Fold {
+        (LoadKind::Items { after, shown_above }, Some(map)) => ReadOrder::Items {
             channel: key.channel.clone(),
-            name: map.name.to_string(),
-            filter: subscription.filter.clone(),
-            tombstones,
+            map: map.name.clone(),
+            single: map.item.is_some(),
+            wanted: Wanted { filter: subscription.filter.clone(), after, shown_above },
         },
-        (LoadKind::Entries | LoadKind::Fold { .. }, _) => ReadOrder::Stretch {
+        (LoadKind::Entries | LoadKind::Items { .. }, _) => ReadOrder::Stretch {
             logs: vec![LogName::Channel(key.channel.clone())],
             above: subscription.through,
         },

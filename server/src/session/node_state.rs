@@ -5,7 +5,6 @@
 use crate::epochs::Epochs;
 use crate::log::Channel;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashSet, VecDeque};
 use tidelog_crdt::{Position, Ranges};
 
 /// Items that all lists of a session bring along; further ones the page asks for itself.
@@ -48,9 +47,6 @@ pub struct Remembered {
     /// Subscriptions that were acknowledged before their load was over, and not answered: the node
     /// does not send them again, so they are loaded and answered when it comes back.
     pub pending: Vec<String>,
-    /// Of a list: items that are gone. Not stored.
-    #[serde(skip)]
-    pub gone: Gone,
     /// It was live when the last connection ended, so `sent` counts for it. Not stored.
     #[serde(skip)]
     pub live: bool,
@@ -66,47 +62,6 @@ pub struct Brought {
     /// As of the list. Not stored.
     #[serde(skip)]
     pub live: bool,
-}
-
-/// Items that are gone, the last ones of many.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Gone {
-    items: HashSet<String>,
-    order: VecDeque<String>,
-}
-
-/// Items of one list that are known to be gone.
-const GONE_MAX: usize = 1_000;
-
-impl Gone {
-    /// An item goes.
-    pub fn insert(&mut self, item: String) {
-        if self.items.insert(item.clone()) {
-            self.order.push_back(item);
-        }
-        if self.order.len() > GONE_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.items.remove(&oldest);
-        }
-    }
-
-    /// An item comes to be again.
-    pub fn remove(&mut self, item: &str) {
-        if self.items.remove(item) {
-            self.order.retain(|known| known != item);
-        }
-    }
-
-    /// Whether the item is gone.
-    pub fn contains(&self, item: &str) -> bool {
-        self.items.contains(item)
-    }
-
-    /// Whether no item is known to be gone.
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
 }
 
 impl NodeState {
@@ -215,7 +170,6 @@ impl Remembered {
             acked: false,
             brought: Vec::new(),
             pending: Vec::new(),
-            gone: Gone::default(),
             live: false,
         }
     }

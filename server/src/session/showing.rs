@@ -1,11 +1,13 @@
 //! What a session shows its client: pages of history, and what comes in live, in order of position.
 
-use super::answers::Sent;
 use super::delivery::{Phase, Reading};
+use super::frames::Frames;
+use super::subscription::Key;
 use super::{Effect, Moment, ReadOrder, Session};
 use crate::hub::Delivery as Mail;
 use crate::log::{Entry, Page};
-use crate::sync_map;
+use crate::sync_map::{self, Fates};
+use tidelog_crdt::Position;
 
 impl Session {
     /// Reads the next chunk of history, if its turn has come.
@@ -22,36 +24,34 @@ impl Session {
     }
 
     /// A page of history, or of a load.
-    pub(super) fn take_page(&mut self, page: &Page, at: Moment) {
+    pub(super) fn take_page(&mut self, page: &Page, fates: &Fates, at: Moment) {
         match self.delivery.done_reading() {
-            Some(Reading::History) => self.take_history(page, at),
+            Some(Reading::History) => self.take_history(page, fates, at),
             Some(Reading::Load(key, serial)) if self.subscriptions.is_loading(&key, serial) => {
-                self.take_load_page(&key, page);
+                self.take_load_page(&key, page, fates);
             }
             Some(Reading::Load(..)) | None => {}
         }
     }
 
-    fn take_history(&mut self, page: &Page, at: Moment) {
-        let mut sent = Vec::with_capacity(page.entries.len());
+    fn take_history(&mut self, page: &Page, fates: &Fates, at: Moment) {
+        let mut showing = Showing::new(fates, at);
         let cursor = self.delivery.cursor;
         for entry in page.entries.iter().filter(|entry| entry.position > cursor) {
             for waiting in self.delivery.take_waiting(Some(entry.position)) {
                 // What a log has too comes by its page.
                 if !(waiting.entry.kept && self.in_my_logs(&waiting.entry)) {
-                    self.show_mail(&waiting, at, &mut sent);
+                    self.show_mail(&waiting, &mut showing);
                 }
             }
-            self.show(entry, false, at, &mut sent);
+            self.show(entry, false, &mut showing);
         }
         // The client's own answer comes first, and `synced` last: a page that has had neither sends
         // the action again, and so is known to have it.
-        if std::mem::take(&mut self.delivery.holds_answers) && !sent.is_empty() {
+        if std::mem::take(&mut self.delivery.holds_answers) && !showing.frames.is_empty() {
             self.send_answers(at);
         }
-        self.delivery.cursor = self.delivery.cursor.max(page.through);
-        self.subscriptions.brought_through(self.delivery.cursor);
-        self.send_frame(&sent, at.now);
+        self.send_shown(showing, self.delivery.cursor.max(page.through));
         if !page.more && self.delivery.phase == Phase::Behind {
             self.delivery.phase = Phase::Resuming;
             self.effects.push(Effect::Resume(self.delivery.cursor));
@@ -59,25 +59,46 @@ impl Session {
     }
 
     /// Entries from the inbox, in order of position; only live-only ones may be older.
-    pub(super) fn deliver_mail(&mut self, mail: Vec<Mail>, at: Moment) {
-        let mut sent = Vec::new();
+    pub(super) fn deliver_mail(&mut self, mail: Vec<Mail>, fates: &Fates, at: Moment) {
+        let mut showing = Showing::new(fates, at);
+        let before = self.delivery.cursor;
         for mail in mail {
-            self.show_mail(&mail, at, &mut sent);
+            self.show_mail(&mail, &mut showing);
             self.delivery.cursor = self.delivery.cursor.max(mail.entry.position);
         }
-        self.subscriptions.brought_through(self.delivery.cursor);
-        self.send_frame(&sent, at.now);
+        let through = std::mem::replace(&mut self.delivery.cursor, before).max(before);
+        self.send_shown(showing, through);
     }
 
-    fn show_mail(&mut self, Mail { entry, live }: &Mail, at: Moment, sent: &mut Vec<Sent>) {
-        let new = entry.position > self.delivery.cursor || !entry.kept;
-        if new || (*live && !self.in_my_logs(entry)) {
-            self.show(entry, *live, at, sent);
+    /// Sends what is shown, up to `through`. Only the last frame may say so.
+    fn send_shown(&mut self, showing: Showing<'_>, through: Position) {
+        let Showing { frames, implied, at, .. } = showing;
+        let first = self.frames.sent;
+        let mut frames = frames.into_inner();
+        let last = frames.pop();
+        for frame in frames {
+            self.send_frame(&frame, at.now);
+        }
+        self.delivery.cursor = through;
+        self.subscriptions.brought_through(through);
+        self.send_frame(&last.unwrap_or_default(), at.now);
+        for (key, nth) in implied {
+            if let Some(subscription) = self.subscriptions.get_mut(&key) {
+                // That frame tells of it.
+                subscription.sent_at = Some((first + nth).min(self.frames.sent));
+            }
         }
     }
 
-    /// Adds to `sent` what the client is to see of `entry`.
-    fn show(&mut self, entry: &Entry, live: bool, at: Moment, sent: &mut Vec<Sent>) {
+    fn show_mail(&mut self, Mail { entry, live }: &Mail, showing: &mut Showing<'_>) {
+        let new = entry.position > self.delivery.cursor || !entry.kept;
+        if new || (*live && !self.in_my_logs(entry)) {
+            self.show(entry, *live, showing);
+        }
+    }
+
+    /// Adds what the client is to see of `entry`.
+    fn show(&mut self, entry: &Entry, live: bool, showing: &mut Showing<'_>) {
         let own = entry.id.node.client_str() == self.subject.client().as_str();
         if own && entry.kept {
             self.delivery.on_own(entry.position);
@@ -89,25 +110,29 @@ impl Session {
             return;
         }
         if (live && named) || self.in_own_log(entry) {
-            sent.push(sync_map::shown(entry, None));
-            return;
-        }
-        if self.subscriptions.is_gone(entry) {
+            showing.frames.last().push(sync_map::shown(entry, None));
             return;
         }
         let Some(subscription) = self.subscriptions.wanting(entry).next() else { return };
-        let shown = subscription.render(entry);
-        if let Some(name) = subscription.list_name() {
-            let by = subscription.key.clone();
-            self.imply_created(entry, &name, &by, at, sent);
+        let list = subscription.list_name().map(|name| (name, subscription.key.clone()));
+        let plain = !subscription.is_of_map() || showing.fates.instead(entry.position).is_none();
+        let key = subscription.key.clone();
+        if let Some((name, by)) = list.filter(|_| plain) {
+            let implied =
+                self.imply_created(entry, (&name, &by), showing.at, showing.frames.last());
+            showing.implied.extend(implied.map(|key| (key, showing.frames.count())));
         }
-        sent.push(shown);
-        self.take_note(entry);
+        if let Some(subscription) = self.subscriptions.get(&key) {
+            subscription.show(entry, showing.fates, &mut showing.frames);
+        }
+        self.end_deleted(entry, showing.fates);
     }
 
-    /// Lists take note of items that go.
-    pub(super) fn take_note(&mut self, entry: &Entry) {
-        if let Some(ended) = self.subscriptions.note(entry) {
+    /// An item that goes takes along the subscription that its list had brought.
+    pub(super) fn end_deleted(&mut self, entry: &Entry, fates: &Fates) {
+        if fates.instead(entry.position).is_none()
+            && let Some(ended) = self.subscriptions.ended_by(entry)
+        {
             self.drop_subscription(&ended);
         }
     }
@@ -118,5 +143,20 @@ impl Session {
 
     fn in_my_logs(&self, entry: &Entry) -> bool {
         self.in_own_log(entry) || self.subscriptions.wanting(entry).next().is_some()
+    }
+}
+
+/// What is about to be sent.
+struct Showing<'a> {
+    fates: &'a Fates,
+    at: Moment,
+    frames: Frames,
+    /// Subscriptions that come along, each with the count of the frame that tells of it.
+    implied: Vec<(Key, u64)>,
+}
+
+impl<'a> Showing<'a> {
+    fn new(fates: &'a Fates, at: Moment) -> Self {
+        Self { fates, at, frames: Frames::default(), implied: Vec::new() }
     }
 }

@@ -4,16 +4,18 @@
 //! from the position in a `since.id` that this server minted; else it is loaded in full. The time in
 //! `since` never counts, because an edit made earlier may arrive later.
 
-use super::answers::{self, AnswerId};
+use super::answers::{self, Answer, AnswerId};
 use super::node_state::BROUGHT_MAX;
 use super::subscription::{Key, Load, LoadKind, State, Subscription, Waiting};
-use super::{Brought, Effect, Gone, Moment, Remembered, Session};
+use super::{Brought, Effect, Moment, Remembered, Session};
 use crate::ingest::Given;
 use crate::log::{Channel, LogName};
 use crate::rules::{Access, Filter, Load as LoadRule, UndoReason};
 use tidelog_crdt::Position;
 use tidelog_protocol::{Meta, Pair, builtin};
 
+/// How many `logux/subscribe` wait for one load; a page mounts a store a few times at most.
+const WAITING_MAX: usize = 64;
 /// The longest filter, as JSON: it lives as long as its subscription.
 const FILTER_BYTES_MAX: usize = 4 << 10;
 
@@ -40,15 +42,13 @@ impl Asked {
 #[derive(Default)]
 struct Resumed {
     from: Position,
-    /// Items of a list that are gone.
-    gone: Gone,
     /// Items that it had brought along.
     brought: Vec<Brought>,
 }
 
 impl From<Remembered> for Resumed {
     fn from(known: Remembered) -> Self {
-        Self { from: known.through, gone: known.gone, brought: known.brought }
+        Self { from: known.through, brought: known.brought }
     }
 }
 
@@ -120,9 +120,8 @@ impl Session {
         });
         let full = self.subscriptions.len() >= shared.limits.subscriptions;
         // Those that wait for one load are bounded too: a client may ask for it again and again.
-        if self.subscriptions.waiting() >= shared.limits.pending_actions
-            || (full && !self.subscriptions.contains(&key))
-        {
+        let known = self.subscriptions.get(&key);
+        if known.is_some_and(|known| known.waiting() >= WAITING_MAX) || (full && known.is_none()) {
             return Err(UndoReason::TooManySubscriptions);
         }
         Ok(Asked {
@@ -139,8 +138,7 @@ impl Session {
         match self.subscriptions.get_mut(&asked.key).map(|known| &mut known.state) {
             Some(State::Loading(load)) => {
                 self.intake.loading(waiting.frame);
-                load.waiting.push(waiting);
-                return self.subscriptions.add_waiting();
+                return load.waiting.push(waiting);
             }
             // A store of a map that mounts later needs its values, and to have them twice harms
             // nobody.
@@ -152,12 +150,11 @@ impl Session {
         let resumed = self.resumed_from(&mut asked);
         let goes_on = resumed.is_some();
         let kind = if goes_on { LoadKind::Entries } else { full_load(&asked) };
-        let Resumed { from, gone, brought } = resumed.unwrap_or_default();
+        let Resumed { from, brought } = resumed.unwrap_or_default();
         self.intake.loading(waiting.frame);
-        self.subscriptions.add_waiting();
         let load = Load::new(kind, goes_on, self.intake.received(), Some(waiting));
         let subscription = Subscription::new(&asked.key, asked.filter, asked.access, load);
-        self.begin(Subscription { from, resumed: goes_on, through: from, gone, ..subscription });
+        self.begin(Subscription { from, resumed: goes_on, through: from, ..subscription });
         self.resume_brought(&asked.key, brought);
     }
 
@@ -213,14 +210,13 @@ impl Session {
         let answer = self.unplaced_answer(at);
         let given = Given { undone: None, answer };
         self.shared.verdicts.remember(self.subject.client(), id.clone(), given);
-        self.intake.answer(id, || answers::processed(id, answer));
+        self.intake.answer(id, || Answer::Processed(id.clone(), answer));
     }
 
     fn unsubscribe(&mut self, key: &Key, at: Moment) {
         self.dormant.take(&key.channel, &key.filter);
         let Some(ended) = self.drop_subscription(key) else { return };
         if let State::Loading(load) = ended.state {
-            self.subscriptions.remove_waiting(load.waiting.len());
             for waiting in load.waiting {
                 self.intake.loaded(waiting.frame);
                 self.answer_subscribed(&key.channel, &waiting, at);
@@ -244,7 +240,8 @@ impl Session {
         let (incarnation, epochs) = (self.shared.incarnation, &self.shared.epochs);
         let through = through.unwrap_or_default();
         let answer = AnswerId::of_subscription(incarnation, through, at.now, (channel, epochs));
-        self.intake.answer(&waiting.id, || answers::processed(&waiting.id, answer));
+        let processed = || Answer::Processed(waiting.id.clone(), answer);
+        self.intake.answer(&waiting.id, processed);
     }
 }
 
@@ -252,7 +249,10 @@ fn full_load(asked: &Asked) -> LoadKind {
     match (&asked.access.sync_map, asked.access.load) {
         _ if asked.creating && !asked.has_shown => LoadKind::Nothing,
         (_, LoadRule::None) => LoadKind::Nothing,
-        (Some(_), _) => LoadKind::Fold { tombstones: asked.has_shown },
+        (Some(_), _) => {
+            let shown_above = asked.has_shown.then_some(Position::ZERO);
+            LoadKind::Items { after: Position::ZERO, shown_above }
+        }
         (None, LoadRule::Log | LoadRule::State) => LoadKind::Entries,
     }
 }

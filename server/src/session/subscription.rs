@@ -1,10 +1,11 @@
 //! One subscription of a running session, and how far it has come.
 
 use super::answers::Sent;
-use super::{Brought, Gone, Remembered};
+use super::frames::Frames;
+use super::{Brought, Remembered};
 use crate::log::{Channel, Entry};
 use crate::rules::{Access, Filter, SyncMapOp};
-use crate::sync_map;
+use crate::sync_map::{self, Fates};
 use std::collections::VecDeque;
 use tidelog_crdt::{Position, Ranges};
 use tidelog_protocol::ActionId;
@@ -43,9 +44,6 @@ pub(super) struct Subscription {
     pub sent_at: Option<u64>,
     /// The subscription that brought this one along.
     pub implied_by: Option<Key>,
-    /// Of a list: items that are gone. A page would show one again, with one field, if it heard of
-    /// a change in it.
-    pub gone: Gone,
 }
 
 /// Whether a subscription's load is over.
@@ -103,10 +101,12 @@ impl Load {
 pub(super) enum LoadKind {
     /// Entry by entry, above `through`.
     Entries,
-    /// What the entries of a SyncMap add up to; with what is gone, if the page may still show it.
-    Fold {
-        /// Also name what is gone.
-        tombstones: bool,
+    /// What the entries of a map add up to, item by item.
+    Items {
+        /// Those that were last touched up to here are read.
+        after: Position,
+        /// The page may show items that were touched above this; none when it has nothing yet.
+        shown_above: Option<Position>,
     },
     /// Nothing of it.
     Nothing,
@@ -144,7 +144,6 @@ impl Subscription {
             owed: Ranges::default(),
             sent_at: None,
             implied_by: None,
-            gone: Gone::default(),
         }
     }
 
@@ -162,7 +161,6 @@ impl Subscription {
             acked: loaded || resumed,
             brought: Vec::new(),
             pending: self.pending(frames.of_theirs),
-            gone: self.gone.clone(),
             live: loaded || (!resumed && self.is_live()),
         }
     }
@@ -220,6 +218,14 @@ impl Subscription {
             && again.is_none_or(|(owed, above)| position > *above || owed.contains(position))
     }
 
+    /// How many wait for the end of its load.
+    pub(super) fn waiting(&self) -> usize {
+        match &self.state {
+            State::Loading(load) => load.waiting.len(),
+            State::Live => 0,
+        }
+    }
+
     /// Who waits for the load and came in a frame that was acknowledged.
     fn pending(&self, acknowledged: u64) -> Vec<String> {
         let State::Loading(load) = &self.state else { return Vec::new() };
@@ -253,9 +259,24 @@ impl Subscription {
         self.filter.passes(&entry.action, self.map_name())
     }
 
-    /// `entry` as this subscription shows it.
-    pub(super) fn render(&self, entry: &Entry) -> Sent {
-        sync_map::shown(entry, self.map_name())
+    /// Adds `entry` as this subscription shows it: rendered, or what `fates` says. The actions of one
+    /// item are in a frame each, because a list of a stock client misses the second one of a frame.
+    pub(super) fn show(&self, entry: &Entry, fates: &Fates, to: &mut Frames) {
+        match fates.instead(entry.position).filter(|_| self.is_of_map()) {
+            None => to.last().push(sync_map::shown(entry, self.map_name())),
+            Some(instead) => {
+                for shown in instead {
+                    to.start();
+                    to.last().push((shown.action.clone(), shown.meta.clone()));
+                }
+                to.start();
+            }
+        }
+    }
+
+    /// Whether `fates` says of entries of its channel how they are shown.
+    pub(super) fn is_of_map(&self) -> bool {
+        self.access.sync_map.is_some()
     }
 }
 

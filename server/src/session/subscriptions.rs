@@ -14,8 +14,6 @@ pub(super) struct Subscriptions {
     count: usize,
     implied: usize,
     loads: u64,
-    /// How many wait for the end of a load.
-    waiting: usize,
     /// Some have left entries to others.
     owes: bool,
     /// Those whose load is not over, in the order in which they came; some may be gone.
@@ -31,21 +29,6 @@ impl Subscriptions {
     /// How many lists have brought along.
     pub(super) fn implied(&self) -> usize {
         self.implied
-    }
-
-    /// How many `logux/subscribe` wait for the end of a load.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting
-    }
-
-    /// One more waits.
-    pub(super) fn add_waiting(&mut self) {
-        self.waiting += 1;
-    }
-
-    /// So many are answered.
-    pub(super) fn remove_waiting(&mut self, count: usize) {
-        self.waiting -= count;
     }
 
     /// Whether the load with this serial number is under way for `key`: a page that was read for
@@ -175,35 +158,14 @@ impl Subscriptions {
         })
     }
 
-    /// Whether `entry` changes an item that a list knows to be gone.
-    pub(super) fn is_gone(&self, entry: &Entry) -> bool {
-        let mut lists = self.of_entry(entry).filter(|list| !list.gone.is_empty());
-        lists.any(|list| {
-            list.operation(entry).is_some_and(|(operation, item)| {
-                operation == SyncMapOp::Change && list.gone.contains(&item)
-            })
-        })
-    }
-
-    /// Lists take note of an item that goes, or comes to be again. An item that goes takes along
-    /// the subscription that its list had brought; its name is returned.
-    pub(super) fn note(&mut self, entry: &Entry) -> Option<Key> {
-        let mut ended = None;
-        for channel in &entry.addresses.channels {
-            let lists = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
-            for list in lists.filter(|list| list.is_list()) {
-                match list.operation(entry) {
-                    Some((SyncMapOp::Delete, item)) => {
-                        let name = format!("{}/{item}", list.key.channel);
-                        ended = Channel::new(&name).ok();
-                        list.gone.insert(item);
-                    }
-                    Some((SyncMapOp::Create, item)) => list.gone.remove(&item),
-                    Some((SyncMapOp::Change, _)) | None => {}
-                }
-            }
-        }
-        let key = Key { channel: ended?, filter: String::new() };
+    /// The subscription that a list had brought along to the item that `entry` deletes.
+    pub(super) fn ended_by(&self, entry: &Entry) -> Option<Key> {
+        let mut lists = self.of_entry(entry).filter(|list| list.is_list());
+        let item = lists.find_map(|list| match list.operation(entry) {
+            Some((SyncMapOp::Delete, item)) => Some(format!("{}/{item}", list.key.channel)),
+            _ => None,
+        });
+        let key = Key { channel: Channel::new(&item?).ok()?, filter: String::new() };
         self.get(&key).is_some_and(|item| item.implied_by.is_some()).then_some(key)
     }
 

@@ -1,7 +1,5 @@
 //! Whether an item is there.
 
-use std::collections::BTreeSet;
-use std::ops::Bound;
 use tidelog_crdt::Stamp;
 
 /// The creations and the last deletion of one item.
@@ -10,16 +8,18 @@ use tidelog_crdt::Stamp;
 /// later change does not: a client that shows the item again would show one field of it.
 #[derive(Debug, Default)]
 pub(crate) struct Life {
-    /// Those after the last deletion.
-    created: BTreeSet<Stamp>,
+    /// Those after the last deletion, ascending. Mostly one, and there are very many lives.
+    created: Vec<Stamp>,
     deleted: Option<Stamp>,
 }
 
 impl Life {
     /// The item was created.
     pub(crate) fn create(&mut self, stamp: Stamp) {
-        if self.deleted.as_ref() < Some(&stamp) {
-            self.created.insert(stamp);
+        if self.deleted.as_ref() < Some(&stamp)
+            && let Err(at) = self.created.binary_search(&stamp)
+        {
+            self.created.insert(at, stamp);
         }
     }
 
@@ -28,7 +28,7 @@ impl Life {
         if self.deleted.as_ref() >= Some(&stamp) {
             return false;
         }
-        self.created = self.created.split_off(&stamp);
+        self.created.retain(|created| *created >= stamp);
         self.deleted = Some(stamp);
         true
     }
@@ -36,7 +36,7 @@ impl Life {
     /// The first creation after the last deletion, if there was one.
     pub(crate) fn revival(&self) -> Option<&Stamp> {
         let deleted = self.deleted.as_ref()?;
-        self.created.range::<Stamp, _>((Bound::Excluded(deleted), Bound::Unbounded)).next()
+        self.created.iter().find(|created| *created > deleted)
     }
 
     /// Whether the item was ever deleted.

@@ -40,7 +40,9 @@ pub async fn erase_live(
         // The work goes on without a listener: half of it is no help to anybody.
         listening = listening && writer.write_all(format!("{line}\n").as_bytes()).await.is_ok();
     }
-    let removed = work.await??;
+    let removed = work.await?;
+    app.documents.forget_earlier();
+    let removed = removed?;
     let receipt = receipt(&user, &removed, &app.log, sessions, clock::now_ms());
     tracing::info!(
         records = count(&removed.positions),

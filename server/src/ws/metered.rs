@@ -8,12 +8,13 @@
 #[cfg(test)]
 mod tests;
 
+use crate::turns::{Held, Turns};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tidelog_protocol::UserId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Frames up to this length are read without asking.
 const SMALL_BYTES: u64 = 16 << 10;
@@ -21,40 +22,64 @@ const SMALL_BYTES: u64 = 16 << 10;
 /// The budget counts in units of this many bytes.
 const UNIT_BYTES: usize = 1 << 10;
 
-/// Bytes that all connections together may be buffering.
+/// What the actions of a frame take once they are read, beyond its own length: little for large ones,
+/// but of the smallest, which are five times as large then, there may be 200,000.
+const READ_TIMES: u64 = 5;
+const READ_BYTES_MAX: u64 = 32 << 20;
+
+/// One owner has at most this part of it, so that no one can keep all others waiting.
+const OWNERS: usize = 4;
+
+/// Bytes that all connections together may be buffering. Owners take turns at it.
 #[derive(Clone)]
 pub struct Budget {
-    semaphore: Arc<Semaphore>,
+    turns: Turns<Owner>,
     units: usize,
 }
+
+/// Whose frame it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Owner {
+    /// Somebody's who is not signed in, or anonymous.
+    Address(IpAddr),
+    /// A user's.
+    User(UserId),
+}
+
+/// Memory that is reserved until this is dropped.
+pub(crate) type Reserved = Held<Owner>;
 
 impl Budget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> Self {
-        let units = (bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
-        Self { semaphore: Arc::new(Semaphore::new(units)), units }
+        let units = (bytes / UNIT_BYTES).max(1);
+        Self { turns: Turns::new(units, (units / OWNERS).max(1)), units }
     }
 
     /// How many bytes are reserved now.
     pub fn reserved_bytes(&self) -> usize {
-        self.units.saturating_sub(self.semaphore.available_permits()) * UNIT_BYTES
+        self.units.saturating_sub(self.turns.free()) * UNIT_BYTES
     }
 
-    /// Waits for `bytes` of it; who needs more than there is gets all of it.
-    pub async fn reserve(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        let units = usize::try_from(bytes.div_ceil(UNIT_BYTES as u64)).unwrap_or(usize::MAX);
-        let units = u32::try_from(units.min(self.units)).unwrap_or(u32::MAX);
-        // The semaphore is never closed.
-        self.semaphore.clone().acquire_many_owned(units).await.ok()
+    /// Waits for what a frame of `bytes` takes; who needs more than its part gets that.
+    pub(crate) async fn reserve(&self, owner: Owner, bytes: u64) -> Reserved {
+        self.turns.take(owner, self.units_of(bytes)).await
+    }
+
+    fn units_of(&self, bytes: u64) -> usize {
+        let read = bytes.saturating_mul(READ_TIMES).min(READ_BYTES_MAX);
+        let units = bytes.saturating_add(read).div_ceil(UNIT_BYTES as u64);
+        usize::try_from(units).unwrap_or(usize::MAX).min(self.turns.share())
     }
 }
 
-type Asking = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
+type Asking = Pin<Box<dyn Future<Output = Reserved> + Send>>;
 
 /// The metered socket.
 pub(super) struct Metered<S> {
     socket: S,
     budget: Budget,
+    owner: Owner,
     /// The longest message that the peer may send now.
     message_max: u64,
     /// Payload bytes of the message under way, over all its frames.
@@ -63,9 +88,9 @@ pub(super) struct Metered<S> {
     unfinished: bool,
     scan: Scan,
     /// Reserved for the message under way.
-    held: Option<OwnedSemaphorePermit>,
+    held: Vec<Reserved>,
     /// Reserved for messages that are whole and not yet dealt with.
-    whole: Option<OwnedSemaphorePermit>,
+    whole: Vec<Reserved>,
     asking: Option<Asking>,
 }
 
@@ -78,21 +103,27 @@ enum Scan {
 }
 
 impl<S> Metered<S> {
-    /// Meters `socket`, whose peer may send messages of up to `message_max` bytes.
-    pub(super) fn new(socket: S, budget: Budget, message_max: usize) -> Self {
+    /// Meters the `socket` of `owner`, who may send messages of up to `message_max` bytes.
+    pub(super) fn new(socket: S, budget: Budget, owner: Owner, message_max: usize) -> Self {
         let scan = Scan::Header([0; 14], 0);
         let message_max = message_max as u64;
         Self {
             socket,
             budget,
+            owner,
             message_max,
             message: 0,
             unfinished: false,
             scan,
-            held: None,
-            whole: None,
+            held: Vec::new(),
+            whole: Vec::new(),
             asking: None,
         }
+    }
+
+    /// What comes from now on is `owner`'s.
+    pub(super) fn set_owner(&mut self, owner: Owner) {
+        self.owner = owner;
     }
 
     /// The socket itself, when what comes in no longer counts.
@@ -107,15 +138,15 @@ impl<S> Metered<S> {
 
     /// The frames read so far are dealt with: their memory is free.
     pub(super) fn release(&mut self) {
-        self.whole = None;
+        self.whole.clear();
         if !self.unfinished && !matches!(self.scan, Scan::Payload(_)) {
-            self.held = None;
+            self.held.clear();
         }
     }
 
     /// Whether a large frame is under way: memory is reserved, or waited for.
     pub(super) fn in_large_frame(&self) -> bool {
-        matches!(self.scan, Scan::Payload(_)) && (self.held.is_some() || self.asking.is_some())
+        matches!(self.scan, Scan::Payload(_)) && (!self.held.is_empty() || self.asking.is_some())
     }
 
     /// Follows the frames through `bytes`.
@@ -166,8 +197,11 @@ impl<S> Metered<S> {
             self.unfinished = !last;
         }
         if opcode < 8 && self.message > SMALL_BYTES {
-            let budget = self.budget.clone();
-            self.asking = Some(Box::pin(async move { budget.reserve(length).await }));
+            // Of a message in several frames only what it takes beyond those before.
+            let held: usize = self.held.iter().map(Reserved::units).sum();
+            let more = self.budget.units_of(self.message).saturating_sub(held);
+            let (turns, owner) = (self.budget.turns.clone(), self.owner.clone());
+            self.asking = Some(Box::pin(async move { turns.take(owner, more).await }));
         }
         self.scan = if length == 0 { Scan::Header([0; 14], 0) } else { Scan::Payload(length) };
         Ok(())
@@ -176,22 +210,14 @@ impl<S> Metered<S> {
     /// What was reserved so far is for messages before this one: it can be released while this one
     /// comes in, or two connections could each wait for what the other holds.
     fn end_message(&mut self) {
-        match (&mut self.whole, self.held.take()) {
-            (Some(whole), Some(held)) => whole.merge(held),
-            (whole @ None, held) => *whole = held,
-            (Some(_), None) => {}
-        }
+        self.whole.append(&mut self.held);
     }
 
     fn poll_reserved(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(asking) = &mut self.asking else { return Poll::Ready(()) };
         let granted = ready!(asking.as_mut().poll(cx));
         self.asking = None;
-        match (&mut self.held, granted) {
-            (Some(held), Some(more)) => held.merge(more),
-            (held @ None, granted) => *held = granted,
-            (Some(_), None) => {}
-        }
+        self.held.push(granted);
         Poll::Ready(())
     }
 }

@@ -180,7 +180,7 @@ fn a_disk_that_takes_no_checkpoint_ends_the_log_and_loses_nothing_acknowledged()
     assert!(child.wait().is_ok());
     let failure = said.failed.expect("the log fails when it cannot write");
     assert!(failure.contains("index/runs/") && failure.contains("free space"), "{failure}");
-    assert!(said.acked.len() > 20, "the writer wrote {}", said.acked.len());
+    assert!(said.acked.len() > 5, "the writer wrote {}", said.acked.len());
     let (log, _) = open(&small(dir.path()));
     check(&log, &said.acked);
 }

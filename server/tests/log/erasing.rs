@@ -1,19 +1,18 @@
 //! A user who is erased: gone for readers, gone from the files, also when the process is killed half-way;
 //! and what others made stays.
 
+mod killed;
+
 use crate::support::{
     ALL, accept, append, at, channel_log, draft, draft_of, id, ids, open, read_all, small,
     user_log, wait,
 };
-use std::collections::HashSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use tidelog_crdt::{Position, Ranges};
 use tidelog_protocol::{NodeId, UserId};
 use tidelog_server::log::{
@@ -259,91 +258,52 @@ fn commits_go_on_while_a_user_is_erased() {
     assert_eq!(occurrences(dir.path(), SECRET), 0);
 }
 
-const DIR: &str = "TIDELOG_TEST_ERASER_DIR";
-const KEPT_PER_ROUND: u64 = 20;
-
-/// Appends and erases until it is killed, and says what it does.
+/// What a process leaves that is killed when the feed is switched and the index is not.
 #[test]
-#[ignore = "the other tests here start it, in a process of its own"]
-fn eraser() {
-    let Some(dir) = std::env::var_os(DIR) else { return };
-    let (log, opened) = open(&small(Path::new(&dir)));
-    let mut out = std::io::stdout().lock();
-    writeln!(out).unwrap();
-    for ms in (opened.head.get()..).step_by(100) {
-        writeln!(out, "begun {ms}").unwrap();
-        out.flush().unwrap();
-        append(
-            &log,
-            (0..20).map(|n| addressed(VICTIM, ms, &[VICTIM], &["tasks"], SECRET).at(n)).collect(),
-        );
-        append(&log, (0..KEPT_PER_ROUND).map(|n| draft(id("1", ms, n))).collect());
-        save_node(&log, &format!("{VICTIM}:c:t"));
-        writeln!(out, "kept {ms}").unwrap();
-        out.flush().unwrap();
-        erase(&log);
-        writeln!(out, "erased {ms}").unwrap();
-        out.flush().unwrap();
-    }
-}
-
-trait At {
-    /// The same with another sequence number.
-    fn at(self, sequence: u64) -> Self;
-}
-
-impl At for Draft {
-    fn at(mut self, sequence: u64) -> Self {
-        self.id.sequence = sequence;
-        self
-    }
-}
-
-fn start(dir: &Path) -> (Child, BufReader<ChildStdout>) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "erasing::eraser", "--ignored", "--nocapture"])
-        .env(DIR, dir)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let out = BufReader::new(child.stdout.take().unwrap());
-    (child, out)
-}
-
-#[test]
-fn an_erasing_that_is_killed_has_happened_or_has_not() {
+fn an_index_from_before_the_erasing_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut kept, mut interrupted, mut undone) = (HashSet::new(), 0, 0);
-    for round in 0..24_u64 {
-        let (mut child, out) = start(dir.path());
-        let mut lines = out.lines().map(Result::unwrap);
-        let said = lines.find(|line| line.starts_with("kept ")).unwrap();
-        kept.insert(said);
-        // At another point of it each time; the test holds wherever that is.
-        std::thread::sleep(Duration::from_millis(round * 9 % 160));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let rest: Vec<_> = lines.collect();
-        kept.extend(rest.iter().filter(|line| line.starts_with("kept ")).cloned());
-        let finished = rest.last().is_some_and(|line| line.starts_with("erased "));
-        let report = check(dir.path(), &mut |_| {}).unwrap();
-        assert!(report.worst() < Some(Severity::Feed), "round {round}: {report:#?}");
-        let (log, _) = open(&small(dir.path()));
-        let left = read_all(&log, &user_log(VICTIM)).len();
-        assert!(left % 20 == 0, "round {round}: {left} of 20 are left");
-        assert!(!finished || left == 0, "round {round}: erased, and {left} are left");
-        assert_eq!(read_all(&log, &channel_log("tasks")).len(), left, "round {round}");
-        interrupted += u32::from(!finished);
-        undone += u32::from(left > 0);
-        let own = read_all(&log, &user_log("1")).len() as u64;
-        assert!(own >= kept.len() as u64 * KEPT_PER_ROUND, "round {round}: {own} of 1");
-        if left == 0 {
-            wait(log.close()).unwrap();
-            drop(log);
-            assert_eq!(occurrences(dir.path(), SECRET), 0, "round {round}");
-            checked(dir.path());
-        }
-    }
-    assert!(interrupted > 5 && undone > 0, "{interrupted} were interrupted, {undone} undone");
+    let log = fill(dir.path());
+    wait(log.close()).unwrap();
+    drop(log);
+    let before = dir.path().join("index-before");
+    let copy = Command::new("cp").arg("-r").args([&dir.path().join("index"), &before]).status();
+    assert!(copy.unwrap().success());
+    let (log, _) = open(&small(dir.path()));
+    erase(&log);
+    wait(log.close()).unwrap();
+    drop(log);
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    fs::rename(before, dir.path().join("index")).unwrap();
+    let report = check(dir.path(), &mut |_| {}).unwrap();
+    assert_eq!(report.worst(), Some(Severity::Derived), "{report:#?}");
+    let (log, opened) = open(&small(dir.path()));
+    assert_eq!(opened.folded, opened.head.get(), "all of it is read again");
+    assert!(read_all(&log, &user_log(VICTIM)).is_empty());
+    assert_eq!(read_all(&log, &channel_log("tasks")).len(), 51);
+    drop(log);
+    assert_eq!(occurrences(dir.path(), SECRET), 0);
+    assert_eq!(occurrences(dir.path(), &format!("{VICTIM}:")), 0);
+}
+
+#[test]
+fn what_is_cleaned_while_the_feed_is_copied_is_clean_in_the_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = fill(dir.path());
+    let (mut cleaned, mut appended) = (false, 0);
+    log.erase(&victim(), &mut |_| {
+        // All of it is copied by now.
+        let clean = log.clean(UserId::new("1").unwrap(), id("1", 3, 0), 9);
+        assert_eq!(wait(clean).unwrap(), Cleaned::Done);
+        cleaned = true;
+        appended += 1;
+        accept(&log, draft(id("1", 5_000 + appended, 0)));
+    })
+    .unwrap();
+    assert!(cleaned);
+    drop(log);
+    checked(dir.path());
+    let (log, _) = open(&small(dir.path()));
+    assert!(log.entry(at(4)).unwrap().unwrap().cleaned);
+    let last = id("1", 5_000 + appended, 0);
+    assert!(log.find(&last).unwrap().is_some(), "what came meanwhile was copied, too");
 }

@@ -300,3 +300,33 @@ fn a_name_that_is_addressed_twice_is_placed_once() {
     wait(log.close()).unwrap();
     assert_eq!(read_all(&log, &name), [entry]);
 }
+
+#[test]
+fn notes_outlive_the_process_until_they_are_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = small(dir.path());
+    {
+        let (log, _) = open(&settings);
+        wait(log.keep_note("a/1".to_owned(), Some(b"one".to_vec()))).unwrap();
+        wait(log.keep_note("a/2".to_owned(), Some(b"two".to_vec()))).unwrap();
+        wait(log.keep_note("b/1".to_owned(), Some(b"other".to_vec()))).unwrap();
+        wait(log.keep_note("a/1".to_owned(), Some(b"first".to_vec()))).unwrap();
+        accept(&log, draft(id("10", 1, 0)));
+    }
+    let names = |log: &Log| {
+        let notes = log.notes("a/").unwrap().into_iter();
+        notes.map(|(name, note)| format!("{name} {}", String::from_utf8_lossy(&note))).collect()
+    };
+    {
+        let (log, opened) = open(&settings);
+        assert_eq!((opened.head.get(), opened.folded), (1, 1), "a note has no position");
+        let kept: Vec<String> = names(&log);
+        assert_eq!(kept, ["a/1 first", "a/2 two"]);
+        wait(log.keep_note("a/1".to_owned(), None)).unwrap();
+    }
+    let (log, _) = open(&settings);
+    let kept: Vec<String> = names(&log);
+    assert_eq!(kept, ["a/2 two"]);
+    wait(log.close()).unwrap();
+    assert!(wait(log.keep_note("a/3".to_owned(), None)).is_err(), "it takes nothing more");
+}

@@ -3,15 +3,19 @@
 import { Client, CrossTabClient } from '@logux/client'
 import { WebSocket } from 'ws'
 
+import { BarePage } from './bare.js'
 import { Ledger, within } from './deadline.js'
 
 const SHOW_FRAMES = process.env.SHOW_FRAMES !== undefined
 let sockets = 0
 
+/** What pages trust beside the authorities of the system: a certificate in PEM. */
+export const trusted = {}
+
 /** As in a browser, each message is a task of its own; otherwise `ws` hands over several at once. */
 globalThis.WebSocket = class extends WebSocket {
   constructor(url, protocols) {
-    super(url, protocols, { allowSynchronousEvents: false })
+    super(url, protocols, { allowSynchronousEvents: false, ...trusted })
     this.number = sockets += 1
     if (SHOW_FRAMES) this.on('message', data => console.log(`${this.number} < ${data}`))
   }
@@ -91,11 +95,14 @@ function setClock(client, clock) {
 /**
  * A page that is not yet connected. `keep` gives every action of an application a reason, as an application with
  * a persistent log does; without it an action lives in the client only until it is processed. `clock` replaces the
- * machine's clock.
+ * machine's clock. `speaks` is how it speaks: one of `SPOKEN`.
  */
-export function createPage(url, { keep = false, crossTab = false, clock, ...options }) {
+export function createPage(url, { keep = false, crossTab = false, speaks = 'client', clock, ...options }) {
   const Kind = crossTab ? CrossTabClient : SameClient
-  const client = new Kind({ ...DEFAULTS, server: url, ...options })
+  const client =
+    speaks === 'client'
+      ? new Kind({ ...DEFAULTS, server: url, ...options })
+      : new BarePage(url, { ...DEFAULTS, ...options, keep, speaks })
   if (clock) setClock(client, clock)
   client.heard = new Heard(client)
   client.errors = new Ledger()

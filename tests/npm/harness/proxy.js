@@ -3,10 +3,27 @@
 import { once } from 'node:events'
 import { WebSocket, WebSocketServer } from 'ws'
 
+import { WsBinaryConnection } from 'logux-core-7'
 import { Ledger } from './deadline.js'
 
 export const UP = 'C>S'
 export const DOWN = 'S>C'
+
+/** Reads frames of one direction as clients do, with their own decoder for the binary ones. */
+class Reader extends WsBinaryConnection {
+  constructor() {
+    super('', Object)
+    this.socket = {}
+    this.init(this.socket)
+    this.on('message', message => (this.message = message))
+    this.on('error', () => (this.message = undefined))
+  }
+
+  read(data) {
+    this.socket.onmessage({ data })
+    return this.message
+  }
+}
 
 /** One client connection and its twin to the server. */
 class Link {
@@ -17,6 +34,7 @@ class Link {
     this.count = { [UP]: 0, [DOWN]: 0 }
     this.held = { [UP]: [], [DOWN]: [] }
     this.early = []
+    this.readers = { [UP]: new Reader(), [DOWN]: new Reader() }
     const headers = request.headers.cookie ? { cookie: request.headers.cookie } : {}
     const options = { headers, perMessageDeflate: false, maxPayload: 256 * 1024 * 1024 }
     this.server = new WebSocket(proxy.target.url + request.url, options)
@@ -35,13 +53,23 @@ class Link {
     if (this.dead) return
     this.count[dir] += 1
     this.proxy.seen[dir] += 1
-    const verdict = this.proxy.rule?.({ dir, link: this, data, seen: this.proxy.seen[dir] }) ?? 'pass'
-    this.proxy.record(this, dir, data, verdict)
+    const frame = this.read(dir, data)
+    const name = Array.isArray(frame) ? frame[0] : undefined
+    const verdict = this.proxy.rule?.({ dir, link: this, data, name, seen: this.proxy.seen[dir] }) ?? 'pass'
+    this.proxy.frames.push({ link: this.number, dir, frame, verdict })
     if (verdict === 'cut') return this.cut()
     if (verdict === 'drop') return
     if (verdict === 'hold' || this.held[dir].length > 0) return this.held[dir].push(data)
     this.forward(dir, data)
     if (verdict === 'pass-then-cut') this.cut()
+  }
+
+  /** What a frame says; a malformed one stays as it came. */
+  read(dir, data) {
+    const frame = this.readers[dir].read(data) ?? data
+    // Ids and times of both directions are relative to what the server said.
+    if (frame[0] === 'connected') this.readers[UP].baseTime = this.readers[DOWN].baseTime
+    return frame
   }
 
   forward(dir, data) {
@@ -95,16 +123,6 @@ export class Proxy {
       this.accepted += 1
       this.links.add(new Link(this, this.accepted, client, request))
     })
-  }
-
-  record(link, dir, data, verdict) {
-    let frame = data
-    try {
-      frame = JSON.parse(data)
-    } catch {
-      // Kept as it came: a malformed frame is recorded too.
-    }
-    this.frames.push({ link: link.number, dir, frame, verdict })
   }
 
   /** The recorded frames that reached the other side, as `[name, ...]`, narrowed by direction, name and link. */

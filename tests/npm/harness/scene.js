@@ -1,7 +1,8 @@
 // What a test opens is closed when the test ends, in reverse order, also when it fails.
 
-import { after } from 'node:test'
+import test, { after } from 'node:test'
 
+import { SPOKEN } from './bare.js'
 import { createPage, reaches } from './pages.js'
 import { Proxy } from './proxy.js'
 import { Server } from './server.js'
@@ -14,12 +15,20 @@ export async function sharedServer(options) {
   return server
 }
 
+/** One test for each way to speak; the pages of its scene speak so unless they are told otherwise. */
+export function inEachVersion(title, story, spoken = SPOKEN) {
+  for (const speaks of spoken) {
+    test(`${title} (${speaks})`, t => story(new Scene(t, speaks), t))
+  }
+}
+
 let users = 0
 
 export class Scene {
   #closers = []
 
-  constructor(t) {
+  constructor(t, speaks = 'client') {
+    this.speaks = speaks
     t.after(async () => {
       for (const close of this.#closers.reverse()) await close()
     })
@@ -57,7 +66,7 @@ export class Scene {
 
   /** A page that the test starts itself. */
   idlePage(at, options) {
-    const client = createPage(at.url, options)
+    const client = createPage(at.url, { speaks: this.speaks, ...options })
     this.onEnd(() => client.destroy())
     return client
   }

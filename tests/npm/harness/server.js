@@ -25,17 +25,22 @@ const ENV = Object.fromEntries(
 const ADDRESS = /127\.0\.0\.1:([1-9]\d*)/
 
 export class Server {
-  /** Options: `config` (TOML text), `args` (more flags), `dev` (default true), `data` (an existing directory). */
+  /**
+   * Options: `config` (TOML text), `args` (more flags), `dev` (default true), `data` (an existing directory), `tls`
+   * (files of a certificate and its key).
+   */
   static async start(options = {}) {
     const server = new Server(options)
     await server.start()
     return server
   }
 
-  constructor({ config, args = [], dev = true, data } = {}) {
+  constructor({ config, args = [], dev = true, data, tls } = {}) {
     this.root = mkdtempSync(join(tmpdir(), 'tidelog-npm-'))
     this.data = data ?? join(this.root, 'data')
     this.args = dev ? ['--dev', ...args] : args
+    this.tls = tls
+    if (tls) this.args = [...this.args, '--tls-cert', tls.cert, '--tls-key', tls.key]
     this.port = 0
     this.output = ''
     if (config !== undefined) {
@@ -46,7 +51,7 @@ export class Server {
   }
 
   get url() {
-    return `ws://127.0.0.1:${this.port}`
+    return this.tls ? `wss://localhost:${this.port}` : `ws://127.0.0.1:${this.port}`
   }
 
   /** Starts the process and waits for its line with the address; a second start takes the same port. */

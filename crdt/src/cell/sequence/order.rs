@@ -16,6 +16,8 @@ const GAMMA: u64 = 2;
 pub(super) struct Order {
     nodes: Vec<Node>,
     root: Option<u32>,
+    /// How many visible elements there are.
+    visible: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -26,8 +28,9 @@ struct Node {
     size: u32,
     /// How many visible elements the node itself has.
     own: u32,
-    /// How many visible elements this subtree has.
-    visible: u64,
+    /// How many visible elements stand before it in its subtree. Kept here and not with the child, so
+    /// that a descent touches no node beside its way.
+    before: u64,
 }
 
 /// Before or after, as an index into [`Node::below`].
@@ -50,8 +53,8 @@ impl Order {
     /// Adds the next node beside `at`, with `own` visible elements. The first node has no neighbour.
     pub(super) fn insert(&mut self, at: Option<(Beside, u32)>, own: u32) {
         let new = u32::try_from(self.nodes.len()).expect("fewer elements than 2^32");
-        let node = Node { up: NONE, below: [NONE; 2], size: 1, own, visible: u64::from(own) };
-        self.nodes.push(node);
+        self.nodes.push(Node { up: NONE, below: [NONE; 2], size: 1, own, before: 0 });
+        self.visible += u64::from(own);
         let Some((beside, at)) = at else {
             self.root = Some(new);
             return;
@@ -65,12 +68,12 @@ impl Order {
         }
         self.link(parent, side, new);
         self.node_mut(new).up = parent;
-        self.mend(parent);
+        self.mend(new);
     }
 
     /// How many visible elements there are.
     pub(super) fn visible(&self) -> u64 {
-        self.root.map_or(0, |root| self.node(root).visible)
+        self.visible
     }
 
     /// How many visible elements `at` itself has.
@@ -80,14 +83,19 @@ impl Order {
 
     /// Sets how many visible elements `at` itself has.
     pub(super) fn set_own(&mut self, at: u32, own: u32) {
-        if self.node(at).own == own {
+        let (before, after) = (u64::from(self.node(at).own), u64::from(own));
+        if before == after {
             return;
         }
         self.node_mut(at).own = own;
-        let mut next = at;
-        while next != NONE {
-            self.count(next);
-            next = self.node(next).up;
+        self.visible = self.visible - before + after;
+        let (mut child, mut parent) = (at, self.node(at).up);
+        while parent != NONE {
+            if self.below(parent, Beside::Before) == child {
+                let count = &mut self.node_mut(parent).before;
+                *count = *count - before + after;
+            }
+            (child, parent) = (parent, self.node(parent).up);
         }
     }
 
@@ -101,10 +109,9 @@ impl Order {
 
     /// How many visible elements stand before `at`.
     pub(super) fn visible_before(&self, at: u32) -> u64 {
-        let before = |order: &Self, node: u32| order.seen(order.below(node, Beside::Before));
-        let mut count = before(self, at);
+        let mut count = self.node(at).before;
         self.climb(at, |order, parent| {
-            count += before(order, parent) + u64::from(order.node(parent).own);
+            count += order.node(parent).before + u64::from(order.node(parent).own);
         });
         count
     }
@@ -124,15 +131,14 @@ impl Order {
     pub(super) fn find(&self, index: u64) -> Option<(u32, u32)> {
         let (mut at, mut index) = (self.root?, index);
         loop {
-            let before = self.below(at, Beside::Before);
-            let (left, own) = (self.seen(before), u64::from(self.node(at).own));
-            if index < left {
-                at = before;
-            } else if index - left < own {
-                return Some((at, u32::try_from(index - left).ok()?));
+            let Node { before, own, below: [lower, higher], .. } = *self.node(at);
+            if index < before {
+                at = lower;
+            } else if index - before < u64::from(own) {
+                return Some((at, u32::try_from(index - before).ok()?));
             } else {
-                index -= left + own;
-                at = self.below(at, Beside::After);
+                index -= before + u64::from(own);
+                at = higher;
             }
             if at == NONE {
                 return None;
@@ -171,13 +177,21 @@ impl Order {
         at
     }
 
-    /// Counts anew and balances, from `from` to the root.
-    fn mend(&mut self, from: u32) {
-        let mut at = from;
-        while at != NONE {
-            self.count(at);
-            let top = self.balance(at);
-            at = self.node(top).up;
+    /// Counts the node `new` in and balances, from there to the root.
+    fn mend(&mut self, new: u32) {
+        let own = u64::from(self.node(new).own);
+        let (mut child, mut parent) = (new, self.node(new).up);
+        while parent != NONE {
+            let grown = self.weight(child);
+            let node = self.node_mut(parent);
+            let [before, _] = node.below;
+            node.size += 1;
+            if before == child {
+                node.before += own;
+            }
+            let other = u64::from(node.size) + 1 - grown;
+            child = if grown > DELTA * other { self.balance(parent) } else { parent };
+            parent = self.node(child).up;
         }
     }
 
@@ -215,18 +229,28 @@ impl Order {
             let side = of.into_iter().find(|side| self.below(parent, *side) == at);
             self.link(parent, side.unwrap_or(Beside::After), lifted);
         }
-        self.count(at);
-        self.count(lifted);
+        self.recount(at, lifted, side);
         lifted
     }
 
-    fn count(&mut self, at: u32) {
-        let [before, after] = self.node(at).below;
-        let size = self.size(before) + self.size(after) + 1;
-        let visible = self.seen(before) + self.seen(after);
-        let node = self.node_mut(at);
-        node.size = size;
-        node.visible = visible + u64::from(node.own);
+    /// The counts of a node that went down and of the one that was lifted from its `side`.
+    fn recount(&mut self, lowered: u32, lifted: u32, side: Beside) {
+        let [before, after] = self.node(lowered).below;
+        let left = self.size(before) + self.size(after) + 1;
+        let whole = self.node(lowered).size;
+        let through = |node: &Node| node.before + u64::from(node.own);
+        match side {
+            Beside::Before => {
+                let moved = through(self.node(lifted));
+                self.node_mut(lowered).before -= moved;
+            }
+            Beside::After => {
+                let moved = through(self.node(lowered));
+                self.node_mut(lifted).before += moved;
+            }
+        }
+        self.node_mut(lowered).size = left;
+        self.node_mut(lifted).size = whole;
     }
 
     fn below(&self, at: u32, side: Beside) -> u32 {
@@ -245,10 +269,6 @@ impl Order {
 
     fn size(&self, at: u32) -> u32 {
         if at == NONE { 0 } else { self.node(at).size }
-    }
-
-    fn seen(&self, at: u32) -> u64 {
-        if at == NONE { 0 } else { self.node(at).visible }
     }
 
     fn node(&self, at: u32) -> &Node {

@@ -35,12 +35,19 @@ pub(super) enum Kids {
     Many(u32),
 }
 
-/// A path of right children, so that "is this under that?" takes a step for each chain on the way up
-/// and not one for each character that was typed.
+/// A path of right children, such as typing makes. Chains hang on each other like elements, and each
+/// knows one far above it, so that "is this under that?" takes few steps however deep the tree is
+/// (Myers, "An applicative random-access stack", 1983).
 #[derive(Clone, Debug)]
 pub(super) struct Chain {
     /// The element that its head is a child of; the start and the end have none.
     parent: Option<(Place, Side)>,
+    /// The chain of that element.
+    up: u32,
+    /// How many chains are above it.
+    level: u32,
+    /// A chain further up.
+    jump: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +72,7 @@ impl<T: Clone + Default> Sequence<T> {
                 moved: None,
                 is_erased: true,
             });
-            self.chains.push(Chain { parent: None });
+            self.chains.push(Chain { parent: None, up: edge, level: 0, jump: edge });
             self.spans.push(Span {
                 insertion: edge,
                 start: 0,
@@ -164,15 +171,25 @@ impl<T: Clone + Default> Sequence<T> {
     /// Whether `low` is in the subtree of right children of `high`.
     fn is_right_of(&self, low: Place, high: Place) -> bool {
         let (goal, bottom) = self.in_chain(high);
-        let (mut chain, mut depth) = self.in_chain(low);
-        let mut side = None;
-        loop {
-            if chain == goal {
-                return depth > bottom || (depth == bottom && side == Some(Side::Right));
+        let (chain, depth) = self.in_chain(low);
+        if chain == goal {
+            return depth > bottom;
+        }
+        // The chain that hangs on the goal, if the way up leads there.
+        let below = self.chain(goal).level + 1;
+        let mut at = chain;
+        while self.chain(at).level > below {
+            let Chain { up, jump, .. } = *self.chain(at);
+            at = if self.chain(jump).level >= below { jump } else { up };
+        }
+        match *self.chain(at) {
+            Chain { parent: Some((parent, side)), up, level, .. }
+                if up == goal && level == below =>
+            {
+                let (_, depth) = self.in_chain(parent);
+                depth > bottom || (depth == bottom && side == Side::Right)
             }
-            let Some((parent, by)) = self.chain(chain).parent else { return false };
-            (chain, depth) = self.in_chain(parent);
-            side = Some(by);
+            _ => false,
         }
     }
 
@@ -188,7 +205,12 @@ impl<T: Clone + Default> Sequence<T> {
             return (span.chain, span.depth + u64::from(span.len));
         }
         let chain = u32::try_from(self.chains.len()).expect("fewer insertions than 2^32");
-        self.chains.push(Chain { parent: Some((parent, side)) });
+        let up = span.chain;
+        let Chain { level, jump, .. } = *self.chain(up);
+        let far = self.chain(jump);
+        let is_even = level - far.level == far.level - self.chain(far.jump).level;
+        let jump = if is_even { far.jump } else { up };
+        self.chains.push(Chain { parent: Some((parent, side)), up, level: level + 1, jump });
         (chain, 0)
     }
 

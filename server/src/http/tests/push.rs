@@ -56,7 +56,7 @@ async fn an_action_that_came_by_websocket_is_not_stored_again() {
     let action = Action::new(bytes::Bytes::from_static(br#"{"type":"note","x":"1"}"#)).unwrap();
     let pair = Pair { action, meta: Meta { id, time: 1, subprotocol: None }, extra_keys: false };
     let submission = Submission { pair, context: Context::default() };
-    site.app.ingest.take(&subject, vec![submission], 1).await.unwrap();
+    site.app.ingest.take(&std::sync::Arc::new(subject), vec![submission], 1).await.unwrap();
     let result = &push(&site, "10:a", &[note("1 10:a:t 0", "1")]).await[0];
     assert_eq!(result["status"], "processed");
     assert_eq!(site.pull("10:b", "").await.texts(), ["1"]);

@@ -1,6 +1,8 @@
 //! A device listens to a stream of events.
 
 use super::site::{Pulled, RULES, Site, get};
+use crate::auth::Target;
+use crate::revocations::{self, Order};
 use axum::body::{Body, BodyDataStream};
 use futures_util::StreamExt;
 
@@ -108,4 +110,18 @@ async fn a_stream_that_may_not_begin_is_refused_as_a_pull_is() {
         let request = request.header("accept", "text/event-stream").body(Body::empty()).unwrap();
         assert_eq!(site.send(request).await.status, status, "{query}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_client_is_revoked() {
+    let site = Site::open(RULES);
+    let mut events = Events::open(&site, "10:a", "", None).await;
+    let mut other = Events::open(&site, "10:b", "", None).await;
+    events.page().await;
+    other.page().await;
+    let order = Order::Revoke { target: Target::Client("10:a".to_owned()), expires_ms: None };
+    revocations::answer(&site.app, order).await.unwrap();
+    assert_eq!(events.chunk().await, None);
+    site.notes("10:c", &["1"]).await;
+    assert_eq!(other.page().await.texts(), ["1"], "not that of the user's other client");
 }

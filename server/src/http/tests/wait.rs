@@ -1,9 +1,12 @@
 //! A device waits for news.
 
 use super::site::{RULES, Site, post_to};
+use crate::auth::{Identity, Target};
 use crate::http::following::{Following, Woken};
 use crate::log::LogName;
-use tidelog_protocol::UserId;
+use crate::revocations::{self, Order};
+use std::sync::Arc;
+use tidelog_protocol::{ClientId, UserId};
 
 /// Waits until a long poll or a stream waits.
 async fn somebody_waits(site: &Site) {
@@ -36,11 +39,17 @@ async fn a_wait_ends_when_something_visible_comes() {
     assert_eq!(site.app.metrics.waiting.get(), 0);
 }
 
+fn identity(expires_ms: Option<u64>) -> Identity {
+    let user = UserId::new("10").unwrap();
+    Identity { user, claims: Arc::default(), expires_ms, anonymous: false }
+}
+
 #[tokio::test]
 async fn more_news_than_an_inbox_holds_still_ends_the_wait_and_the_next_one() {
     let site = Site::open(RULES);
-    let following =
-        Following::new(&site.app, vec![LogName::User(UserId::new("10").unwrap())], None);
+    let who = identity(None);
+    let logs = vec![LogName::User(who.user.clone())];
+    let following = Following::new(&site.app, logs, (&who, None));
     for _ in 0..3 {
         site.notes("10:b", &["x"; 200]).await;
         assert_eq!(following.wait(u64::MAX).await, Woken::News);
@@ -76,7 +85,7 @@ async fn a_wait_ends_when_the_server_stops() {
 async fn a_wait_ends_with_the_token() {
     let site = Site::open(RULES);
     let soon = crate::clock::now_ms() + 5;
-    let following = Following::new(&site.app, Vec::new(), Some(soon));
+    let following = Following::new(&site.app, Vec::new(), (&identity(Some(soon)), None));
     assert_eq!(following.wait(u64::MAX).await, Woken::End);
     assert!(crate::clock::now_ms() >= soon);
     assert_eq!(following.wait(0).await, Woken::End);
@@ -91,4 +100,31 @@ async fn who_waits_no_longer_is_not_followed_by_the_hub() {
         () = somebody_waits(&site) => {}
     }
     assert_eq!(site.app.metrics.waiting.get(), 0);
+}
+
+#[tokio::test]
+async fn a_wait_ends_when_the_user_is_revoked_and_the_next_request_is_refused() {
+    let site = Site::open(RULES);
+    let revoke = async {
+        somebody_waits(&site).await;
+        let target = Target::User("10".to_owned());
+        let order = Order::Revoke { target, expires_ms: None };
+        let answer = revocations::answer(&site.app, order).await.unwrap();
+        assert!(answer.contains("\"ended\":1"), "{answer}");
+    };
+    let (pulled, ()) = tokio::join!(site.pull("10:a", "wait=50"), revoke);
+    assert_eq!(pulled.texts(), Vec::<&str>::new());
+    site.get("10:a", "/v1/log").await.problem(401, "not-signed-in");
+    assert_eq!(site.get("11:a", "/v1/log").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_revoked_between_signing_in_and_waiting_ends_the_wait() {
+    let site = Site::open(RULES);
+    let target = Target::Client("10:a".to_owned());
+    let order = Order::Revoke { target, expires_ms: None };
+    revocations::answer(&site.app, order).await.unwrap();
+    let client = ClientId::new("10:a").unwrap();
+    let following = Following::new(&site.app, Vec::new(), (&identity(None), Some(&client)));
+    assert_eq!(following.wait(0).await, Woken::End);
 }

@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn the_order_does_not_count_and_every_byte_does() {
-        let (one, two): ((u64, &[u8]), (u64, &[u8])) = ((1, b"one"), (2, b"two"));
+        let (one, two) = ((1, &b"one"[..]), (2, &b"two"[..]));
         assert_eq!(of(&[one, two]), of(&[two, one]));
         assert_ne!(of(&[one, two]), of(&[one, (2, b"twp")]));
         assert_ne!(of(&[one, two]), of(&[one, (3, b"two")]));

@@ -6,9 +6,10 @@ use super::super::manifest::{Family, Part};
 use super::super::prefix::{Key, Prefix};
 use super::super::run::{Item, Order, Scan};
 use super::super::store::IndexStore;
-use super::{Current, Index};
+use super::{Current, Index, RECORDS, RUNS};
 use bytes::Bytes;
 use std::collections::HashSet;
+use std::fs;
 use std::io;
 use std::sync::{Arc, PoisonError};
 
@@ -48,6 +49,20 @@ impl Index {
                 }
             })?;
             self.remove(part)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what others keep beside the index, made from what readers saw.
+    pub(in super::super) fn remove_others(&self) -> Result<(), Failure> {
+        let failure = |error: io::Error| Failure::io(self.records.dir(), &error);
+        let index = self.records.dir().parent().unwrap_or(self.records.dir());
+        for file in fs::read_dir(index).map_err(failure)? {
+            let path = file.map_err(failure)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_dir() && name != RUNS && !name.starts_with(RECORDS) {
+                fs::remove_dir_all(&path).map_err(|error| Failure::io(&path, &error))?;
+            }
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ const RESTORE: &str =
 
 const STORE_KEY: &[u8] = b"store";
 const EPOCH_KEYS: &[u8] = b"epoch/";
+const NOTE_KEYS: &[u8] = b"note/";
 
 /// The feed.
 pub(in super::super) struct Feed {
@@ -73,6 +74,34 @@ impl Feed {
         let key = [EPOCH_KEYS, &epoch.first.get().to_be_bytes()].concat();
         let value = [epoch.id.to_le_bytes(), epoch.started_ms.to_le_bytes()].concat();
         self.put_meta(&key, &value)
+    }
+
+    /// The notes whose names begin with `start`, in order of name.
+    pub(in super::super) fn notes(&self, start: &str) -> Result<Vec<(String, Bytes)>, ReadError> {
+        let mut notes = Vec::new();
+        for pair in self.meta.scan_prefix([NOTE_KEYS, start.as_bytes()].concat()) {
+            let (key, value) = pair.map_err(|error| self.database.unread(&error))?;
+            let name = key.get(NOTE_KEYS.len()..).unwrap_or_default();
+            let name = String::from_utf8(name.to_vec()).map_err(|_| {
+                self.damaged(Position::ZERO, Damage("the name of a note cannot be read"))
+            })?;
+            notes.push((name, Bytes::copy_from_slice(&value)));
+        }
+        Ok(notes)
+    }
+
+    /// Keeps a note under its name, or forgets it; on disk on return.
+    pub(in super::super) fn put_note(
+        &self,
+        name: &str,
+        note: Option<&[u8]>,
+    ) -> Result<(), Failure> {
+        let key = [NOTE_KEYS, name.as_bytes()].concat();
+        if let Some(note) = note {
+            return self.put_meta(&key, note);
+        }
+        self.meta.remove(key).map_err(|error| self.database.failure(&error))?;
+        self.sync()
     }
 
     fn put_meta(&self, key: &[u8], value: &[u8]) -> Result<(), Failure> {

@@ -141,3 +141,18 @@ fn a_subscription_that_comes_twice_is_answered_once() {
     world.send_as(&mut page, filtered, &id);
     assert_eq!(page.frames[3..], ["sync", "synced", "synced"]);
 }
+
+#[test]
+fn a_client_is_read_from_only_as_long_as_little_of_it_waits_to_be_judged() {
+    let mut world = World::new();
+    world.shared.limits.window_bytes = 100_000;
+    let mut page = world.open("10:a:t");
+    let note = format!(r#"{{"type":"note","text":"{}"}}"#, "x".repeat(10_000));
+    for n in 0..11 {
+        assert!(page.session.wants_frames(), "after {n} actions");
+        world.say(&mut page, &note);
+    }
+    assert!(!page.session.wants_frames(), "the first is being judged, and ten wait");
+    world.settle(&mut page);
+    assert!(page.session.wants_frames());
+}

@@ -4,6 +4,7 @@ use super::super::*;
 use super::world::*;
 use crate::hub::Delivery as Mail;
 use crate::log::Entry;
+use crate::sync_map::Fates;
 use tidelog_protocol::{Action, builtin};
 
 #[test]
@@ -85,7 +86,7 @@ fn an_inbox_that_overflowed_does_not_move_the_cursor_past_what_it_dropped() {
     live.id.sequence += 1;
     live.action = Action::from_parts(r#"{"type":"cursor"}"#.into(), "cursor");
     let mail = Mail { entry: Arc::new(live), live: true };
-    page.session.on_mail(vec![mail], true, world.at());
+    page.session.on_mail(vec![mail], true, &Fates::default(), world.at());
     world.settle(&mut page);
     assert_eq!((page.count("note"), page.count("cursor")), (3, 1));
 }

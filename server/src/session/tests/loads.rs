@@ -3,6 +3,7 @@
 use super::super::*;
 use super::page::Page;
 use super::world::*;
+use crate::sync_map::Fates;
 use std::collections::VecDeque;
 use tidelog_protocol::builtin;
 
@@ -83,7 +84,7 @@ fn a_page_read_for_a_subscription_that_ended_is_not_used_for_the_next_one() {
     let read = first.iter().any(|effect| matches!(effect, Effect::Read(_)));
     assert!(read, "the first load was being read");
     let late = crate::log::Page { entries: Vec::new(), through: world.head(), more: false };
-    page.session.on_page(&late, world.at());
+    page.session.on_page(&late, &Fates::default(), world.at());
     world.settle(&mut page);
     assert_eq!(page.count("posts/add"), 4);
 }
@@ -125,7 +126,7 @@ fn behind(world: &mut World) -> Page {
         world.publish(&note, &mut page);
     }
     world.add("11:b:t", r#"{"type":"posts/add","x":1,"y":1}"#);
-    page.session.on_mail(Vec::new(), true, world.at());
+    page.session.on_mail(Vec::new(), true, &Fates::default(), world.at());
     world.settle(&mut page);
     assert_eq!(page.count("posts/add"), 0, "the window is full");
     page
@@ -201,4 +202,20 @@ fn a_load_that_takes_longer_than_a_client_waits_is_acknowledged_early_and_answer
     assert_eq!(page.count("tasks/changed"), 1);
     let answer = page.got.last().unwrap();
     assert_eq!(answer.answers, Some(id.to_string()));
+}
+
+#[test]
+fn a_client_that_asks_for_one_load_again_and_again_is_refused_beyond_a_few() {
+    let mut world = World::new();
+    for _ in 0..12 {
+        world.add("11:b:t", r#"{"type":"posts/add"}"#);
+    }
+    let mut page = world.open("10:a:t");
+    page.acknowledges = false;
+    for _ in 0..200 {
+        world.send(&mut page, SUBSCRIBE);
+    }
+    assert_eq!(page.count(builtin::UNDO), 200 - 64);
+    world.acknowledge(&mut page);
+    assert_eq!(page.count(builtin::PROCESSED), 64);
 }

@@ -6,7 +6,8 @@ use crate::config::{Config, Source};
 use crate::epochs::Epoch;
 use crate::hub::Delivery as Mail;
 use crate::ingest::{Judgement, Submission};
-use crate::log::{Addresses, Entry};
+use crate::log::{Addresses, Entry, PageLimit};
+use crate::sync_map::{Fates, Lives, Snapshot};
 use bytes::Bytes;
 use std::path::Path;
 use tidelog_crdt::Dot;
@@ -39,6 +40,7 @@ pub(super) struct World {
     pub(super) now: u64,
     /// How pages speak that connect.
     pub(super) spoken: (Version, Form),
+    lives: Lives,
 }
 
 impl World {
@@ -61,7 +63,7 @@ impl World {
             limits,
         };
         let spoken = (Version::V5, Form::Text);
-        Self { entries: Vec::new(), shared, now: 1_000_000, spoken }
+        Self { entries: Vec::new(), shared, now: 1_000_000, spoken, lives: Lives::default() }
     }
 
     pub(super) fn head(&self) -> Position {
@@ -74,9 +76,15 @@ impl World {
 
     /// Somebody's action, placed where the rules say.
     pub(super) fn add(&mut self, node: &str, json: &str) -> Arc<Entry> {
+        let time = 500_000 + self.head().get() + 1;
+        self.add_made(node, json, time)
+    }
+
+    /// The same, made at `time`.
+    pub(super) fn add_made(&mut self, node: &str, json: &str, time: u64) -> Arc<Entry> {
         let position = self.head().plus(1);
         let id = ActionId { node: NodeId::new(node).unwrap(), ms: position.get(), sequence: 0 };
-        let meta = Meta { id, time: 500_000 + position.get(), subprotocol: None };
+        let meta = Meta { id, time, subprotocol: None };
         let action = Action::new(Bytes::copy_from_slice(json.as_bytes())).unwrap();
         self.place(action, meta)
     }
@@ -226,27 +234,30 @@ impl World {
                 // What is published reaches a session that is caught up before the verdicts do.
                 if page.session.wants_mail() {
                     let new = self.entries.iter().skip(before).cloned();
-                    let mail = new.map(|entry| Mail { entry, live: false }).collect();
-                    page.session.on_mail(mail, false, self.at());
+                    let mail: Vec<_> = new.map(|entry| Mail { entry, live: false }).collect();
+                    let fates = self.fates(mail.iter().map(|mail| &mail.entry));
+                    page.session.on_mail(mail, false, &fates, self.at());
                 }
                 page.session.on_verdicts(verdicts, self.at());
             }
             Effect::Read(ReadOrder::Stretch { logs, above }) => {
                 let read = self.read(&logs, above);
-                page.session.on_page(&read, self.at());
+                let fates = self.fates(read.entries.iter());
+                page.session.on_page(&read, &fates, self.at());
             }
             Effect::Read(ReadOrder::Head) => {
                 let head =
                     crate::log::Page { entries: Vec::new(), through: self.head(), more: false };
-                page.session.on_page(&head, self.at());
+                page.session.on_page(&head, &Fates::default(), self.at());
             }
-            Effect::Read(ReadOrder::Fold { channel, name, filter, tombstones }) => {
-                let mut fold = crate::sync_map::Fold::new(&name);
+            Effect::Read(ReadOrder::Items { channel, map, wanted, .. }) => {
+                let mut fold = crate::sync_map::Fold::new(&map);
                 let log = LogName::Channel(channel);
                 let mine = self.entries.iter().filter(|entry| entry.addresses.includes(&log));
                 mine.for_each(|entry| fold.add(entry));
-                let loaded = fold.load(&filter, tombstones);
-                page.session.on_loaded(loaded, self.head(), self.at());
+                let limit = PageLimit { entries: 2, bytes: 1000 };
+                let loaded = Snapshot::of(fold, self.head()).part(&wanted, limit);
+                page.session.on_loaded(loaded, self.at());
             }
             Effect::Resume(through) => {
                 let resumed =
@@ -258,10 +269,21 @@ impl World {
         }
     }
 
+    fn fates<'a>(&self, entries: impl Iterator<Item = &'a Arc<Entry>>) -> Fates {
+        let mut read = |log: &LogName, (above, until): (Position, Position), _: PageLimit| {
+            let all = self.entries.iter().filter(|entry| entry.addresses.includes(log));
+            let between = all.filter(|entry| entry.position > above && entry.position <= until);
+            let entries = between.cloned().collect();
+            Ok::<_, ()>(crate::log::Page { entries, through: until, more: false })
+        };
+        self.lives.fates(entries, &self.shared.rules, self.head(), &mut read).unwrap()
+    }
+
     /// An entry reaches a page that is caught up.
     pub(super) fn publish(&mut self, entry: &Arc<Entry>, page: &mut Page) {
         let mail = Mail { entry: entry.clone(), live: false };
-        page.session.on_mail(vec![mail], false, self.at());
+        let fates = self.fates([entry].into_iter());
+        page.session.on_mail(vec![mail], false, &fates, self.at());
         self.settle(page);
     }
 

@@ -1,0 +1,14 @@
+//! Work that takes a while, where others wait for the thread that does it.
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+/// To read more than this takes longer than others should wait.
+const LARGE_BYTES: usize = 256 << 10;
+
+/// Does `work` on `bytes` of what somebody sent. When that is much, another thread serves the
+/// connections of this one meanwhile.
+pub(crate) fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let many = Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if many && bytes > LARGE_BYTES { tokio::task::block_in_place(work) } else { work() }
+}

@@ -1,0 +1,103 @@
+//! Fetching a key set: over TLS, within a time and a size, without following anybody elsewhere.
+
+use crate::config::Jwks;
+use crate::tls;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::header::{ACCEPT, USER_AGENT};
+use hyper::{Request, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// The text of the set at `url`, or the reason why there is none.
+pub(super) async fn set(url: &str, terms: &Jwks) -> Result<String, String> {
+    let fetching = fetch(url, terms);
+    let fetched = tokio::time::timeout(terms.timeout, fetching).await;
+    fetched.unwrap_or_else(|_| Err(format!("it took longer than {:?}", terms.timeout)))
+}
+
+async fn fetch(url: &str, terms: &Jwks) -> Result<String, String> {
+    let request = Request::get(url)
+        .header(ACCEPT, "application/json")
+        .header(USER_AGENT, concat!("tidelog/", env!("CARGO_PKG_VERSION")))
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| error.to_string())?;
+    let client = Client::builder(TokioExecutor::new())
+        // One request an hour: a connection is not kept for the next.
+        .pool_max_idle_per_host(0)
+        .build(connector(url, terms).await?);
+    let response = client.request(request).await.map_err(|error| with_causes(&error))?;
+    let status = response.status();
+    if status.is_redirection() {
+        return Err(format!("it answers {status}; name the URL that it leads to in jwks_url"));
+    }
+    if status != StatusCode::OK {
+        return Err(format!("it answers {status}"));
+    }
+    let body = Limited::new(response.into_body(), terms.bytes).collect().await;
+    let body = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+        Some(_) => format!("it is longer than {} bytes ([auth.jwks] bytes)", terms.bytes),
+        None => with_causes(&*error),
+    })?;
+    String::from_utf8(body.to_bytes().to_vec()).map_err(|_| "it is no JWK set".to_owned())
+}
+
+/// Made anew for each fetch, so that authorities that were added since count.
+async fn connector(url: &str, terms: &Jwks) -> Result<HttpsConnector<HttpConnector>, String> {
+    let ca_file = terms.ca_file.clone();
+    let reading = tokio::task::spawn_blocking(move || authorities(&ca_file));
+    // Nobody cancels it.
+    let roots =
+        reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+    if roots.is_empty() && url.starts_with("https:") {
+        let way = "install the package ca-certificates, or name a file with ca_file in [auth.jwks]";
+        return Err(format!("this machine knows no certificate authorities: {way}"));
+    }
+    let config = ClientConfig::builder_with_provider(tls::provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // Which schemes a URL may have was checked when it was read.
+    let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
+    Ok(builder.enable_http1().build())
+}
+
+/// Those in `file`, or the system's if it is empty.
+pub(super) fn authorities(file: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    if file.as_os_str().is_empty() {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok(roots);
+    }
+    let unusable = |_| format!("{} (ca_file) holds no certificates in PEM", file.display());
+    let content = super::keys::read(file)?;
+    for certificate in CertificateDer::pem_slice_iter(&content) {
+        roots.add(certificate.map_err(unusable)?).map_err(|error| {
+            format!("{} (ca_file) has a certificate that cannot be used: {error}", file.display())
+        })?;
+    }
+    if roots.is_empty() {
+        return Err(format!("{} (ca_file) holds no certificates in PEM", file.display()));
+    }
+    Ok(roots)
+}
+
+/// An error and what caused it: the outermost alone says little.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
