@@ -55,7 +55,7 @@ pub(super) enum Kind {
 impl Kind {
     /// All of them, as docs/http.md lists them.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::MalformedBody,
         Self::MalformedQuery,
         Self::MalformedHeader,
@@ -74,6 +74,7 @@ impl Kind {
         Self::TooManyFailures,
         Self::TooManyActions,
         Self::OverQuota,
+        Self::KeysUnavailable,
         Self::LogUnreadable,
         Self::Stopping,
     ];
