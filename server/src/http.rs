@@ -19,6 +19,7 @@ mod problem;
 mod pull;
 mod push;
 mod query;
+mod quota;
 mod reader;
 mod source;
 mod standpoint;

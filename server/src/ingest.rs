@@ -5,17 +5,23 @@
 //! answer.
 
 mod judge;
+mod quotas;
+mod rates;
 #[cfg(test)]
 mod tests;
 mod verdicts;
 
+pub use quotas::Quotas;
+pub use rates::Wait;
 pub use verdicts::{Given, Verdicts};
 
-use crate::log::{Cleaned, Entry, Log, Outcome, Stopped};
+use crate::log::{Cleaned, Entry, Log, Outcome, ReadError, Stopped};
 use crate::metrics::Metrics;
 use crate::rules::{Rules, Subject, UndoReason};
 use crate::session::AnswerId;
 use judge::{Judge, Judged, Sent};
+use quotas::{Accounts, Allowance};
+use std::collections::HashSet;
 use std::sync::Arc;
 use tidelog_crdt::{Context, Position};
 use tidelog_protocol::{Action, ActionId, Meta, Pair};
@@ -61,14 +67,39 @@ pub enum Judgement {
 #[derive(Clone)]
 pub struct Ingest {
     log: Log,
+    rules: Arc<Rules>,
     judge: Judge,
+    accounts: Arc<Accounts>,
     metrics: Metrics,
 }
 
 impl Ingest {
-    /// The way into `log` under `rules`; actions of more than `action_bytes` are undone.
-    pub fn new(log: Log, rules: Arc<Rules>, metrics: Metrics, action_bytes: usize) -> Self {
-        Self { log, judge: Judge::new(rules, action_bytes), metrics }
+    /// The way into `log` under `rules`; actions of more than `action_bytes`, and those over a quota,
+    /// are undone.
+    pub fn new(
+        log: Log,
+        rules: Arc<Rules>,
+        metrics: Metrics,
+        (action_bytes, quotas): (usize, Quotas),
+    ) -> Self {
+        let judge = Judge::new(Arc::clone(&rules), action_bytes);
+        Self { log, rules, judge, accounts: Arc::new(Accounts::new(quotas)), metrics }
+    }
+
+    /// When `subject` may make so many actions at once.
+    pub fn wait(&self, subject: &Subject, count: usize, now: u64) -> Wait {
+        self.accounts.wait(subject, count, now)
+    }
+
+    /// Whether there is a limit to the bytes that are kept of a user.
+    pub fn limits_kept_bytes(&self) -> bool {
+        self.accounts.kept_bytes.is_some()
+    }
+
+    /// Whether keeping `pairs` would take the user over that limit. May wait for the disk.
+    pub fn is_too_much(&self, subject: &Subject, pairs: &[Pair]) -> Result<bool, ReadError> {
+        let Some(most) = self.accounts.kept_bytes else { return Ok(false) };
+        quotas::is_too_much(&self.log, &self.rules, subject, pairs, most)
     }
 
     /// The memory of verdicts that no entry stands for.
@@ -99,11 +130,20 @@ impl Ingest {
     async fn take_together(
         &self,
         subject: &Arc<Subject>,
-        submissions: Vec<Submission>,
+        mut submissions: Vec<Submission>,
         now: u64,
         verdicts: &mut Vec<Verdict>,
     ) -> Result<(), Stopped> {
-        let (judged, steps) = self.judge.all(subject, submissions).await;
+        let mut allowance = self.accounts.allow(subject, submissions.len(), now);
+        let mut over = Vec::new();
+        if allowance.is_scarce() {
+            over = self.take_out(subject, &mut submissions, &mut allowance).await;
+        }
+        let (mut judged, steps) = self.judge.all(subject, submissions).await;
+        for (at, sent) in over {
+            judged.insert(at, (Judged::Rejected(UndoReason::TooManyActions), sent));
+        }
+        let before = verdicts.len();
         let mut outcomes = self.log.commit(steps, now).await?.into_iter();
         let mut stored = self.stored(&judged).await.into_iter();
         for (judged, sent) in judged {
@@ -127,7 +167,39 @@ impl Ingest {
                 }
             });
         }
+        let repeated = verdicts.iter().skip(before).filter(|verdict| verdict.repeated).count();
+        self.accounts.close(subject, &allowance, repeated);
         Ok(())
+    }
+
+    /// Takes out what is over the rate, with the places that it had. Actions that are not new do not
+    /// count.
+    async fn take_out(
+        &self,
+        subject: &Subject,
+        submissions: &mut Vec<Submission>,
+        allowance: &mut Allowance,
+    ) -> Vec<(usize, Sent)> {
+        let ids: Vec<_> = submissions.iter().map(|it| it.pair.meta.id.clone()).collect();
+        let (log, verdicts) = (self.log.clone(), Arc::clone(self.verdicts()));
+        let client = subject.client().clone();
+        let is_known = move |id: &ActionId| {
+            verdicts.of(&client, id).is_some() || log.find(id).is_ok_and(|known| known.is_some())
+        };
+        let looking = move || ids.into_iter().filter(|id| is_known(id)).collect::<HashSet<_>>();
+        let looked = tokio::task::spawn_blocking(looking).await;
+        // Nobody cancels it.
+        let known = looked.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let all = std::mem::take(submissions);
+        let mut over = Vec::new();
+        for (at, submission) in all.into_iter().enumerate() {
+            if known.contains(&submission.pair.meta.id) || allowance.use_one() {
+                submissions.push(submission);
+            } else {
+                over.push((at, (submission.pair.action, submission.pair.meta)));
+            }
+        }
+        over
     }
 
     /// The entries of those actions that are rejected now and were let in once. Their ids are looked
@@ -193,6 +265,7 @@ impl Ingest {
                 Verdict { repeated: true, ..self.unplaced(subject, None, sent, now) }
             }
             Outcome::TooLarge => self.undo(subject, UndoReason::TooLarge, sent, now),
+            Outcome::OverQuota => self.undo(subject, UndoReason::OverQuota, sent, now),
             Outcome::Cleaned(Cleaned::NotOwner) => {
                 self.undo(subject, UndoReason::Denied, sent, now)
             }

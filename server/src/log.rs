@@ -53,6 +53,7 @@ mod settings;
 mod shared;
 mod store;
 mod tail;
+mod usage;
 
 pub use check::{Counts, Finding, Progress, Report, Severity, check};
 pub use entry::{
@@ -67,6 +68,7 @@ pub use rebuild::{Rebuilt, rebuild};
 pub use rewrite::RewriteError;
 pub use settings::Settings;
 pub use shared::OnCommit;
+pub use usage::{BYTES_BESIDE, bytes_of_json};
 
 use crate::clock::Stopwatch;
 use crate::epochs::Epochs;
@@ -299,6 +301,12 @@ impl Log {
         self.shared().find(self.shared().hash.id(id))
     }
 
+    /// How many bytes of `user`'s actions are kept, wherever they went: their JSON, and
+    /// [`BYTES_BESIDE`] each. May wait for the disk.
+    pub fn kept_bytes(&self, user: &UserId) -> Result<u64, ReadError> {
+        self.shared().kept_bytes(self.shared().hash.user(user.as_str()))
+    }
+
     /// What is remembered of `node`. May wait for the disk.
     pub fn node(&self, node: &NodeId) -> Result<Option<NodeRecord>, ReadError> {
         self.shared().nodes.get(node, &self.shared().index.store())
@@ -325,6 +333,12 @@ impl Log {
     /// How long the disk takes, and how much a commit holds.
     pub fn meter(&self) -> &Meter {
         &self.shared().meter
+    }
+
+    /// Forgets nodes that were last seen before `seen_ms`; how many. Blocks. Who comes back after that
+    /// starts anew, with repeats.
+    pub fn forget_nodes(&self, seen_ms: u64) -> Result<u64, Failure> {
+        self.shared().nodes.forget_older(seen_ms, &self.shared().index)
     }
 
     /// How full the log is.
@@ -371,6 +385,7 @@ impl Handle {
             },
             tail_bytes: settings.tail_bytes,
             marks_max: settings.marks_max,
+            kept_bytes_max: settings.kept_bytes_max,
             accepted_ms,
         };
         let committer = Committer::new(Arc::clone(&self.shared), terms);

@@ -3,9 +3,13 @@
 //! The stored record of a node cannot say what was sent and not acknowledged, because a crash may
 //! have cut it off. As long as the process lives, memory can.
 
+use crate::clock;
+use crate::log::{Failure, Log};
 use crate::session::NodeState;
 use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tidelog_protocol::{NodeId, UserId};
 
 /// Nodes remembered; those that left first are forgotten first.
@@ -80,6 +84,29 @@ impl Table {
     }
 }
 
+/// How often it is looked for nodes that have not come for long.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Forgets nodes on disk that have not come for as long as `patience`, for as long as the server runs.
+pub(crate) async fn forget_the_absent(log: Log, patience: Duration) -> Infallible {
+    loop {
+        tokio::time::sleep(FORGET_EVERY.min(patience)).await;
+        let (log, now) = (log.clone(), clock::now_ms());
+        let looking = tokio::task::spawn_blocking(move || forget_once(&log, patience, now));
+        // Nobody cancels it.
+        match looking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
+            Ok(0) => {}
+            Ok(forgotten) => tracing::info!(forgotten, "nodes have not come for long"),
+            Err(error) => tracing::warn!(%error, "cannot forget nodes; it is tried again"),
+        }
+    }
+}
+
+fn forget_once(log: &Log, patience: Duration, now: u64) -> Result<u64, Failure> {
+    let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+    log.forget_nodes(now.saturating_sub(patience_ms))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,5 +155,29 @@ mod tests {
         assert!((40..70).contains(&left.len()), "about a megabyte each: {}", left.len());
         assert_eq!(left.last(), Some(&99));
         assert_eq!(recent.table().bytes, 0);
+    }
+
+    #[test]
+    fn who_has_not_come_for_long_is_forgotten_on_disk_and_nobody_else() {
+        use crate::log::{NodeRecord, Settings};
+        const DAY: u64 = 86_400_000;
+        let dir = tempfile::tempdir().unwrap();
+        let node = |n: u64| NodeId::new(&format!("10:a:{n}")).unwrap();
+        let save = |log: &Log, n, seen_ms| {
+            log.save_node(node(n), NodeRecord { seen_ms, bytes: vec![7] });
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (log, _) = Log::open(Settings::new(dir.path()), 0).unwrap();
+        (0..1_000).for_each(|n| save(&log, n, n * DAY));
+        runtime.block_on(log.close()).unwrap();
+        drop(log);
+        let (log, _) = Log::open(Settings::new(dir.path()), 0).unwrap();
+        // It comes back at this moment.
+        save(&log, 3, 1_000 * DAY);
+        let patience = Duration::from_millis(400 * DAY);
+        assert_eq!(forget_once(&log, patience, 1_000 * DAY).unwrap(), 600);
+        let there: Vec<_> = (0..1_000).filter(|n| log.node(&node(*n)).unwrap().is_some()).collect();
+        assert_eq!(there, std::iter::once(3).chain(600..1_000).collect::<Vec<_>>());
+        assert_eq!(forget_once(&log, patience, 1_000 * DAY).unwrap(), 0);
     }
 }

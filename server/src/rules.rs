@@ -67,11 +67,15 @@ pub enum UndoReason {
     TooCostly,
     /// The session has as many subscriptions as it may.
     TooManySubscriptions,
+    /// The user acts faster than one may.
+    TooManyActions,
+    /// As many bytes of the user are kept as may be.
+    OverQuota,
 }
 
 impl UndoReason {
     /// All of them.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Denied,
         Self::UnknownType,
         Self::WrongChannel,
@@ -79,6 +83,8 @@ impl UndoReason {
         Self::TooLarge,
         Self::TooCostly,
         Self::TooManySubscriptions,
+        Self::TooManyActions,
+        Self::OverQuota,
     ];
 
     /// The `reason` of `logux/undo`.
@@ -91,6 +97,8 @@ impl UndoReason {
             Self::TooLarge => "tooLarge",
             Self::TooCostly => "tooCostly",
             Self::TooManySubscriptions => "tooManySubscriptions",
+            Self::TooManyActions => "tooManyActions",
+            Self::OverQuota => "overQuota",
         }
     }
 }

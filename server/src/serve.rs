@@ -6,11 +6,11 @@ use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::documents::Documents;
 use crate::hub::Hub;
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, Quotas};
 use crate::listen::Door;
 use crate::log::{Log, PageLimit, Settings};
 use crate::metrics::{Metrics, Site};
-use crate::nodes::Recent;
+use crate::nodes::{self, Recent};
 use crate::rules::Rules;
 use crate::ws::Budget;
 use crate::{clock, http, service, session};
@@ -68,6 +68,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     service::ready(address);
     let mut alive = JoinSet::new();
     alive.spawn(service::stay_alive());
+    alive.spawn(nodes::forget_the_absent(app.log.clone(), config.limits.node_records));
     let outcome = tokio::select! {
         () = door.open(&listener, &mut connections) => Ok(()),
         signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }
@@ -99,8 +100,8 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     let metrics = Metrics::of(Site { log: log.clone(), budget: budget.clone(), data });
     let publishing = hub.clone();
     log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
-    let ingest =
-        Ingest::new(log.clone(), rules.clone(), metrics.clone(), config.limits.action_bytes);
+    let settings = (config.limits.action_bytes, quotas(config));
+    let ingest = Ingest::new(log.clone(), rules.clone(), metrics.clone(), settings);
     let session = session::Shared {
         incarnation: log.incarnation(),
         epochs: log.epochs(),
@@ -131,8 +132,17 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     }))
 }
 
+fn quotas(config: &Config) -> Quotas {
+    Quotas {
+        per_second: config.limits.actions_per_second,
+        burst: config.limits.actions_burst,
+        kept_bytes: config.limits.kept_bytes_per_user.map(|bytes| bytes as u64),
+    }
+}
+
 fn log_settings(config: &Config) -> Settings {
     Settings {
+        kept_bytes_max: quotas(config).kept_bytes,
         tail_bytes: config.log.tail_bytes,
         cache_bytes: config.log.cache_bytes,
         queue_bytes_max: config.limits.ingest_queue_bytes,

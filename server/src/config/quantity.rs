@@ -22,6 +22,9 @@ const BYTE_UNITS: [(&str, u64); 7] = [
     ("GB", 1_000_000_000),
 ];
 
+/// What a limit is set to that does not hold.
+const OFF: &str = "off";
+
 const BINARY_UNITS: &[(&str, u64)] = BYTE_UNITS.split_at(4).0;
 
 /// Reads a duration such as `500ms`, `20s`, `15m`, `1h`, `30d`; zero is none.
@@ -83,6 +86,57 @@ pub(super) fn show_bytes<S: Serializer>(bytes: &usize, to: S) -> Result<S::Ok, S
     match shortest(*bytes as u64, BINARY_UNITS) {
         (number, "") => to.serialize_u64(number),
         (number, unit) => to.serialize_str(&format!("{number}{unit}")),
+    }
+}
+
+/// A limit that can be off.
+pub(super) fn read_bytes_or_off<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<usize>, D::Error> {
+    or_off(from, "a size such as \"512MiB\", or \"off\"", bytes)
+}
+
+/// A number of things, at least one, or none for no limit.
+pub(super) fn read_count_or_off<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<usize>, D::Error> {
+    let count = |text: &str| {
+        let count = text.parse().ok().filter(|count| (1..=1_000_000).contains(count));
+        count.ok_or_else(|| format!("{text:?} is no number from 1 to 1000000, and not \"off\""))
+    };
+    or_off(from, "a number from 1 to 1000000, or \"off\"", count)
+}
+
+fn or_off<'de, D: Deserializer<'de>>(
+    from: D,
+    expecting: &'static str,
+    read: fn(&str) -> Result<usize, String>,
+) -> Result<Option<usize>, D::Error> {
+    struct OrOff(&'static str, fn(&str) -> Result<usize, String>);
+    impl Visitor<'_> for OrOff {
+        type Value = Option<usize>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Option<usize>, E> {
+            if text == OFF { Ok(None) } else { self.1(text).map(Some).map_err(E::custom) }
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<Option<usize>, E> {
+            self.1(&number.to_string()).map(Some).map_err(E::custom)
+        }
+    }
+    from.deserialize_any(OrOff(expecting, read))
+}
+
+/// Writes what is read by [`read_bytes_or_off`] and [`read_count_or_off`].
+#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
+pub(super) fn show_or_off<S: Serializer>(limit: &Option<usize>, to: S) -> Result<S::Ok, S::Error> {
+    match limit {
+        Some(limit) => show_bytes(limit, to),
+        None => to.serialize_str(OFF),
     }
 }
 

@@ -5,7 +5,8 @@
 
 use super::proxies::{ProxyHeader, read_networks};
 use super::quantity::{
-    read_action_bytes, read_bytes, read_count, read_depth, read_duration, show_bytes, show_duration,
+    read_action_bytes, read_bytes, read_bytes_or_off, read_count, read_count_or_off, read_depth,
+    read_duration, show_bytes, show_duration, show_or_off,
 };
 use documented::DocumentedFields;
 use ipnet::IpNet;
@@ -146,6 +147,21 @@ pub struct Limits {
     /// from there wait in line, a hundred a second.
     #[serde(deserialize_with = "read_count")]
     pub sign_in_failures_per_address: usize,
+    /// Actions that one user makes in a second, beyond `actions_burst`; above it, they are undone with
+    /// `tooManyActions`, and a push is answered with 429.
+    #[serde(deserialize_with = "read_count_or_off", serialize_with = "show_or_off")]
+    pub actions_per_second: Option<usize>,
+    /// Actions of one user that may come at once before `actions_per_second` counts; a device sends
+    /// at once all that it made offline.
+    #[serde(deserialize_with = "read_count")]
+    pub actions_burst: usize,
+    /// Bytes of one user's actions that are kept, 128 beside the JSON of each; above it, an action is
+    /// undone with `overQuota`, and a push is answered with 429.
+    #[serde(deserialize_with = "read_bytes_or_off", serialize_with = "show_or_off")]
+    pub kept_bytes_per_user: Option<usize>,
+    /// How long a node that does not come is remembered; then it starts anew, with repeats.
+    #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
+    pub node_records: Duration,
 }
 
 impl Default for Limits {
@@ -177,6 +193,10 @@ impl Default for Limits {
             sign_in_failures: 3,
             sign_in_window: Duration::from_secs(3),
             sign_in_failures_per_address: 300,
+            actions_per_second: None,
+            actions_burst: 200_000,
+            kept_bytes_per_user: None,
+            node_records: Duration::from_secs(180 * 86_400),
         }
     }
 }

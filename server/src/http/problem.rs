@@ -40,6 +40,10 @@ pub(super) enum Kind {
     UnsupportedMediaType,
     /// Too many failed sign-ins.
     TooManyFailures,
+    /// The user acts faster than one may.
+    TooManyActions,
+    /// As many bytes of the user are kept as may be.
+    OverQuota,
     /// The keys that could prove the token cannot be fetched now.
     KeysUnavailable,
     /// The log cannot be read.
@@ -51,7 +55,7 @@ pub(super) enum Kind {
 impl Kind {
     /// All of them, as docs/http.md lists them.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::MalformedBody,
         Self::MalformedQuery,
         Self::MalformedHeader,
@@ -68,6 +72,8 @@ impl Kind {
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::TooManyFailures,
+        Self::TooManyActions,
+        Self::OverQuota,
         Self::KeysUnavailable,
         Self::LogUnreadable,
         Self::Stopping,
@@ -107,6 +113,8 @@ impl Kind {
                 ("unsupported-media-type", 415, "The format of the body is not spoken here")
             }
             Self::TooManyFailures => ("too-many-failures", 429, "Too many failed sign-ins"),
+            Self::TooManyActions => ("too-many-actions", 429, "The user acts too fast"),
+            Self::OverQuota => ("over-quota", 429, "No more of this user is kept"),
             Self::KeysUnavailable => {
                 ("keys-unavailable", 503, "The keys of who issued the token cannot be had")
             }

@@ -4,6 +4,7 @@ use super::body::{self, Asked};
 use super::caller::Caller;
 use super::format::Format;
 use super::problem::{Kind, Problem};
+use super::quota;
 use super::reader;
 use crate::app::App;
 use crate::clock;
@@ -69,6 +70,7 @@ pub(super) async fn take(
     let seen = reader::seen(app, caller.user(), seen)?;
     let mut pushes = sort(app, caller, named(app, caller, headers, actions)?)?;
     let mut results = std::mem::take(&mut pushes.results);
+    quota::check(app, caller, &pushes.groups).await?;
     let contexts = Contexts::new(app, caller, seen).await?;
     for (client, group) in pushes.groups {
         let subject = caller.subject(&client)?;
@@ -116,13 +118,16 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     })
 }
 
+/// Actions by device, with their places in the push.
+pub(super) type Groups = Vec<(ClientId, Vec<(usize, Pair)>)>;
+
 /// A push, sorted by who is to be asked.
 #[derive(Default)]
 struct Sorted {
     /// What is undone before it is judged.
     results: Vec<(usize, PushResult)>,
     /// The rest by device, with its place in the push.
-    groups: Vec<(ClientId, Vec<(usize, Pair)>)>,
+    groups: Groups,
 }
 
 /// An id says of which device its action is. A caller that has a name acts as that device alone; one

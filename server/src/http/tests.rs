@@ -8,6 +8,7 @@ mod formats;
 mod maps;
 mod pull;
 mod push;
+mod quotas;
 mod readers;
 mod sign_in;
 mod site;

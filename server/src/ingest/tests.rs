@@ -36,16 +36,22 @@ struct Scene {
 
 impl Scene {
     fn open() -> Self {
+        Self::open_with(Quotas::default())
+    }
+
+    fn open_with(quotas: Quotas) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::parse(Source::new(Path::new("t.toml"), RULES)).unwrap();
         let rules = Arc::new(Rules::compile(&config).unwrap());
-        let (log, _) = Log::open(Settings::new(dir.path()), 0).unwrap();
+        let kept_bytes_max = quotas.kept_bytes;
+        let settings = Settings { kept_bytes_max, ..Settings::new(dir.path()) };
+        let (log, _) = Log::open(settings, 0).unwrap();
         let published = Published::default();
         let hearing = Arc::clone(&published);
         log.on_commit(Arc::new(move |entries| {
             hearing.lock().unwrap_or_else(PoisonError::into_inner).push(entries.to_vec());
         }));
-        let ingest = Ingest::new(log.clone(), rules, Metrics::default(), 200 << 10);
+        let ingest = Ingest::new(log.clone(), rules, Metrics::default(), (200 << 10, quotas));
         Self { ingest, log, published, _dir: dir }
     }
 
@@ -206,4 +212,30 @@ async fn what_is_too_large_for_the_log_keeps_its_verdict() {
     let wide = || pair(1, &json!({"type": "wide", "to": names, "pad": "x".repeat(130_000)}));
     assert_eq!(scene.take(vec![wide()]).await, ["tooLarge"]);
     assert_eq!(scene.take(vec![wide()]).await, ["repeated"]);
+}
+
+#[tokio::test]
+async fn over_the_rate_actions_are_undone_and_what_comes_again_costs_nothing() {
+    let scene = Scene::open_with(Quotas { per_second: Some(1), burst: 4, kept_bytes: None });
+    assert_eq!(scene.take((0..3).map(note).collect()).await, ["accepted"; 3]);
+    assert_eq!(scene.take((0..3).map(note).collect()).await, ["repeated"; 3]);
+    let words = scene.take((0..5).map(note).collect()).await;
+    assert_eq!(words, ["repeated", "repeated", "repeated", "accepted", "tooManyActions"]);
+    assert_eq!(scene.take(vec![note(0), note(4)]).await, ["repeated", "repeated"]);
+    assert_eq!(scene.stored(), [0, 1, 2, 3]);
+}
+
+#[tokio::test]
+async fn over_the_bytes_that_are_kept_actions_are_undone_until_some_are_cleaned() {
+    let most = 3 * crate::log::bytes_of_json(note(0).action.json());
+    for (kept_bytes, third) in [(most, "accepted"), (most - 1, "overQuota")] {
+        let quotas = Quotas { kept_bytes: Some(kept_bytes), ..Quotas::default() };
+        let scene = Scene::open_with(quotas);
+        let words = scene.take((0..4).map(note).collect()).await;
+        assert_eq!(words, ["accepted", "accepted", third, "overQuota"]);
+        assert_eq!(scene.take(vec![note(0), live(50)]).await, ["repeated", "accepted"]);
+        assert_eq!(scene.take(vec![note(3)]).await, ["repeated"], "it stays undone");
+        let freed = scene.take(vec![clean(10, 0), note(20), note(21)]).await;
+        assert_eq!(freed, ["accepted", "accepted", "overQuota"]);
+    }
 }

@@ -27,15 +27,19 @@ pub(super) fn judge<'a>(
     }
 }
 
-/// Hides the body of `entry` from readers.
-pub(super) fn hide(shared: &Shared, entry: Entry) {
+/// Hides the body of `entry`, which counts for `bytes`, from readers.
+pub(super) fn hide(shared: &Shared, entry: Entry, bytes: u64) {
     let position = entry.position;
+    let author = entry.id.node.user_str().map(|user| shared.hash.user(user));
     let in_row = !entry.cleaned;
     let logs: Vec<Prefix> = entry.addresses.logs().map(|log| shared.hash.log(&log)).collect();
     let mut without_body = Vec::new();
     put_entry(&mut without_body, &take_body(entry));
     let mut state = shared.state_mut();
     state.active.hide(position, &logs, without_body.into());
+    if let Some(author) = author {
+        state.active.change(author, 0_i64.saturating_sub_unsigned(bytes));
+    }
     if in_row {
         state.bodies_to_take.insert(position);
     }

@@ -13,12 +13,13 @@ use super::clean;
 use super::entry::{Cleaned, Draft, Entry, Outcome, Step};
 use super::error::Failure;
 use super::marks::{Mark, Marks};
-use super::prefix::Key;
+use super::prefix::{Key, Prefix};
 use super::queue::{Append, Batch, BatchLimit, NoteRequest};
 use super::recent::Recent;
 use super::record::Record;
 use super::shared::Shared;
 use super::tail::Tail;
+use super::usage::bytes_of;
 use commit::{Answer, Commit, Sealed};
 use own::Own;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,6 +45,7 @@ pub(super) struct Terms {
     /// A tail of this size is handed over to be written as runs.
     pub(super) tail_bytes: usize,
     pub(super) marks_max: usize,
+    pub(super) kept_bytes_max: Option<u64>,
     /// The time of the last commit, in ms since the epoch.
     pub(super) accepted_ms: u64,
 }
@@ -53,6 +55,8 @@ pub(super) struct Committer {
     terms: Terms,
     marks: Marks,
     passed: Recent<Key, ()>,
+    /// What is kept of whom, with all that is staged; not kept up without a quota.
+    kept: Recent<Prefix, u64>,
     /// The greatest so far, so that commit times never fall.
     accepted_ms: u64,
     /// The position that the next record gets.
@@ -65,8 +69,9 @@ impl Committer {
     pub(super) fn new(shared: Arc<Shared>, terms: Terms) -> Self {
         let next = shared.head().plus(1);
         let marks = Marks::new(terms.marks_max);
-        let (passed, accepted_ms) = (Recent::new(PASSED_MAX), terms.accepted_ms);
-        Self { shared, terms, marks, passed, accepted_ms, next, in_flight: None }
+        let (passed, kept) = (Recent::new(PASSED_MAX), Recent::new(terms.marks_max));
+        let accepted_ms = terms.accepted_ms;
+        Self { shared, terms, marks, passed, kept, accepted_ms, next, in_flight: None }
     }
 
     /// Serves the queue until it is closed.
@@ -152,8 +157,12 @@ impl Committer {
         let under_way = |target: &&Entry| {
             in_flight.is_some_and(|sealed| sealed.targets.contains_key(&target.position))
         };
-        if let Some(target) = target.filter(|target| !under_way(target)) {
-            commit.clean(target.clone(), self.accepted_ms);
+        if let Some(target) = target.filter(|target| !under_way(target))
+            && commit.clean(target.clone(), self.accepted_ms)
+            && let Some((author, _)) = self.quota_of(&target.id)
+        {
+            let kept = self.kept_of(author)?.saturating_sub(bytes_of(target));
+            self.kept.set(author, kept);
         }
         Ok(cleaned)
     }
@@ -186,6 +195,7 @@ impl Committer {
         if let Some(commit) = self.in_flight.take() {
             self.publish(commit)?;
             self.marks.settle();
+            self.kept.settle();
         }
         Ok(())
     }
@@ -200,7 +210,8 @@ impl Committer {
             self.shared.publish(commit.staged);
         }
         for target in commit.targets.into_values() {
-            clean::hide(&self.shared, target);
+            let bytes = bytes_of(&target);
+            clean::hide(&self.shared, target, bytes);
         }
         if let Some(on_commit) = self.shared.on_commit.get()
             && !commit.entries.is_empty()
@@ -224,13 +235,40 @@ impl Committer {
             return Ok(Outcome::Known(known));
         }
         let entry = self.entry(draft, commit.next());
+        let quota = self.quota_of(&entry.id);
+        let mut kept = 0;
+        if let Some((author, most)) = quota {
+            kept = self.kept_of(author)?.saturating_add(bytes_of(&entry));
+            if kept > most {
+                return Ok(Outcome::OverQuota);
+            }
+        }
         let Some(entry) = commit.add(entry, id, &self.shared.hash) else {
             return Ok(Outcome::TooLarge);
         };
+        if let Some((author, _)) = quota {
+            self.kept.set(author, kept);
+        }
         if !mark.covers(id) {
             self.marks.set(id.prefix, Mark::Greatest(id));
         }
         Ok(Outcome::Accepted(entry))
+    }
+
+    /// Who pays for the action named `id`, and how many bytes may be kept; none without a quota.
+    fn quota_of(&self, id: &ActionId) -> Option<(Prefix, u64)> {
+        let most = self.terms.kept_bytes_max?;
+        Some((self.shared.hash.user(id.node.user_str()?), most))
+    }
+
+    /// How many bytes of `author`'s are kept, with all that is staged.
+    fn kept_of(&mut self, author: Prefix) -> Result<u64, Failure> {
+        if let Some(kept) = self.kept.get(author) {
+            return Ok(kept);
+        }
+        let kept = self.shared.kept_bytes(author)?;
+        self.kept.set(author, kept);
+        Ok(kept)
     }
 
     /// Publishes a draft that is not stored, once.

@@ -164,6 +164,8 @@ pub enum Outcome {
     PassedBefore,
     /// Larger than a row of the feed can hold; neither stored nor published.
     TooLarge,
+    /// Its author has as many bytes as may be kept of one user; neither stored nor published.
+    OverQuota,
     /// It was no draft, but a request to clean.
     Cleaned(Cleaned),
 }

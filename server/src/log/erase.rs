@@ -14,6 +14,7 @@ use super::rewrite::{RewriteError, rewrite};
 use super::row::{Row, RowBuilder};
 use super::run::Item;
 use super::shared::Shared;
+use super::usage::{Changes, bytes_of};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -90,6 +91,8 @@ struct Found {
     removed: Removed,
     /// Logs that have lost an entry or have a changed one.
     logs: HashSet<Prefix>,
+    /// What counts no more for whom, by position: a row that was changed meanwhile comes again.
+    uncounted: BTreeMap<Position, (Prefix, u64)>,
 }
 
 /// What becomes of a record.
@@ -116,7 +119,7 @@ impl Eraser {
         for (position, record) in row.records() {
             let judged = self.judge(position, &record)?;
             changed |= !matches!(judged, Judged::Kept);
-            found.note(position, &judged, &self.hash);
+            found.note(position, &judged, (&self.hash, &self.user));
             records.push(judged.bytes().unwrap_or(record));
         }
         if !changed {
@@ -180,6 +183,10 @@ impl Eraser {
         let logs = self.found().logs.clone();
         let publish = |current: &_| shared.publish_index(current);
         shared.index.rewrite_runs(&logs, |item| self.item(item), publish)?;
+        let changes = self.found().changes();
+        // All of it is in runs: a checkpoint was made before the rewritten feed took its place.
+        let checkpoint = shared.state().checkpoint;
+        shared.index.change_usage(&changes, (checkpoint, generation), publish)?;
         shared.index.remove_others()?;
         let user = self.user.as_str();
         let nodes = shared.nodes.of_user(user, &shared.index.store())?.len();
@@ -210,13 +217,28 @@ impl Judged {
 }
 
 impl Found {
-    fn note(&mut self, position: Position, judged: &Judged, hash: &Hash) {
+    fn uncount(&mut self, entry: &Entry, hash: &Hash) {
+        if let Some(author) = entry.id.node.user_str() {
+            self.uncounted.insert(entry.position, (hash.user(author), bytes_of(entry)));
+        }
+    }
+
+    fn changes(&self) -> Changes {
+        let mut changes = Changes::default();
+        for (author, bytes) in self.uncounted.values() {
+            changes.add(*author, 0_i64.saturating_sub_unsigned(*bytes));
+        }
+        changes
+    }
+
+    fn note(&mut self, position: Position, judged: &Judged, (hash, user): (&Hash, &UserId)) {
         if !matches!(judged, Judged::Kept) {
             self.removed.positions.insert(position);
         }
         match judged {
             Judged::Kept => {}
             Judged::Made(entry, _) => {
+                self.uncount(entry, hash);
                 for log in entry.addresses.logs() {
                     self.logs.insert(hash.log(&log));
                     self.removed.made.entry(log).or_default().insert(position);
@@ -225,6 +247,10 @@ impl Found {
             Judged::Received(entry, _) => {
                 self.logs.extend(entry.addresses.logs().map(|log| hash.log(&log)));
                 self.removed.received.insert(position);
+                let stays = entry.addresses.logs().any(|log| log != LogName::User(user.clone()));
+                if !stays {
+                    self.uncount(entry, hash);
+                }
             }
             Judged::Clean(_) => self.removed.cleans.insert(position),
         }

@@ -11,15 +11,16 @@ mod tests;
 
 pub(super) use opening::read_manifest;
 
-use super::error::{Corrupt, Damage, Failure};
+use super::error::{Corrupt, Damage, Failure, ReadError};
 use super::identity::Identity;
 use super::manifest::{Family, Lists, Manifest, Part};
 use super::merge::{Merge, Source};
 use super::place::Place;
 use super::prefix::{Key, Prefix};
-use super::run::{Order, REBUILD, Run, RunWriter, Scan};
+use super::run::{Item, Order, REBUILD, Run, RunWriter, Scan};
 use super::store::IndexStore;
 use super::tail::Tail;
+use super::usage::{Changes, Sums};
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
@@ -106,12 +107,32 @@ impl Index {
                 .try_for_each(|(key, position)| writer.push(key, &position.get().to_be_bytes()))
         })?;
         let checkpoint = tail.last();
+        let usage = self.write_usage(&tail.changes().items((checkpoint, 0)))?;
         self.change(publish, |current| {
             let lists = Arc::make_mut(&mut current.lists);
             lists.entries.extend(entries);
             lists.ids.extend(ids);
+            lists.usage.extend(usage);
             current.checkpoint = checkpoint;
         })
+    }
+
+    fn write_usage(&self, items: &[Item]) -> Result<Option<Part>, Failure> {
+        self.write(Family::Usage, |writer| {
+            items.iter().try_for_each(|item| writer.push(item.key, &item.value))
+        })
+    }
+
+    /// Says by how much the bytes of users have changed otherwise than by commits: up to the
+    /// checkpoint `last`, in the rewriting with this number.
+    pub(super) fn change_usage(
+        &self,
+        changes: &Changes,
+        (last, generation): (Position, u64),
+        publish: impl FnOnce(&Current),
+    ) -> Result<(), Failure> {
+        let usage = self.write_usage(&changes.items((last, generation)))?;
+        self.change(publish, |current| Arc::make_mut(&mut current.lists).usage.extend(usage))
     }
 
     /// Writes one run of level 0; none when there is nothing to write.
@@ -165,13 +186,14 @@ impl Index {
             next_file: current.next_file,
             entries: parts(&current.lists.entries),
             ids: parts(&current.lists.ids),
+            usage: parts(&current.lists.usage),
         }
     }
 
     /// The lowest level with enough runs to merge.
     pub(super) fn due(&self) -> Option<Due> {
         let lists = self.current().lists;
-        [Family::Entries, Family::Ids].into_iter().find_map(|family| {
+        Family::ALL.into_iter().find_map(|family| {
             let parts = lists.of(family);
             let mut end = parts.len();
             // From the newest on: the lowest level is last.
@@ -214,7 +236,7 @@ impl Index {
         let level = due.parts.first().map_or(0, |part| part.level).saturating_add(1);
         let mut stopped = false;
         let merged = self.write(due.family, |writer| {
-            for item in merged(&due.parts) {
+            for item in merged_of(due.family, &due.parts) {
                 let item = item.map_err(io::Error::other)?;
                 // What is gone must be said as long as something older may still have it.
                 if !(oldest && item.value.is_empty()) {
@@ -241,6 +263,14 @@ impl Index {
     fn remove(&self, part: &Part) -> Result<(), Failure> {
         let path = run_path(&self.runs_dir, part.file);
         fs::remove_file(&path).map_err(|error| Failure::io(&path, &error))
+    }
+}
+
+/// What a run that is merged from these has to say.
+fn merged_of(family: Family, parts: &[Part]) -> Box<dyn Iterator<Item = Result<Item, ReadError>>> {
+    match family {
+        Family::Entries | Family::Ids => Box::new(merged(parts)),
+        Family::Usage => Box::new(Sums::of(merged(parts))),
     }
 }
 

@@ -10,7 +10,7 @@ use tidelog_crdt::{Incarnation, Position};
 use uuid::Uuid;
 
 /// The format of the index; another one is rebuilt from the feed.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// A run and its place among the others.
 #[derive(Clone, Debug)]
@@ -30,23 +30,28 @@ pub(super) enum Family {
     Entries,
     /// (node, milliseconds, sequence) → position.
     Ids,
+    /// (user, last position of a stretch) → by how much the user's bytes changed in it.
+    Usage,
 }
 
 impl Family {
-    /// A log is read in sequence; of ids one is looked up, and a smaller block is read faster.
+    pub(super) const ALL: [Self; 3] = [Self::Entries, Self::Ids, Self::Usage];
+
+    /// A log is read in sequence; of the others one is looked up, and a smaller block is read faster.
     pub(super) fn block_bytes(self) -> usize {
         match self {
             Self::Entries => 16 << 10,
-            Self::Ids => 4 << 10,
+            Self::Ids | Self::Usage => 4 << 10,
         }
     }
 }
 
-/// The runs of both families, each from the oldest to the newest.
+/// The runs of all families, each from the oldest to the newest.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lists {
     pub(super) entries: Vec<Part>,
     pub(super) ids: Vec<Part>,
+    pub(super) usage: Vec<Part>,
 }
 
 impl Lists {
@@ -54,6 +59,7 @@ impl Lists {
         match family {
             Family::Entries => &self.entries,
             Family::Ids => &self.ids,
+            Family::Usage => &self.usage,
         }
     }
 
@@ -61,6 +67,7 @@ impl Lists {
         match family {
             Family::Entries => &mut self.entries,
             Family::Ids => &mut self.ids,
+            Family::Usage => &mut self.usage,
         }
     }
 }
@@ -82,6 +89,8 @@ pub(super) struct Manifest {
     pub(super) entries: Vec<(u64, u8)>,
     /// File numbers and levels.
     pub(super) ids: Vec<(u64, u8)>,
+    /// File numbers and levels.
+    pub(super) usage: Vec<(u64, u8)>,
 }
 
 impl Manifest {
@@ -98,7 +107,7 @@ impl Manifest {
         put_number(&mut out, self.generation);
         put_number(&mut out, self.checkpoint.get());
         put_number(&mut out, self.next_file);
-        for parts in [&self.entries, &self.ids] {
+        for parts in [&self.entries, &self.ids, &self.usage] {
             put_count(&mut out, parts.len());
             for (file, level) in parts {
                 put_number(&mut out, *file);
@@ -133,6 +142,7 @@ impl Manifest {
             next_file: reader.number()?,
             entries: take_parts(&mut reader)?,
             ids: take_parts(&mut reader)?,
+            usage: take_parts(&mut reader)?,
         };
         reader.is_empty().then_some(manifest)
     }
@@ -157,6 +167,7 @@ mod tests {
             next_file: 9,
             entries: vec![(4, 1), (7, 0)],
             ids: vec![(8, 0)],
+            usage: vec![(9, 2)],
         };
         let mut bytes = manifest.encode();
         assert_eq!(Manifest::decode(&bytes), Ok(Some(manifest)));

@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidelog_protocol::NodeId;
 
+/// Records that are looked at while none is written.
+const FORGET_AT_ONCE: usize = 256;
+
 /// Records that are not on disk yet.
 #[derive(Debug)]
 pub(super) struct Nodes {
@@ -98,6 +101,22 @@ impl Nodes {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.lock().fresh.retain(|node, _| node.user_str() != Some(user));
         work()
+    }
+
+    /// Forgets on disk who was last seen before `seen_ms`; how many. Records are written between its
+    /// steps, and what is not on disk yet is of nodes that are here.
+    pub(super) fn forget_older(&self, seen_ms: u64, index: &Index) -> Result<u64, Failure> {
+        let is_over = |record: &[u8]| decode(record).is_none_or(|record| record.seen_ms < seen_ms);
+        let (mut forgotten, mut after) = (0, Vec::new());
+        loop {
+            let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let (removed, last) = index.store().forget_nodes(&after, FORGET_AT_ONCE, is_over)?;
+            forgotten += removed;
+            match last {
+                Some(last) => after = last,
+                None => return Ok(forgotten),
+            }
+        }
     }
 
     /// Writes what is not on disk.

@@ -272,7 +272,7 @@ mod tests {
         let mut builder = RowBuilder::new(at(first));
         (0..count).for_each(|_| builder.push(b"entry"));
         let logs = (first..first + count).map(|position| (LOG, at(position))).collect();
-        tail.extend(Staged { rows: vec![builder.finish()], logs, ids: Vec::new() });
+        tail.extend(Staged { rows: vec![builder.finish()], logs, ..Staged::default() });
         tail
     }
 

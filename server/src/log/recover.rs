@@ -170,6 +170,7 @@ fn fold_row(shared: &Shared, row: Row) -> Result<(), OpenError> {
             .map_err(|damage| shared.feed().damaged(position, damage))?;
         match record {
             Record::Entry(entry) => {
+                staged.count(&entry, &shared.hash);
                 staged.ids.push((shared.hash.id(&entry.id), position));
                 if !entry.cleaned {
                     let logs = entry.addresses.logs().map(|log| (shared.hash.log(&log), position));
@@ -184,7 +185,8 @@ fn fold_row(shared: &Shared, row: Row) -> Result<(), OpenError> {
     shared.publish(staged);
     for target in targets {
         if let Some(entry) = shared.entry(target)? {
-            clean::hide(shared, entry);
+            let bytes = shared.counted(&entry)?;
+            clean::hide(shared, entry, bytes);
         }
     }
     Ok(())

@@ -23,6 +23,9 @@ pub struct Settings {
     /// Node records that wait to be written at most; one more is counted and forgotten. Default
     /// 65,536.
     pub nodes_max: usize,
+    /// Bytes kept of one user's at most, counting 128 beside each action; one more action is refused.
+    /// Default none.
+    pub kept_bytes_max: Option<u64>,
     /// Only read: nothing is created, and no epoch starts. Default false.
     pub read_only: bool,
 }
@@ -39,6 +42,7 @@ impl Settings {
             queue_bytes_max: 32 << 20,
             marks_max: 1 << 18,
             nodes_max: 1 << 16,
+            kept_bytes_max: None,
             read_only: false,
         }
     }

@@ -3,9 +3,11 @@
 //!
 //! Entries stay encoded: decoded ones would take four times the memory.
 
-use super::prefix::{Key, Prefix};
+use super::entry::Entry;
+use super::prefix::{Hash, Key, Prefix};
 use super::row::Row;
 use super::run::{Item, Order};
+use super::usage::{Changes, bytes_of};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use tidelog_crdt::Position;
@@ -14,6 +16,7 @@ use tidelog_crdt::Position;
 const SLOT_BYTES: usize = 12;
 const LOG_BYTES: usize = 36;
 const ID_BYTES: usize = 60;
+const CHANGE_BYTES: usize = 48;
 
 /// Rows and what is to be known about their records.
 #[derive(Debug, Default)]
@@ -21,6 +24,20 @@ pub(super) struct Staged {
     pub(super) rows: Vec<Row>,
     pub(super) logs: Vec<(Prefix, Position)>,
     pub(super) ids: Vec<(Key, Position)>,
+    /// By how much the bytes of which user changed.
+    pub(super) changes: Vec<(Prefix, i64)>,
+}
+
+impl Staged {
+    /// Counts the bytes of an entry for its author.
+    pub(super) fn count(&mut self, entry: &Entry, hash: &Hash) {
+        let bytes = bytes_of(entry);
+        if bytes > 0
+            && let Some(author) = entry.id.node.user_str()
+        {
+            self.changes.push((hash.user(author), 0_i64.saturating_add_unsigned(bytes)));
+        }
+    }
 }
 
 /// Where a record is: which row, and where in it.
@@ -40,6 +57,7 @@ pub(super) struct Tail {
     /// The entries of each log, and what was hidden below `first`.
     by_log: BTreeSet<(Prefix, Position)>,
     by_id: BTreeMap<Key, Position>,
+    changes: Changes,
     bytes: usize,
 }
 
@@ -52,6 +70,7 @@ impl Tail {
             slots: Vec::new(),
             by_log: BTreeSet::new(),
             by_id: BTreeMap::new(),
+            changes: Changes::default(),
             bytes: 0,
         }
     }
@@ -93,6 +112,19 @@ impl Tail {
         self.bytes += staged.logs.len() * LOG_BYTES + staged.ids.len() * ID_BYTES;
         self.by_log.extend(staged.logs);
         self.by_id.extend(staged.ids);
+        staged.changes.into_iter().for_each(|(user, change)| self.change(user, change));
+    }
+
+    /// The bytes of `user` grew or shrank by `change`.
+    pub(super) fn change(&mut self, user: Prefix, change: i64) {
+        if self.changes.add(user, change) {
+            self.bytes += CHANGE_BYTES;
+        }
+    }
+
+    /// By how much the bytes of which user changed.
+    pub(super) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     fn add_slot(&mut self, start: usize, end: usize) {
@@ -121,6 +153,11 @@ impl Tail {
             self.bytes += logs.len() * LOG_BYTES;
             self.by_log.extend(logs.iter().map(|log| (*log, target)));
         }
+    }
+
+    /// Whether it hides an entry of `log` that is below its first.
+    pub(super) fn hides(&self, log: Prefix, position: Position) -> bool {
+        position < self.first && self.by_log.contains(&(log, position))
     }
 
     fn nth(&self, position: Position) -> Option<usize> {

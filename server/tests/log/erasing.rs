@@ -17,7 +17,7 @@ use tidelog_crdt::{Position, Ranges};
 use tidelog_protocol::{NodeId, UserId};
 use tidelog_server::log::{
     Addresses, Channel, Cleaned, Draft, Log, LogName, NodeRecord, Outcome, Piece, Removed, Report,
-    Severity, check, rebuild,
+    Severity, bytes_of_json, check, rebuild,
 };
 
 const VICTIM: &str = "victim-8f3c";
@@ -117,6 +117,13 @@ fn everything_of_a_user_is_gone_and_nothing_else_is() {
         assert!(log.nodes_of(&victim()).unwrap().is_empty(), "{how}");
         let pieces = log.pieces_of(&victim(), (Position::ZERO, log.head())).unwrap().0;
         assert_eq!(pieces, [], "{how}");
+        assert_eq!(log.kept_bytes(&victim()).unwrap(), 0, "{how}");
+        for other in ["1", "2"].map(|user| UserId::new(user).unwrap()) {
+            let feed = log.feed(Position::ZERO, ALL).unwrap().entries;
+            let own = feed.iter().filter(|entry| entry.id.node.user().as_ref() == Some(&other));
+            let bytes: u64 = own.map(|entry| bytes_of_json(entry.action.json())).sum();
+            assert_eq!(log.kept_bytes(&other).unwrap(), bytes, "{how}: {other}");
+        }
         let tasks = read_all(&log, &channel_log("tasks"));
         assert_eq!(tasks.len(), 51, "{how}: of 1 and of 2");
         assert_eq!(ids(&read_all(&log, &user_log("2"))), ["1 2:c:t 0"], "{how}");

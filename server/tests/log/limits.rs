@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use tidelog_crdt::Position;
 use tidelog_protocol::UserId;
-use tidelog_server::log::{Cleaned, Log, Outcome, PageLimit, Settings, Stopped};
+use tidelog_server::log::{Cleaned, Log, Outcome, PageLimit, Settings, Stopped, bytes_of_json};
 
 /// Holds the committer where it publishes, until it is opened.
 #[derive(Clone, Default)]
@@ -173,4 +173,67 @@ fn follow(log: Log, done: Arc<AtomicBool>, nth: usize) -> thread::JoinHandle<Vec
             }
         }
     })
+}
+
+/// Positions are given before they are on disk: what is staged counts, too.
+#[test]
+fn bytes_that_are_kept_of_a_user_have_an_exact_limit_whoever_waits_for_what() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = bytes_of_json(draft(id("1", 1_000, 0)).action.json());
+    let settings = Settings {
+        commit_actions_max: 1,
+        kept_bytes_max: Some(100 * bytes),
+        marks_max: 1,
+        ..small(dir.path())
+    };
+    let (log, _) = open(&settings);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let accepted = runtime.block_on(async {
+        let append = |nth: u64| {
+            let (log, user) = (log.clone(), if nth.is_multiple_of(2) { "1" } else { "2" });
+            let append = async move { log.append(vec![draft(id(user, 1_000 + nth, 0))], 0).await };
+            (user, tokio::spawn(append))
+        };
+        let appends: Vec<_> = (0..300).map(append).collect();
+        let mut accepted = Vec::new();
+        for (user, append) in appends {
+            match &append.await.unwrap().unwrap()[..] {
+                [Outcome::Accepted(_)] => accepted.push(user),
+                [Outcome::OverQuota] => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        accepted
+    });
+    for user in ["1", "2"] {
+        assert_eq!(accepted.iter().filter(|of| **of == user).count(), 100);
+        assert_eq!(log.kept_bytes(&UserId::new(user).unwrap()).unwrap(), 100 * bytes);
+    }
+}
+
+/// The body is gone from its row, and the checkpoint that still counts it is older than the request.
+#[test]
+fn bytes_of_a_body_that_was_taken_out_before_a_crash_are_not_counted_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = small(dir.path());
+    let (log, _) = open(&settings);
+    let bytes = bytes_of_json(draft(id("1", 1_000, 0)).action.json());
+    append(&log, (0..200).map(|ms| draft(id("1", 1_000 + ms, 0))).collect());
+    wait(log.close()).unwrap();
+    drop(log);
+    // A tail that is never full, so that no checkpoint is made.
+    let settings = Settings { tail_bytes: 32 << 20, ..settings };
+    let (log, _) = open(&settings);
+    let user = UserId::new("1").unwrap();
+    for ms in 0..50 {
+        let cleaned = wait(log.clean(user.clone(), id("1", 1_000 + ms, 0), 0)).unwrap();
+        assert_eq!(cleaned, Cleaned::Done);
+    }
+    // Rows are rewritten between commits.
+    (0..50).for_each(|ms| drop(accept(&log, draft(id("2", 1_000 + ms, 0)))));
+    assert_eq!(log.kept_bytes(&user).unwrap(), 150 * bytes);
+    drop(log);
+    let (log, opened) = open(&settings);
+    assert_eq!(opened.folded, 100);
+    assert_eq!(log.kept_bytes(&user).unwrap(), 150 * bytes);
 }

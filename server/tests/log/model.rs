@@ -20,7 +20,14 @@ enum Step {
     Commit(Vec<Part>),
     Close,
     Drop,
-    Look { log: usize, above: u64, until: u64, limit: PageLimit },
+    /// The index is gone, too, and made again.
+    Rebuild,
+    Look {
+        log: usize,
+        above: u64,
+        until: u64,
+        limit: PageLimit,
+    },
 }
 
 /// One step of a commit.
@@ -74,6 +81,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => proptest::collection::vec(clean(), 1..3).prop_map(Step::Commit),
         1 => Just(Step::Close),
         1 => Just(Step::Drop),
+        1 => Just(Step::Rebuild),
         6 => (0..logs, 0..600_u64, 0..800_u64, limit)
             .prop_map(|(log, above, until, limit)| Step::Look { log, above, until, limit }),
     ]
@@ -257,6 +265,12 @@ impl Model {
             assert_eq!(newest.entries, whole[from..]);
             assert_eq!((newest.more, newest.through), (from > 0, self.head));
         }
+        for user in USERS.map(|user| UserId::new(user).unwrap()) {
+            let own = self.visible(Position::ZERO, Position::MAX);
+            let own = own.filter(|entry| entry.id.node.user().as_ref() == Some(&user));
+            let bytes: u64 = own.map(|entry| log::bytes_of_json(entry.action.json())).sum();
+            assert_eq!(log.kept_bytes(&user).unwrap(), bytes, "of {user}");
+        }
         let (mut above, mut feed) = (Position::ZERO, Vec::new());
         loop {
             let page = log.feed(above, few).unwrap();
@@ -299,13 +313,16 @@ fn run(steps: Vec<Step>, settings: &Settings) {
                 assert_eq!(*log.1.lock().unwrap(), std::mem::take(&mut model.heard));
                 log.1.lock().unwrap().clear();
             }
-            Step::Close | Step::Drop => {
+            Step::Close | Step::Drop | Step::Rebuild => {
                 model.audit(&log.0);
                 if matches!(step, Step::Close) {
                     wait(log.0.close()).unwrap();
                     model.audit(&log.0);
                 }
                 drop(log);
+                if matches!(step, Step::Rebuild) {
+                    std::fs::remove_dir_all(settings.dir.join("index")).unwrap();
+                }
                 log = open_heard(settings);
                 model.passed.clear();
                 model.audit(&log.0);

@@ -95,6 +95,7 @@ impl Commit {
         let logs = entry.addresses.channels.iter().map(|name| hash.channel(name.as_str()));
         self.staged.logs.extend(logs.map(|log| (log, entry.position)));
         self.staged.ids.push((id, entry.position));
+        self.staged.count(&entry, hash);
         let entry = Arc::new(entry);
         self.fresh.insert(id, Arc::clone(&entry));
         self.pass(Arc::clone(&entry));
@@ -106,16 +107,17 @@ impl Commit {
         self.entries.push(entry);
     }
 
-    /// Adds the request to take out the body of `target`.
-    pub(super) fn clean(&mut self, target: Entry, accepted_ms: u64) {
+    /// Adds the request to take out the body of `target`; whether it was not there before.
+    pub(super) fn clean(&mut self, target: Entry, accepted_ms: u64) -> bool {
         if self.targets.contains_key(&target.position) {
-            return;
+            return false;
         }
         let clean = Clean { target: target.position, id: target.id.clone(), accepted_ms };
         self.record.clear();
         put_clean(&mut self.record, &clean);
         self.push_record();
         self.targets.insert(target.position, target);
+        true
     }
 
     /// Adds what is to be said when the commit is on disk.

@@ -52,8 +52,10 @@ fn add(given: &mut Context, dot: Dot) {
 fn dot(outcome: &Outcome) -> Option<Dot> {
     match outcome {
         Outcome::Accepted(entry) | Outcome::Known(entry) => Some(entry.dot),
-        Outcome::Passed(_) | Outcome::PassedBefore | Outcome::TooLarge | Outcome::Cleaned(_) => {
-            None
-        }
+        Outcome::Passed(_)
+        | Outcome::PassedBefore
+        | Outcome::TooLarge
+        | Outcome::OverQuota
+        | Outcome::Cleaned(_) => None,
     }
 }

@@ -90,7 +90,7 @@ fn orphan(dir: &Path, checkpoint: Position) -> Corrupt {
 
 /// Deletes the files that a crash left half-written or half-deleted.
 fn remove_unnamed(dir: &Path, manifest: Option<&Manifest>) -> Result<(), OpenError> {
-    let parts = manifest.iter().flat_map(|manifest| [&manifest.entries, &manifest.ids]);
+    let parts = manifest.iter().flat_map(|it| [&it.entries, &it.ids, &it.usage]);
     let named: HashSet<_> = parts.flatten().map(|(file, _)| run_path(dir, *file)).collect();
     for file in fs::read_dir(dir).map_err(|source| OpenError::io(dir, source))? {
         let path = file.map_err(|source| OpenError::io(dir, source))?.path();
@@ -109,6 +109,7 @@ fn open_runs(dir: &Path, manifest: &Manifest) -> Result<Current, OpenError> {
     let lists = Lists {
         entries: manifest.entries.iter().map(open).collect::<Result<_, _>>()?,
         ids: manifest.ids.iter().map(open).collect::<Result<_, _>>()?,
+        usage: manifest.usage.iter().map(open).collect::<Result<_, _>>()?,
     };
     Ok(Current {
         lists: Arc::new(lists),

@@ -21,6 +21,7 @@ fn tail(first: u64, count: u64, hidden: &[u64]) -> Tail {
         builder.push(&position.to_be_bytes());
         staged.logs.push((LOG, at(position)));
         staged.ids.push((Key { prefix: LOG, major: position, minor: 7 }, at(position)));
+        staged.changes.push((LOG, 1));
     }
     staged.rows.push(builder.finish());
     tail.extend(staged);
@@ -36,6 +37,14 @@ fn read(index: &Index, family: Family) -> (BTreeMap<u64, Vec<u8>>, usize) {
     let (gone, there): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| item.value.is_empty());
     let there = there.into_iter().map(|item| (item.key.major, item.value.to_vec()));
     (there.collect(), gone.len())
+}
+
+/// What the changes of the one user add up to.
+fn usage(index: &Index) -> u64 {
+    let mut sums = Sums::of(merged(index.current().lists.of(Family::Usage)));
+    let sum = sums.next().unwrap().unwrap();
+    assert!(sums.next().is_none());
+    u64::from_be_bytes(sum.value.as_ref().try_into().unwrap())
 }
 
 fn merge_all(index: &Index) {
@@ -77,9 +86,11 @@ proptest! {
             prop_assert_eq!(&read(&index, Family::Entries).0, &model);
             prop_assert_eq!(index.current().checkpoint, at(first - 1));
             prop_assert_eq!(read(&index, Family::Ids).0.len() as u64, first - 1);
+            prop_assert_eq!(usage(&index), first - 1);
         }
         let lists = index.current().lists;
-        prop_assert_eq!(files(dir.path()), lists.entries.len() + lists.ids.len());
+        let named = Family::ALL.map(|family| lists.of(family).len());
+        prop_assert_eq!(files(dir.path()), named.iter().sum::<usize>());
     }
 }
 

@@ -4,6 +4,7 @@ use super::super::error::{Failure, OpenError, ReadError};
 use super::super::run::REBUILD;
 use super::Database;
 use bytes::Bytes;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::path::{Path, PathBuf};
 
 const MANIFEST_KEY: &[u8] = b"manifest";
@@ -57,6 +58,28 @@ impl IndexStore {
             let (node, record) = pair.map_err(|error| self.database.unread(&error))?;
             Ok((String::from_utf8_lossy(&node).into_owned(), Bytes::copy_from_slice(&record)))
         })
+    }
+
+    /// Removes the records of up to `count` nodes behind `after` for which `is_over` says so; how many,
+    /// and the last node that was looked at, if there may be more. On disk some time: what comes back
+    /// after a crash goes the next time.
+    pub(in super::super) fn forget_nodes(
+        &self,
+        after: &[u8],
+        count: usize,
+        is_over: impl Fn(&[u8]) -> bool,
+    ) -> Result<(u64, Option<Vec<u8>>), Failure> {
+        let (mut seen, mut removed, mut last) = (0, 0, None);
+        for pair in self.nodes.range::<&[u8], _>((Excluded(after), Unbounded)).take(count) {
+            let (node, record) = pair.map_err(|error| self.database.failure(&error))?;
+            if is_over(&record) {
+                self.nodes.remove(&node).map_err(|error| self.database.failure(&error))?;
+                removed += 1;
+            }
+            seen += 1;
+            last = Some(node.to_vec());
+        }
+        Ok((removed, last.filter(|_| seen == count)))
     }
 
     /// On disk on return.

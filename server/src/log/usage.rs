@@ -1,0 +1,180 @@
+//! How many bytes the log keeps of each user's.
+//!
+//! A number that many commits change is not written with each: the tail has what each user's grew or
+//! shrank by, a checkpoint writes that as a run, and merging runs adds up. What a user has is the sum
+//! over the runs and the tail, so it is as exact as they are, and a rebuild comes to the same.
+
+use super::entry::Entry;
+use super::error::ReadError;
+use super::merge::Merge;
+use super::prefix::{Key, Prefix};
+use super::record::Record;
+use super::run::{Item, Order, Scan};
+use super::shared::{Shared, State};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::iter::Peekable;
+use std::sync::Arc;
+use tidelog_crdt::Position;
+
+/// What is counted beside the JSON of an action: its id, where it goes, what its author had seen.
+pub const BYTES_BESIDE: u64 = 128;
+
+/// By how much the bytes of each user changed.
+#[derive(Debug, Default)]
+pub(super) struct Changes(HashMap<Prefix, i64>);
+
+impl Changes {
+    /// Adds a change; whether it is the first of this user.
+    pub(super) fn add(&mut self, user: Prefix, change: i64) -> bool {
+        let known = self.0.len();
+        let sum = self.0.entry(user).or_default();
+        *sum = sum.saturating_add(change);
+        self.0.len() > known
+    }
+
+    pub(super) fn of(&self, user: Prefix) -> i64 {
+        self.0.get(&user).copied().unwrap_or_default()
+    }
+
+    /// What a run has to say of it, in order. No two runs have one of these places, or the newer would
+    /// hide the older: the last position of a tail, and 0 or the number of a rewriting.
+    pub(super) fn items(&self, (last, rewriting): (Position, u64)) -> Vec<Item> {
+        let key = |prefix: Prefix| Key { prefix, major: last.get(), minor: rewriting };
+        let changed = self.0.iter().filter(|(_, change)| **change != 0);
+        let mut items: Vec<_> = changed.map(|(user, change)| item(key(*user), *change)).collect();
+        items.sort_unstable_by_key(|item| item.key);
+        items
+    }
+}
+
+fn item(key: Key, change: i64) -> Item {
+    Item { key, value: Bytes::copy_from_slice(&change.to_be_bytes()) }
+}
+
+fn change(item: &Item) -> i64 {
+    item.value.as_ref().try_into().map_or(0, i64::from_be_bytes)
+}
+
+/// What `entry` counts for.
+pub(super) fn bytes_of(entry: &Entry) -> u64 {
+    if entry.kept && !entry.cleaned { bytes_of_json(entry.action.json()) } else { 0 }
+}
+
+/// What an action with this JSON counts for once it is kept.
+pub fn bytes_of_json(json: &[u8]) -> u64 {
+    BYTES_BESIDE + json.len() as u64
+}
+
+/// The items of several runs, those of one user added up.
+pub(super) struct Sums(Peekable<Merge>);
+
+impl Sums {
+    pub(super) fn of(items: Merge) -> Self {
+        Self(items.peekable())
+    }
+}
+
+impl Iterator for Sums {
+    type Item = Result<Item, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let item = match self.0.next()? {
+                Ok(item) => item,
+                Err(error) => return Some(Err(error)),
+            };
+            let mut sum = change(&item);
+            let of_user = |next: &Result<Item, ReadError>| {
+                next.as_ref().is_ok_and(|next| next.key.prefix == item.key.prefix)
+            };
+            let mut last = item.key;
+            while let Some(Ok(next)) = self.0.next_if(of_user) {
+                sum = sum.saturating_add(change(&next));
+                last = next.key;
+            }
+            if sum != 0 {
+                return Some(Ok(self::item(last, sum)));
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// How many bytes of the user's are kept, as far as the log is on disk.
+    pub(super) fn kept_bytes(&self, user: Prefix) -> Result<u64, ReadError> {
+        let (mut sum, lists) = {
+            let state = self.state();
+            let frozen = state.frozen.as_ref().map_or(0, |frozen| frozen.changes().of(user));
+            (state.active.changes().of(user).saturating_add(frozen), Arc::clone(&state.lists))
+        };
+        let (first, last) = (Key::first_of(user), Key::last_of(user));
+        for part in lists.usage.iter().filter(|part| part.run.may_have(user)) {
+            for item in Scan::new(Arc::clone(&part.run), first, last, Order::Ascending) {
+                sum = sum.saturating_add(change(&item?));
+            }
+        }
+        Ok(u64::try_from(sum).unwrap_or_default())
+    }
+
+    /// What `entry` still counts for in what was folded so far, although its body may be gone from
+    /// its row: a request to take it out comes up again.
+    pub(super) fn counted(&self, entry: &Entry) -> Result<u64, ReadError> {
+        if !entry.cleaned {
+            return Ok(bytes_of(entry));
+        }
+        let Some(log) = entry.addresses.logs().next() else { return Ok(0) };
+        let prefix = self.hash.log(&log);
+        let lists = {
+            let state = self.state();
+            if in_memory(&state, prefix, entry.position) {
+                return Ok(0);
+            }
+            Arc::clone(&state.lists)
+        };
+        let key = Key { prefix, major: entry.position.get(), minor: 0 };
+        for part in lists.entries.iter().rev() {
+            if let Some(value) = part.run.find(key)? {
+                return Ok(match Record::decode(entry.position, &value) {
+                    Ok(Record::Entry(whole)) => bytes_of(&whole),
+                    // It was hidden before.
+                    Ok(Record::Clean(_) | Record::Erased(_)) | Err(_) => 0,
+                });
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Whether the entry is in a tail, where it counts for nothing without its body, or is hidden there.
+fn in_memory(state: &State, log: Prefix, position: Position) -> bool {
+    position > state.checkpoint || state.active.hides(log, position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::merge::Source;
+    use super::*;
+
+    #[test]
+    fn changes_of_many_runs_add_up_and_what_comes_to_nothing_goes() {
+        let (user, other, gone) = (Prefix(1, 0), Prefix(2, 0), Prefix(3, 0));
+        let mut merge = Merge::new(Order::Ascending);
+        for (last, changes) in [
+            (10, vec![(user, 5), (gone, 7)]),
+            (20, vec![(user, -3), (other, 1)]),
+            (30, vec![(gone, -7)]),
+        ] {
+            let mut all = Changes::default();
+            for (user, change) in changes {
+                all.add(user, change);
+            }
+            let items = all.items((Position::new(last).unwrap(), 0));
+            merge.add(Key::default(), Source::Memory(items.into_iter()));
+        }
+        let sums: Vec<_> = Sums::of(merge).map(Result::unwrap).collect();
+        let sums: Vec<_> =
+            sums.iter().map(|it| (it.key.prefix, it.key.major, change(it))).collect();
+        assert_eq!(sums, [(user, 20, 2), (other, 20, 1)]);
+    }
+}
