@@ -207,9 +207,12 @@ async fn accept(listener: UnixListener, app: App) {
 async fn answer(stream: UnixStream, app: App) -> anyhow::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(reader.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
+    let mut reader = BufReader::new(reader.take(REQUEST_BYTES_MAX));
+    reader.read_line(&mut line).await?;
+    // A command says nothing more until it closes.
+    let gone = async move { drop(reader.read(&mut [0]).await) };
     let answered = match serde_json::from_str(&line)? {
-        Request::Log(selection) => log_export::stream(&app, selection, &mut writer).await,
+        Request::Log(selection) => log_export::stream(&app, selection, &mut writer, gone).await,
         Request::Revocations(order) => match revocations::answer(&app, order).await {
             Ok(lines) => writer.write_all(lines.as_bytes()).await.map_err(Into::into),
             Err(error) => Err(error),
@@ -223,4 +226,31 @@ async fn answer(stream: UnixStream, app: App) -> anyhow::Result<()> {
     }
     writer.shutdown().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Source};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn following_a_silent_log_ends_with_the_command() {
+        // Nothing was ever written to it, so nothing told that it was gone.
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::parse(Source::new(&dir.path().join("a.toml"), "")).unwrap();
+        config.dev = true;
+        config.server.data = dir.path().join("data");
+        let (_stop, stopping) = tokio::sync::watch::channel(false);
+        let app = crate::serve::build(&config, stopping).unwrap();
+        let (mut command, server) = UnixStream::pair().unwrap();
+        let selection = Selection { follow: true, ..Selection::default() };
+        let mut line = serde_json::to_vec(&Request::Log(selection)).unwrap();
+        line.push(b'\n');
+        command.write_all(&line).await.unwrap();
+        let answering = tokio::spawn(answer(server, app));
+        drop(command);
+        let ended = tokio::time::timeout(Duration::from_secs(20), answering).await;
+        ended.expect("it follows on").unwrap().unwrap();
+    }
 }

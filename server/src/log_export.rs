@@ -75,13 +75,15 @@ impl Export {
     }
 }
 
-/// Writes a selection from a running server, for as long as the command listens.
+/// Writes a selection from a running server, for as long as the command listens: until `gone`.
 pub async fn stream(
     app: &App,
     selection: Selection,
     writer: &mut (impl AsyncWrite + Unpin),
+    gone: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let mut export = Export::new(&selection)?;
+    let mut gone = std::pin::pin!(gone);
     loop {
         let log = app.log.clone();
         let (lines, more, back) = tokio::task::spawn_blocking(move || {
@@ -99,6 +101,8 @@ pub async fn stream(
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
+            // Of a log that is silent nothing is written, so that no write fails.
+            () = &mut gone => return Ok(()),
             () = app.stopping() => return Ok(()),
         }
     }

@@ -173,6 +173,10 @@ impl<'a> Driver<'a> {
         let told = entries.iter().map(|mail| &mail.entry);
         let fates = catch_up::fates_cached(self.app, told).unwrap_or_else(|| {
             // It takes the disk: the session reads them from the log, where that is done.
+            let last = entries.iter().filter(|mail| !mail.live).map(|mail| mail.entry.position);
+            if let Some(last) = last.max() {
+                self.inbox.leave_to_log(last);
+            }
             entries.retain(|mail| mail.live);
             overflowed = true;
             Fates::default()

@@ -136,6 +136,14 @@ impl Inbox {
         }
     }
 
+    /// The session does not take entries up to `position` from here after all: it reads them from the
+    /// log, with everything that comes meanwhile.
+    pub fn leave_to_log(&self, position: Position) {
+        let mut state = self.state();
+        state.fall_behind();
+        state.missed = state.missed.max(position);
+    }
+
     /// The session has read its logs up to `through`. If nothing came by since, it lives from the
     /// inbox again; live-only entries that waited come first.
     pub fn resume(&self, through: Position) -> Resumed {

@@ -169,3 +169,15 @@ fn a_client_that_comes_back_before_its_dismissed_connection_has_left_is_counted(
 fn has_ended(inbox: &Inbox) -> bool {
     futures_util::FutureExt::now_or_never(inbox.ended()).is_some()
 }
+
+#[test]
+fn entries_that_are_left_to_the_log_are_not_overlooked_when_the_session_has_read_less() {
+    // They had been taken out, and nothing told that the log has more than what was read.
+    let hub = Hub::default();
+    let inbox = follower(&hub, "10:b:t");
+    hub.publish(&[to_users(1, &["10"])]);
+    assert_eq!(positions(&inbox), [1]);
+    inbox.leave_to_log(Position::new(1).unwrap());
+    assert!(matches!(inbox.resume(Position::ZERO), Resumed::ReadOn));
+    assert!(matches!(inbox.resume(Position::new(1).unwrap()), Resumed::CaughtUp));
+}

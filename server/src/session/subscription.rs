@@ -263,7 +263,12 @@ impl Subscription {
     /// item are in a frame each, because a list of a stock client misses the second one of a frame.
     pub(super) fn show(&self, entry: &Entry, fates: &Fates, to: &mut Frames) {
         match fates.instead(entry.position).filter(|_| self.is_of_map()) {
-            None => to.last().push(sync_map::shown(entry, self.map_name())),
+            None => {
+                if let (true, [_, item]) = (self.is_of_map(), &*entry.addresses.channels) {
+                    to.start_for(item);
+                }
+                to.last().push(sync_map::shown(entry, self.map_name()));
+            }
             Some(instead) => {
                 for shown in instead {
                     to.start();

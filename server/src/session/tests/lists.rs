@@ -3,6 +3,7 @@
 use super::super::*;
 use super::page::Page;
 use super::world::*;
+use crate::sync_map::Fates;
 use tidelog_protocol::builtin;
 
 #[test]
@@ -134,4 +135,19 @@ fn a_change_to_an_item_that_is_gone_is_not_shown_after_a_restart_either() {
     let mut page = world.connect("10:a:t", page.number, state);
     world.send(&mut page, &again_since("1 server:elsewhere:1 2"));
     assert_eq!(page.kinds(), [builtin::PROCESSED]);
+}
+
+#[test]
+fn the_second_action_of_an_item_is_in_a_frame_of_its_own() {
+    // A list takes an item up with its first action, and misses what comes in the same frame.
+    let mut world = World::new();
+    let mut page = world.open("10:a:t");
+    world.send(&mut page, OPEN_TASKS);
+    page.session.on_mail(Vec::new(), true, &Fates::default(), world.at());
+    world.add("11:b:t", r#"{"type":"tasks/create","id":"1","fields":{"done":false}}"#);
+    world.add("11:b:t", r#"{"type":"tasks/change","id":"1","fields":{"n":1}}"#);
+    let before = page.frames.len();
+    world.settle(&mut page);
+    assert_eq!(page.kinds()[1..], [builtin::SUBSCRIBED, "tasks/created", "tasks/changed"]);
+    assert_eq!(page.frames[before..], ["sync", "sync"]);
 }
