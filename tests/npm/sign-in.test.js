@@ -47,15 +47,6 @@ test('a client without token and subprotocol sends four elements and is answered
   await wire.next('connected')
 })
 
-for (const used of [0, 3, 4, 6, 7, 99]) {
-  test(`protocol ${used} is refused with the one that is spoken`, async t => {
-    const scene = new Scene(t)
-    const wire = await scene.wire(tidelog)
-    wire.send(['connect', used, `${scene.user()}:c:t`, 0, { token: 'any', subprotocol: 10 }])
-    assert.deepEqual(await wire.end(), [['error', 'wrong-protocol', { supported: 5, used }]])
-  })
-}
-
 for (const node of ['server', 'server:c:t', 'server:c']) {
   test(`nobody signs in as ${node}`, async t => {
     const scene = new Scene(t)
