@@ -61,7 +61,8 @@ pub(crate) async fn serve(app: App, mut socket: Socket, origin: Origin) {
         tracing::debug!(%error, %address, "connection closed");
     }
     let breach = if let End::Malformed(breach) = end { Some(breach) } else { None };
-    socket.close(breach, GOODBYE).await;
+    // What a goodbye takes is not kept ready by every connection that may be idle for days.
+    Box::pin(socket.close(breach, GOODBYE)).await;
 }
 
 /// A client that is in.
