@@ -7,7 +7,7 @@ use std::collections::HashSet;
 /// Frames in the making. Empty ones are left out.
 #[derive(Default)]
 pub(super) struct Frames {
-    frames: Vec<Vec<Sent>>,
+    waiting: Vec<Vec<Sent>>,
     /// Items of maps whose first action is in the frame in the making, and in one before.
     first_here: HashSet<Channel>,
     first_before: HashSet<Channel>,
@@ -16,8 +16,8 @@ pub(super) struct Frames {
 impl Frames {
     /// What comes from here on is in another frame.
     pub(super) fn start(&mut self) {
-        if self.frames.last().is_none_or(|frame| !frame.is_empty()) {
-            self.frames.push(Vec::new());
+        if self.waiting.last().is_none_or(|frame| !frame.is_empty()) {
+            self.waiting.push(Vec::new());
         }
     }
 
@@ -33,28 +33,28 @@ impl Frames {
 
     /// The frame in the making.
     pub(super) fn last(&mut self) -> &mut Vec<Sent> {
-        if self.frames.is_empty() {
-            self.frames.push(Vec::new());
+        if self.waiting.is_empty() {
+            self.waiting.push(Vec::new());
         }
-        let last = self.frames.len() - 1;
+        let last = self.waiting.len() - 1;
         // There is one: it was just made.
         #[expect(clippy::indexing_slicing, reason = "the last of at least one")]
-        &mut self.frames[last]
+        &mut self.waiting[last]
     }
 
     /// Which one it is, counted from 1.
     pub(super) fn count(&self) -> u64 {
-        self.frames.len().max(1) as u64
+        self.waiting.len().max(1) as u64
     }
 
     /// Whether there is nothing to send.
     pub(super) fn is_empty(&self) -> bool {
-        self.frames.iter().all(Vec::is_empty)
+        self.waiting.iter().all(Vec::is_empty)
     }
 
     /// The frames.
     pub(super) fn into_inner(mut self) -> Vec<Vec<Sent>> {
-        self.frames.retain(|frame| !frame.is_empty());
-        self.frames
+        self.waiting.retain(|frame| !frame.is_empty());
+        self.waiting
     }
 }
