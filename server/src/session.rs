@@ -1,7 +1,7 @@
 //! One signed-in connection: what it sends is judged in order and answered, what it has missed
 //! reaches it in order, and its subscriptions end and resume exactly.
 //!
-//! A state machine: events come in, [`Effect`]s go out. It knows neither socket nor store, and time
+//! A state machine: events come in, effects go out. It knows neither socket nor store, and time
 //! comes in as an argument. The messages themselves, the window of what is sent and not yet
 //! acknowledged, and the keep-alive are the peer's (`tidelog_protocol::peer`), which it drives.
 
