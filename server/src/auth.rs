@@ -248,7 +248,7 @@ impl Authenticator {
                 Err(Obstacle::Keys(nth)) => {
                     let remote = self.issuers.get(nth).and_then(|issuer| issuer.keys.remote());
                     let Some(remote) = remote else { return Err(Refusal::NotNow) };
-                    // Each set is newer than the attempt after one round, so this ends.
+                    // A fetch that ran when the attempt came, then one for it: so this ends.
                     if !remote.renewed(now_ms).await {
                         return Err(Refusal::NotNow);
                     }

@@ -3,7 +3,7 @@
 //!
 //! One fetch at a time, by one task ([`Remote::keep`]); sign-ins only ask for it and wait. However
 //! many tokens name unknown keys, two fetches are at least the floor apart. A token whose key is not
-//! known is refused for good only by a set that was fetched after the token came: what cannot be
+//! known is refused for good only by a set that was asked for after the token came: what cannot be
 //! asked about now may come again, because a stock client that is told `wrong-credentials` does not.
 
 mod cache;
@@ -13,6 +13,7 @@ use super::keys::{self, Key};
 use crate::clock;
 use crate::config::{Algorithm, Jwks, KeySource};
 use cache::{Cache, Cached};
+use futures_util::FutureExt as _;
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub(super) struct Remote {
 #[derive(Clone, Debug, Default)]
 struct State {
     keys: Arc<[Key]>,
-    /// When the keys were fetched.
+    /// When the keys were asked for: those that the provider has added since may be missing.
     fetched_ms: Option<u64>,
     /// When a fetch last ended, well or not, in this life.
     tried_ms: Option<u64>,
@@ -97,23 +98,28 @@ impl Remote {
         self.wanted.notify_one();
     }
 
-    /// Has the set fetched for a token that came at `now_ms`, and waits for it. Returns whether it
-    /// was fetched since; if not, there is nothing to do but to come again.
+    /// Waits for a set that may know the key of a token that came at `now_ms`: that of the fetch
+    /// which runs, or else of one that it asks for. Returns whether one came; if not, there is
+    /// nothing to do but to come again.
     pub(super) async fn renewed(&self, now_ms: u64) -> bool {
         let mut states = self.state.subscribe();
-        let fresh = |state: &State| state.fetched_ms.is_some_and(|fetched| fetched >= now_ms);
-        let rounds = {
+        let before = {
             let state = states.borrow();
-            if fresh(&state) || !(state.running || self.floor_is_over(&state, now_ms)) {
-                return fresh(&state);
+            if state.fetched_ms.is_some_and(|fetched| fetched >= now_ms) {
+                return true;
             }
-            state.rounds
+            if !state.running {
+                if !self.floor_is_over(&state, now_ms) {
+                    return false;
+                }
+                self.want();
+            }
+            state.clone()
         };
-        self.want();
-        let ended = states.wait_for(|state| state.rounds > rounds);
+        let ended = states.wait_for(|state| state.rounds > before.rounds);
         let ended = tokio::time::timeout(self.terms.timeout, ended).await;
         // The sender is ours.
-        matches!(ended, Ok(Ok(state)) if fresh(&state))
+        matches!(ended, Ok(Ok(state)) if state.fetched_ms > before.fetched_ms)
     }
 
     fn floor_is_over(&self, state: &State, now_ms: u64) -> bool {
@@ -144,7 +150,10 @@ impl Remote {
     }
 
     async fn fetch(&self) {
+        // Who has asked for it by now waits for this one.
+        let _ = self.wanted.notified().now_or_never();
         self.state.send_modify(|state| state.running = true);
+        let began_ms = clock::now_ms();
         let fetched = fetch::set(&self.url, &self.terms).await;
         let fetched = fetched.and_then(|set| {
             let keys = keys::from_set(&set, &self.algorithms)?;
@@ -155,8 +164,8 @@ impl Remote {
             Ok((set, keys)) => {
                 let count = keys.len();
                 tracing::info!(keys = count, "fetched {}", self.place());
-                self.ended(now_ms, Some(keys.into()));
-                if let Err(error) = self.cache.write(set, now_ms).await {
+                self.ended(now_ms, Some((keys.into(), began_ms)));
+                if let Err(error) = self.cache.write(set, began_ms).await {
                     tracing::warn!(
                         %error,
                         "a key set cannot be kept on disk: without it, a server that starts \
@@ -177,14 +186,14 @@ impl Remote {
         }
     }
 
-    fn ended(&self, now_ms: u64, keys: Option<Arc<[Key]>>) {
+    fn ended(&self, now_ms: u64, set: Option<(Arc<[Key]>, u64)>) {
         self.state.send_modify(|state| {
             state.running = false;
             state.rounds += 1;
             state.tried_ms = Some(now_ms);
-            if let Some(keys) = keys {
+            if let Some((keys, began_ms)) = set {
                 state.keys = keys;
-                state.fetched_ms = Some(now_ms);
+                state.fetched_ms = Some(began_ms);
             }
         });
     }

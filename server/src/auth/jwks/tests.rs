@@ -179,14 +179,15 @@ async fn however_many_ask_there_is_one_fetch_and_then_none_before_the_floor() {
     for number in 0..50 {
         let (user, kid) = (number.to_string(), Some(format!("no {number}")));
         let (site, token) = (site.clone(), token_of(&user, &keys, NAMES[1], kid));
-        asking.spawn(async move { site.admit(&token).await.unwrap_err() });
+        asking.spawn(async move { site.admit(&token).await });
     }
     while provider.asked() == 0 {
         tokio::task::yield_now().await;
     }
     provider.answers.add_permits(1000);
-    for refusal in asking.join_all().await {
-        assert_eq!(refusal, Refusal::Credentials, "a set that is newer than the token says no");
+    for outcome in asking.join_all().await {
+        // For good only by a set that was asked for after the token came.
+        assert!(matches!(outcome, Err(Refusal::Credentials | Refusal::NotNow)), "{outcome:?}");
     }
     let unknown = token(&keys, NAMES[1], Some("other".to_owned()));
     for _ in 0..10 {
@@ -200,6 +201,33 @@ async fn however_many_ask_there_is_one_fetch_and_then_none_before_the_floor() {
         .await
         .expect("no failure was counted");
     assert_eq!(provider.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_set_that_was_asked_for_before_the_token_came_refuses_nobody_for_good() {
+    let keys = Keys::new();
+    let provider = Provider::start((200, set(&keys, &NAMES[..1]))).await;
+    provider.answers.forget_permits(1000);
+    let site = Arc::new(site(&keys, &provider.url, "floor = \"1h\""));
+    while provider.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let began_ms = clock::now_ms();
+    while clock::now_ms() == began_ms {
+        tokio::task::yield_now().await;
+    }
+    let [good, new] = NAMES.map(|name| token(&keys, name, Some(kid(name))));
+    let mut asking = JoinSet::new();
+    for token in [good, new.clone()] {
+        let site = site.clone();
+        asking.spawn(async move { site.admit(&token).await.map(drop) });
+    }
+    tokio::task::yield_now().await;
+    provider.answers.add_permits(1000);
+    let mut outcomes = asking.join_all().await;
+    outcomes.sort_by_key(Result::is_err);
+    assert_eq!(outcomes, [Ok(()), Err(Refusal::NotNow)]);
+    assert_eq!(provider.asked(), 1, "the floor holds");
 }
 
 #[tokio::test]
