@@ -1,6 +1,7 @@
 //! What every connection and request shares.
 
 use crate::auth::Authenticator;
+use crate::compaction::Terms;
 use crate::documents::Documents;
 use crate::http;
 use crate::hub::Hub;
@@ -38,6 +39,8 @@ pub struct Parts {
     pub ingest: Ingest,
     /// What the actions of its logs add up to.
     pub(crate) documents: Documents,
+    /// What goes when it is compacted.
+    pub(crate) compaction: Terms,
     /// Who is connected.
     pub hub: Hub,
     /// Who may do what.

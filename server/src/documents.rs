@@ -6,8 +6,10 @@
 
 mod fold;
 mod saved;
+mod why;
 
-pub(crate) use fold::Fold;
+pub(crate) use fold::{Fold, part_of};
+pub(crate) use why::{Account, FateName, Part, Source};
 
 use crate::log::{Log, LogName, PageLimit, ReadError};
 use saved::Saved;
@@ -90,8 +92,11 @@ impl Documents {
         let mut fold = lock(&shared);
         let generation = self.log.generation();
         if fold.generation() != generation || fold.through() == Position::ZERO {
-            let saved = self.saved.load(log, generation);
-            *fold = saved.unwrap_or_default().of_generation(generation);
+            let kept = match self.saved.load(log, generation) {
+                Some(saved) => saved,
+                None => self.log.bases(log)?.map(Fold::of_bases).unwrap_or_default(),
+            };
+            *fold = kept.of_generation(generation);
         }
         self.follow(log, &mut fold)?;
         let seen = look(&fold);

@@ -18,6 +18,7 @@ mod template;
 mod value;
 
 pub use filter::{Fields, Filter, FilterError};
+pub(crate) use pattern::Glob;
 pub use subject::Subject;
 pub use sync_map::{SyncMapChannel, SyncMapOp};
 
@@ -25,7 +26,7 @@ use crate::config::{Config, ConfigError};
 use crate::log::Channel;
 use address::Addresses;
 use expression::{Expression, Failure};
-use pattern::{ChannelPattern, Glob};
+use pattern::ChannelPattern;
 use reads::Reads;
 use scope::Scope;
 use sync_map::SyncMap;

@@ -1,6 +1,6 @@
 //! The documents of one log, folded up to a position.
 
-use crate::log::{Entry, Page};
+use crate::log::{Base, Bases, Entry, Page};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidelog_crdt::{
@@ -33,6 +33,17 @@ impl Fold {
         bytes: usize,
     ) -> Self {
         Self { through, documents, bytes, ..Self::default() }
+    }
+
+    /// What compaction has left of a log.
+    pub(super) fn of_bases(bases: Bases) -> Self {
+        let (mut documents, mut bytes) = (BTreeMap::new(), 0);
+        // In order of position: of a document the last one counts.
+        for Base { name, position, document, .. } in bases.bases {
+            bytes += document.encode().len();
+            documents.insert(name, Folded { document, changed: position });
+        }
+        Self::restored(bases.through, documents, bytes)
     }
 
     /// The same, said to be of this generation of the feed.
@@ -92,15 +103,9 @@ impl Fold {
     }
 
     fn add(&mut self, entry: &Arc<Entry>) {
-        let Some((name, changes)) = changes(entry) else { return };
+        let Some((name, part)) = part_of(entry) else { return };
         let folded = self.documents.entry(name).or_default();
-        let applied = folded.document.apply(&tidelog_crdt::Entry {
-            dot: entry.dot,
-            aliases: Vec::new(),
-            context: entry.context.clone(),
-            stamp: Meta { id: entry.id.clone(), time: entry.time, subprotocol: None }.stamp(),
-            changes,
-        });
+        let applied = folded.document.apply(&part);
         // Without aliases nothing must be folded again.
         if applied == Applied::Folded {
             folded.changed = folded.changed.max(entry.position);
@@ -108,6 +113,19 @@ impl Fold {
             self.unsaved += 1;
         }
     }
+}
+
+/// What an entry is to which document, if it is of one.
+pub(crate) fn part_of(entry: &Entry) -> Option<(DocumentName, tidelog_crdt::Entry)> {
+    let (name, changes) = changes(entry)?;
+    let part = tidelog_crdt::Entry {
+        dot: entry.dot,
+        aliases: Vec::new(),
+        context: entry.context.clone(),
+        stamp: Meta { id: entry.id.clone(), time: entry.time, subprotocol: None }.stamp(),
+        changes,
+    };
+    Some((name, part))
 }
 
 /// What an entry does to which document, if anything.

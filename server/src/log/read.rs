@@ -153,6 +153,7 @@ impl Shared {
         Ok(filling.finish(until, false))
     }
 
+    /// What is to be seen of an item: its entry, or what stands for those that went.
     fn item(&self, item: &Item) -> Result<Option<Entry>, ReadError> {
         if item.value.is_empty() {
             return Ok(None);
@@ -161,7 +162,8 @@ impl Shared {
         // A copy, because the block would be kept for one entry of it.
         match Record::decode(position, &Bytes::copy_from_slice(&item.value)) {
             Ok(Record::Entry(entry)) if !entry.cleaned => Ok(Some(entry)),
-            Ok(_) => Ok(None),
+            Ok(Record::Entry(_) | Record::Erased(_)) => self.shown_at(item.key.prefix, position),
+            Ok(Record::Clean(_)) => Ok(None),
             Err(damage) => Err(self.index.damaged(position, damage).into()),
         }
     }

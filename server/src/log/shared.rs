@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) failure: watch::Sender<Option<Failure>>,
     state: RwLock<State>,
     head: AtomicU64,
+    /// Up to where anything was ever compacted.
+    compacted: AtomicU64,
     /// None while the store is only read.
     pub(super) head_file: Option<Head>,
     /// First positions of rows that were put again since the feed is being copied; none while it is
@@ -96,6 +98,7 @@ impl Shared {
             failure: watch::Sender::new(None),
             state: RwLock::new(state),
             head: AtomicU64::new(checkpoint.get()),
+            compacted: AtomicU64::default(),
             head_file: None,
             put_again: Mutex::default(),
             lock,
@@ -125,6 +128,15 @@ impl Shared {
     /// The last position that is on disk.
     pub(super) fn head(&self) -> Position {
         Position::new(self.head.load(Ordering::Acquire)).unwrap_or_default()
+    }
+
+    /// Up to where anything was ever compacted.
+    pub(super) fn compacted(&self) -> Position {
+        Position::new(self.compacted.load(Ordering::Acquire)).unwrap_or_default()
+    }
+
+    pub(super) fn set_compacted(&self, through: Position) {
+        self.compacted.store(through.get(), Ordering::Release);
     }
 
     pub(super) fn state(&self) -> RwLockReadGuard<'_, State> {
