@@ -90,15 +90,21 @@ impl Documents {
     ) -> Result<T, ReadError> {
         let shared = self.slot(log);
         let mut fold = lock(&shared);
-        let generation = self.log.generation();
-        if fold.generation() != generation || fold.through() == Position::ZERO {
-            let kept = match self.saved.load(log, generation) {
-                Some(saved) => saved,
-                None => self.log.bases(log)?.map(Fold::of_bases).unwrap_or_default(),
-            };
-            *fold = kept.of_generation(generation);
+        loop {
+            let generation = self.log.generation();
+            if fold.generation() != generation || fold.through() == Position::ZERO {
+                let kept = match self.saved.load(log, generation) {
+                    Some(saved) => saved,
+                    None => self.log.bases(log)?.map(Fold::of_bases).unwrap_or_default(),
+                };
+                *fold = kept.of_generation(generation);
+            }
+            self.follow(log, &mut fold)?;
+            // Of a log that is compacted while it is folded, a part may have been missed.
+            if self.log.generation() == generation {
+                break;
+            }
         }
-        self.follow(log, &mut fold)?;
         let seen = look(&fold);
         let bytes = fold.bytes();
         drop(fold);

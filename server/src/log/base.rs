@@ -211,14 +211,13 @@ impl Feed {
 }
 
 impl Shared {
-    /// What a reader of the log with this prefix is shown at `position` instead of entries that went;
-    /// none if it is nothing.
+    /// What a reader of the log with this prefix is shown at this position instead of entries that went, by the
+    /// bases in `feed`; none if it is nothing.
     pub(super) fn shown_at(
         &self,
-        prefix: Prefix,
-        position: Position,
+        feed: &Feed,
+        (prefix, position): (Prefix, Position),
     ) -> Result<Option<Entry>, ReadError> {
-        let feed = self.feed();
         let Some(bytes) = feed.shown_base(prefix, position)? else { return Ok(None) };
         let base = Base::decode((position, true), &bytes);
         let (log, base) = base.map_err(|damage| feed.damaged(position, damage))?;

@@ -185,6 +185,7 @@ impl Taker {
         let shown = shown(shared, &logs)?;
         let keep =
             |item: &Item| self.item(item, |position| shown.contains(&(item.key.prefix, position)));
+        let publish = |current: &_| shared.publish_rewritten(current);
         shared.index.rewrite_runs((&logs, generation), keep, publish)?;
         shared.index.remove_others()?;
         // So that the committer counts anew what is kept of whom.

@@ -230,6 +230,7 @@ impl Eraser {
         // All of it is in runs: a checkpoint was made before the rewritten feed took its place.
         let checkpoint = shared.state().checkpoint;
         shared.index.change_usage(&changes, (checkpoint, generation), publish)?;
+        let publish = |current: &_| shared.publish_rewritten(current);
         shared.index.rewrite_runs((&logs, generation), |item| self.item(item), publish)?;
         shared.index.remove_others()?;
         let user = self.user.as_str();

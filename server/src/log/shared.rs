@@ -64,6 +64,8 @@ pub(super) struct State {
     /// Everything up to the checkpoint.
     pub(super) lists: Arc<Lists>,
     pub(super) checkpoint: Position,
+    /// The feed whose bases the lists show.
+    pub(super) bases: Arc<Feed>,
     /// Entries that are hidden and whose body still is in a row of the feed.
     pub(super) bodies_to_take: BTreeSet<Position>,
 }
@@ -76,16 +78,18 @@ impl Shared {
         lock: Lock,
     ) -> Self {
         let Current { lists, checkpoint, .. } = index.current();
+        let feed = Arc::new(feed);
         let state = State {
             active: Tail::new(checkpoint.plus(1)),
             frozen: None,
             lists,
             checkpoint,
+            bases: Arc::clone(&feed),
             bodies_to_take: BTreeSet::new(),
         };
         Self {
             settings: settings.clone(),
-            feed: RwLock::new(Arc::new(feed)),
+            feed: RwLock::new(feed),
             index,
             nodes: Nodes::new(settings.nodes_max),
             epochs: Epochs::default(),
@@ -162,6 +166,14 @@ impl Shared {
         }
         state.lists = Arc::clone(&current.lists);
         state.checkpoint = current.checkpoint;
+    }
+
+    /// Lets readers see that the index says what the feed says that has taken the place of another.
+    pub(super) fn publish_rewritten(&self, current: &Current) {
+        let feed = self.feed();
+        let mut state = self.state_mut();
+        state.lists = Arc::clone(&current.lists);
+        state.bases = feed;
     }
 
     /// Nothing is acknowledged after this, and the process is to end.
