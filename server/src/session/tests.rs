@@ -1,6 +1,7 @@
 //! Transcripts: what a page and its session say to each other, story by story.
 
 mod answers;
+mod fuzz;
 mod history;
 mod lists;
 mod loads;

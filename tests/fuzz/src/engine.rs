@@ -7,7 +7,6 @@ use bolero::bolero_engine::{BorrowedSliceTest, panic};
 use bolero::{BorrowedInput, ByteSliceGenerator, DefaultEngine, Test, TestTarget};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::any::type_name;
 use std::panic::RefUnwindSafe;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ const LIBFUZZER: &str = "BOLERO_LIBFUZZER_ARGS";
 const SECONDS: &str = "TIDELOG_FUZZ_SECONDS";
 /// Another sequence of inputs than that of every test run.
 const CHANCE: &str = "TIDELOG_FUZZ_CHANCE";
-/// Writes the seeds into this directory, for libFuzzer, and runs nothing.
+/// The seeds are written into this directory, for libFuzzer, and nothing runs.
 const SEEDS: &str = "TIDELOG_FUZZ_SEEDS";
 
 /// What [`bolero::check!`] makes.
@@ -49,8 +48,7 @@ impl Feed {
 /// Feeds `check`, which panics when it finds something.
 pub fn run<F: Fn(&[u8]) + RefUnwindSafe>(target: Target, feed: &Feed, check: F) {
     if let Some(directory) = env::var_os(SEEDS) {
-        let name = type_name::<F>().replace("::{{closure}}", "").replace("::", "-");
-        save(&Path::new(&directory).join(name), &feed.seeds);
+        save(Path::new(&directory), &feed.seeds);
     } else if env::var_os(LIBFUZZER).is_some() {
         target.for_each(check);
     } else {

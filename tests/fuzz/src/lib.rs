@@ -10,4 +10,4 @@ mod mutate;
 
 pub use bolero;
 pub use engine::{Feed, Target, run};
-pub use memory::within;
+pub use memory::{held, within};

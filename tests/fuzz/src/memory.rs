@@ -19,6 +19,14 @@ pub fn within<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     value
 }
 
+/// Does `work`; says how many bytes of what it allocated are left, which is what its result holds.
+pub fn held<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let mut result = None;
+    let measured = allocation_counter::measure(|| result = Some(work()));
+    let left = u64::try_from(measured.bytes_current).unwrap_or_default();
+    (result.expect("`measure` calls what it is given"), left)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +40,11 @@ mod tests {
         let inner = catch_unwind(|| within(0, || panic!("on purpose")));
         assert_eq!(inner.unwrap_err().downcast_ref(), Some(&"on purpose"));
         within(0, || ());
+    }
+
+    #[test]
+    fn what_a_result_holds_is_what_is_left() {
+        let (kept, bytes) = held(|| vec![0_u8; std::hint::black_box(vec![7_u8; 1000]).len() / 2]);
+        assert_eq!((kept.len(), bytes), (500, 500));
     }
 }
