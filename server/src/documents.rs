@@ -5,6 +5,8 @@
 //! it is used, and saved now and then; all of it can be made again from the log.
 
 mod fold;
+#[cfg(test)]
+mod fuzz;
 mod saved;
 
 pub(crate) use fold::Fold;

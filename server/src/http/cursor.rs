@@ -241,6 +241,9 @@ fn decode(body: &[u8]) -> Option<Reached> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::epochs::Epoch;

@@ -18,14 +18,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use std::collections::HashMap;
 use tidelog_crdt::{Context, Position, Ranges, Seen};
-use tidelog_protocol::http::{Cursor, PushRequest, PushResponse, PushResult, PushedMeta, Status};
+use tidelog_protocol::http::{
+    ACTIONS_MAX, Cursor, PushRequest, PushResponse, PushResult, PushedMeta, Status,
+};
 use tidelog_protocol::{Action, ActionId, ClientId, Meta, OverLimit, Pair, builtin};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
-/// Actions in one push; more are refused with 413.
-pub(super) const ACTIONS_MAX: usize = 10_000;
 /// Devices that one push may hold actions of; each is committed on its own.
 const DEVICES_MAX: usize = 16;
 /// The newest entries of a user's log in which the author's own are looked for.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod causality;
+mod fuzz;
 mod history;
 mod lists;
 mod loads;
