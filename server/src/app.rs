@@ -44,7 +44,7 @@ pub struct Parts {
     /// Who may do what.
     pub rules: Arc<Rules>,
     /// Who may come in.
-    pub auth: Authenticator,
+    pub auth: Arc<Authenticator>,
     /// What is counted.
     pub metrics: Metrics,
     /// What sessions share.

@@ -161,6 +161,8 @@ impl Ingest {
                     if all.len() < count {
                         return Err(Stopped);
                     }
+                    // All that one `0/clean` names is its sender's own (`judge`), so none of it is
+                    // refused here, and one outcome stands for all.
                     match all.into_iter().next() {
                         Some(outcome) => self.verdict(subject, outcome, sent, now),
                         None => self.unplaced(subject, None, sent, now),

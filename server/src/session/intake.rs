@@ -297,6 +297,7 @@ impl Session {
         self.shared.verdicts.remember(self.subject.client(), id, given);
         let undo = || Answer::undone(pair, reason, answer);
         self.intake.answer(&pair.meta.id, undo);
+        self.effects.push(Effect::Undone(reason));
     }
 
     /// Repeats a verdict that this client got on another connection; here it is not said twice.

@@ -275,7 +275,7 @@ impl World {
                 page.live = through == self.head();
                 page.session.on_resumed(&resumed, self.at());
             }
-            Effect::Follow(_) | Effect::Unfollow(_) | Effect::Remember(_) => {}
+            Effect::Follow(_) | Effect::Unfollow(_) | Effect::Remember(_) | Effect::Undone(_) => {}
         }
     }
 
