@@ -2,6 +2,7 @@
 
 mod expressions;
 mod faults;
+mod merging;
 mod placing;
 mod random;
 
