@@ -237,7 +237,7 @@ impl Ingest {
         }
         let answer = AnswerId::unplaced(self.log.incarnation(), self.log.head(), now);
         let given = Given { undone, answer };
-        self.verdicts().remember(client, id, given);
+        self.verdicts().remember(client, id, given.clone());
         Verdict { repeated: false, ..given.to(sent) }
     }
 

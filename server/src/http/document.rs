@@ -33,7 +33,7 @@ pub(super) async fn document(
     let read = read(app, log, name).await?;
     reader.has_had(read.through);
     let format = Format::accepted(&headers, Format::Json);
-    let tag = ETag::of_document(&caller, &reader, read.changed, format);
+    let tag = ETag::of_document(&caller, &reader, &read, format);
     let mut response = if tag.is_known(&headers) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {

@@ -177,7 +177,7 @@ fn undone_at_once(app: &App, action: &Action) -> Option<&'static str> {
     let checked = limits.check_action(action.json()).and(limits.check_name(action.kind()));
     match checked {
         Ok(()) | Err(OverLimit::Action(_)) => None,
-        Err(_) => Some(UndoReason::Error.as_str()),
+        Err(_) => Some(UndoReason::Error.word()),
     }
 }
 
@@ -189,7 +189,7 @@ fn result(verdict: &Verdict) -> PushResult {
     let id = verdict.id.clone();
     match &verdict.outcome {
         Judgement::Processed => PushResult { id, status: Status::Processed, reason: None },
-        Judgement::Undone(reason, _) => undone(id, reason.as_str()),
+        Judgement::Undone(reason, _) => undone(id, reason.text()),
     }
 }
 

@@ -292,7 +292,7 @@ impl Session {
     /// Undoes what no entry stands for.
     pub(super) fn reject(&mut self, pair: &Pair, reason: UndoReason, at: Moment) {
         let answer = self.unplaced_answer(at);
-        let given = Given { undone: Some(reason), answer };
+        let given = Given { undone: Some(reason.clone()), answer };
         let id = pair.meta.id.clone();
         self.shared.verdicts.remember(self.subject.client(), id, given);
         let undo = || Answer::undone(pair, reason, answer);

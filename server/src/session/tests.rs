@@ -8,5 +8,6 @@ mod lists;
 mod loads;
 mod page;
 mod resuming;
+mod states;
 mod versions;
 mod world;

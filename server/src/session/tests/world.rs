@@ -28,6 +28,12 @@ pub(super) const RULES: &str = r#"
     [[channel]]
     pattern = "secret"
     allow = "false"
+    [[action]]
+    type = "crdt/*"
+    channels = ["shelf"]
+    [[channel]]
+    pattern = "shelf"
+    load = "state"
     [[sync_map]]
     name = "tasks"
 "#;
@@ -267,6 +273,17 @@ impl World {
                 mine.for_each(|entry| fold.add(entry));
                 let limit = PageLimit { entries: 2, bytes: 1000 };
                 let loaded = Snapshot::of(fold, self.head()).part(&wanted, limit);
+                page.session.on_loaded(loaded, self.at());
+            }
+            Effect::Read(ReadOrder::States { channel, wanted }) => {
+                let logs = [LogName::Channel(channel.clone())];
+                let mut fold = crate::documents::Fold::default();
+                while fold.through() < self.head() {
+                    let read = self.read(&logs, fold.through());
+                    fold.take(&read, HERE, &self.shared.rules);
+                }
+                let limit = PageLimit { entries: 2, bytes: 1000 };
+                let loaded = fold.states(&channel, HERE).part(&wanted, limit);
                 page.session.on_loaded(loaded, self.at());
             }
             Effect::Resume(through) => {
