@@ -20,7 +20,7 @@ pub use jwks::Jwks;
 pub use proxies::ProxyHeader;
 pub use quantity::{bytes, duration};
 pub use reference::{Setting, reference, server_setting};
-pub use rules::{ActionRule, ChannelRule, LoadSetting, RuleSettings, SyncMapRule};
+pub use rules::{ActionRule, ChannelRule, LoadSetting, MergeRule, RuleSettings, SyncMapRule};
 pub use settings::{Cors, Limits, LogSettings, Server};
 pub use source::{ConfigError, Source};
 pub use tls::Tls;
@@ -52,7 +52,7 @@ pub struct Config {
     pub log: LogSettings,
     /// `[compaction]`
     pub compaction: Compaction,
-    /// `[[action]]`, `[[channel]]` and `[[sync_map]]`
+    /// `[[action]]`, `[[channel]]`, `[[sync_map]]` and `[[merge]]`
     pub rules: RuleSettings,
 }
 
@@ -70,6 +70,7 @@ struct Document {
     action: Vec<ActionRule>,
     channel: Vec<ChannelRule>,
     sync_map: Vec<SyncMapRule>,
+    merge: Vec<MergeRule>,
 }
 
 impl Config {
@@ -143,6 +144,7 @@ impl Config {
                 actions: document.action,
                 channels: document.channel,
                 sync_maps: document.sync_map,
+                merges: document.merge,
                 source,
             },
         };

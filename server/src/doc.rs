@@ -6,12 +6,15 @@ use crate::admin::{self, Request};
 use crate::app::App;
 use crate::cli::DocArgs;
 use crate::clock;
+use crate::config::Config;
 use crate::documents::{Account, Documents};
 use crate::log::{Channel, Log, LogName, Settings};
+use crate::rules::Rules;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::Write;
+use std::sync::Arc;
 use tidelog_crdt::{DocumentName, Path, Position};
 use tidelog_protocol::UserId;
 
@@ -121,7 +124,9 @@ pub fn run(args: &DocArgs) -> anyhow::Result<()> {
     } else {
         let settings = Settings { read_only: true, ..Settings::new(data.clone()) };
         let (log, _) = Log::open(settings, clock::now_ms())?;
-        question.answer(&Documents::new(log, data.join("index").join("documents")))?
+        let rules = Arc::new(Rules::compile(&Config::find(args.store.config.as_deref())?)?);
+        let saved = data.join("index").join("documents");
+        question.answer(&Documents::new(log, rules, saved)?)?
     };
     let mut out = std::io::stdout().lock();
     if args.json {

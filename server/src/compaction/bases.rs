@@ -1,7 +1,9 @@
 //! What the entries of one log add up to that go.
 
-use super::plan::{home, parts};
+use super::plan::home;
+use crate::documents::parts_of;
 use crate::log::{Base, Bases, Entry, Log, LogName, PageLimit, Positions, ReadError};
+use crate::rules::Rules;
 use std::collections::{BTreeMap, BTreeSet};
 use tidelog_crdt::{Applied, Document, DocumentName, Incarnation, Position};
 
@@ -32,17 +34,17 @@ struct Ends {
 /// Entries that stay, and are in a document up to there, are in it too. So whoever folds the log goes on above
 /// what all documents have.
 pub(super) fn of(
-    log: &Log,
+    (log, rules): (&Log, &Rules),
     name: &LogName,
     through: Position,
     going: &Positions,
 ) -> Result<(Bases, Vec<Position>), ReadError> {
     let old = log.bases(name)?.unwrap_or_default();
-    let stretch = Stretch { log, name, above: old.through, through };
+    let stretch = Stretch { log, rules, name, above: old.through, through };
     let mut ends: BTreeMap<DocumentName, Ends> = BTreeMap::new();
     stretch.each(|entry| {
         if going.contains(entry.position)
-            && let [(document, _)] = &parts(entry)[..]
+            && let [(document, _)] = &parts_of(entry, rules)[..]
         {
             ends.entry(document.clone()).or_default().note(entry, name);
         }
@@ -56,7 +58,7 @@ pub(super) fn of(
     let mut folding = Folding::new(log.incarnation(), old.bases, &ends);
     let mut left: Option<Position> = None;
     stretch.each(|entry| {
-        for (document, part) in parts(entry) {
+        for (document, part) in parts_of(entry, rules) {
             match ends.get(&document).and_then(Ends::last) {
                 Some(last) if entry.position <= last.position => {
                     folding.add(entry, document, &part);
@@ -96,6 +98,7 @@ impl Ends {
 /// A part of a log.
 struct Stretch<'a> {
     log: &'a Log,
+    rules: &'a Rules,
     name: &'a LogName,
     above: Position,
     through: Position,
@@ -127,7 +130,7 @@ impl Stretch<'_> {
                 let is_mixed = |document| mixed.contains(document);
                 if is_own
                     && going.contains(entry.position)
-                    && parts(entry).iter().any(|(document, _)| is_mixed(document))
+                    && parts_of(entry, self.rules).iter().any(|(document, _)| is_mixed(document))
                 {
                     kept.push(entry.position);
                 }

@@ -2,7 +2,7 @@
 
 use super::receipt::Receipt;
 use super::{Terms, bases};
-use crate::documents::part_of;
+use crate::documents::parts_of;
 use crate::log::{
     Addresses, Compacting, CompactionStep, Entry, Log, LogName, PageLimit, Positions, ReadError,
     RewriteError,
@@ -10,7 +10,7 @@ use crate::log::{
 use crate::rules::Rules;
 use crate::sync_map::Holding;
 use std::collections::{BTreeMap, BTreeSet};
-use tidelog_crdt::{DocumentName, Position};
+use tidelog_crdt::Position;
 
 /// How much of the feed is read at once.
 const PAGE: PageLimit = PageLimit { entries: 1000, bytes: 1 << 20 };
@@ -18,6 +18,7 @@ const PAGE: PageLimit = PageLimit { entries: 1000, bytes: 1 << 20 };
 /// What was found in the feed.
 pub(super) struct Plan<'a> {
     log: &'a Log,
+    rules: &'a Rules,
     /// Everything up to here was looked at.
     through: Position,
     entries: u64,
@@ -27,14 +28,6 @@ pub(super) struct Plan<'a> {
     logs: BTreeSet<LogName>,
     types: BTreeMap<String, u64>,
     maps: BTreeMap<String, Holding>,
-}
-
-/// An entry as a part of a document.
-pub(super) type Part = (DocumentName, tidelog_crdt::Entry);
-
-/// What an entry is to which documents.
-pub(super) fn parts(entry: &Entry) -> Vec<Part> {
-    part_of(entry).into_iter().collect()
 }
 
 /// The log by which readers get an entry's document, if that is clear: the one channel that it went to, or
@@ -51,12 +44,13 @@ impl<'a> Plan<'a> {
     /// Looks at all that was accepted up to a moment.
     pub(super) fn read(
         log: &'a Log,
-        rules: &Rules,
+        rules: &'a Rules,
         (terms, cutoff_ms): (&Terms, u64),
         told: &mut dyn FnMut(CompactionStep),
     ) -> Result<Self, ReadError> {
         let mut plan = Self {
             log,
+            rules,
             through: Position::ZERO,
             entries: 0,
             going: Positions::default(),
@@ -73,7 +67,7 @@ impl<'a> Plan<'a> {
             let mut count = 0;
             for entry in old {
                 count += 1;
-                plan.look_at(entry, rules, terms);
+                plan.look_at(entry, terms);
             }
             above = page.through;
             told(CompactionStep::Reading(above.min(head), head));
@@ -84,20 +78,20 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
-    fn look_at(&mut self, entry: &Entry, rules: &Rules, terms: &Terms) {
+    fn look_at(&mut self, entry: &Entry, terms: &Terms) {
         self.through = entry.position;
         self.entries += 1;
         let kind = entry.action.kind();
         if !terms.actions.iter().any(|glob| glob.matches(kind)) {
             return;
         }
-        if let Some((map, _)) = rules.sync_map(kind) {
+        if let Some((map, _)) = self.rules.sync_map(kind) {
             let holding = self.maps.entry(map.to_owned()).or_insert_with(|| Holding::new(map));
             if holding.take(entry) {
                 return;
             }
         }
-        if home(&entry.addresses).is_some() && parts(entry).len() == 1 {
+        if home(&entry.addresses).is_some() && parts_of(entry, self.rules).len() == 1 {
             self.going.insert(entry.position);
             self.logs.extend(entry.addresses.logs());
             *self.types.entry(kind.to_owned()).or_default() += 1;
@@ -126,7 +120,7 @@ impl<'a> Plan<'a> {
         }
         let all = self.logs.len() as u64;
         for (done, name) in (1_u64..).zip(&self.logs) {
-            let (bases, kept) = bases::of(self.log, name, self.through, &self.going)?;
+            let (bases, kept) = bases::of((self.log, self.rules), name, self.through, &self.going)?;
             for position in kept {
                 self.going.remove(position);
             }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::Source;
-use crate::documents::{Documents, part_of};
+use crate::documents::{Documents, parts_of};
 use crate::log::{
     Addresses, Channel, Draft, Entry, LogName, Outcome, PageLimit, Settings, Severity,
     bytes_of_json, check, rebuild,
@@ -76,7 +76,8 @@ impl Store {
         let config = Config::parse(Source::new(&file, "[[sync_map]]\nname = \"tasks\"")).unwrap();
         let rules = Arc::new(Rules::compile(&config).unwrap());
         let (log, _) = Log::open(settings(dir.path()), 1000).unwrap();
-        let documents = Documents::new(log.clone(), dir.path().join("data/index/documents"));
+        let saved = dir.path().join("data/index/documents");
+        let documents = Documents::new(log.clone(), rules.clone(), saved).unwrap();
         Self { log, documents, rules, dir }
     }
 
@@ -112,10 +113,10 @@ impl Store {
 fn state_of(whole: &Store, log: &LogName, (name, until): (&DocumentName, Position)) -> Value {
     let mut document = Document::default();
     for entry in whole.entries(log, 0).iter().filter(|entry| entry.position <= until) {
-        if let Some((of, part)) = part_of(entry)
-            && of == *name
-        {
-            let _ = document.apply(&part);
+        for (of, part) in parts_of(entry, &whole.rules) {
+            if of == *name {
+                let _ = document.apply(&part);
+            }
         }
     }
     document.to_action(name)
@@ -135,7 +136,8 @@ fn reader_misses_nothing(compacted: &Store, whole: &Store, (log, above): (&LogNa
     }
     let tail = |entries: &[Arc<Entry>]| -> Vec<_> {
         let after = |entry: &&Arc<Entry>| {
-            let state = part_of(entry).and_then(|(name, _)| states.get(&name).copied());
+            let parts = parts_of(entry, &whole.rules);
+            let state = parts.first().and_then(|(name, _)| states.get(name).copied());
             entry.action.kind() != "crdt/state" && state.is_none_or(|state| entry.position > state)
         };
         entries.iter().filter(after).map(|entry| (entry.position, entry.id.clone())).collect()
@@ -424,15 +426,15 @@ fn who_reads_or_folds_a_log_while_it_is_compacted_misses_nothing() {
     append(0);
     let reading = std::thread::scope(|scope| {
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
-        let (log, dir) = (&log, store.dir.path());
+        let (log, rules, dir) = (&log, &rules, store.dir.path());
         let reader = scope.spawn(move || {
             let mut rounds = 0;
             while matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty)) {
                 let least = log.head().get();
                 assert!(added_up(log, &own("1")) >= least, "of {least}");
                 // Folded anew each time.
-                let documents =
-                    Documents::new(log.clone(), dir.join(format!("documents-{rounds}")));
+                let saved = dir.join(format!("documents-{rounds}"));
+                let documents = Documents::new(log.clone(), rules.clone(), saved).unwrap();
                 let name = DocumentName::new("cart").unwrap();
                 let value = documents.read(&own("1"), &name).unwrap().value;
                 assert!(value.as_u64().unwrap() >= least, "{value} of {least}");
@@ -447,7 +449,7 @@ fn who_reads_or_folds_a_log_while_it_is_compacted_misses_nothing() {
                 every: None,
                 one_of: None,
             };
-            let receipt = once(log, &rules, (&terms, 1000), &mut |_| {}).unwrap();
+            let receipt = once(log, rules, (&terms, 1000), &mut |_| {}).unwrap();
             assert_eq!(receipt.entries, MANY, "round {round}");
             append(round);
         }

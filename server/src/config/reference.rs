@@ -3,7 +3,7 @@
 use super::auth::{AuthTable, JwtTable};
 use super::compaction::Compaction;
 use super::jwks::Jwks;
-use super::rules::{ActionRule, ChannelRule, SyncMapRule};
+use super::rules::{ActionRule, ChannelRule, MergeRule, SyncMapRule};
 use super::settings::{Cors, Limits, LogSettings, Server};
 use super::tls::TlsTable;
 use documented::DocumentedFields;
@@ -42,6 +42,7 @@ pub fn reference() -> String {
     table::<ActionRule>(&mut text, "[[action]]");
     table::<ChannelRule>(&mut text, "[[channel]]");
     table::<SyncMapRule>(&mut text, "[[sync_map]]");
+    table::<MergeRule>(&mut text, "[[merge]]");
     text
 }
 

@@ -1,12 +1,11 @@
 //! The documents of one log, folded up to a position.
 
 use crate::log::{Base, Bases, Entry, Page};
+use crate::rules::Rules;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use tidelog_crdt::{
-    Applied, Change, Document, DocumentAction, DocumentName, Incarnation, Position,
-};
-use tidelog_protocol::Meta;
+use std::sync::OnceLock;
+use tidelog_crdt::{Applied, Document, DocumentName, Incarnation, Position};
+use tidelog_protocol::{Action, Meta};
 
 /// The documents of one log.
 #[derive(Debug, Default)]
@@ -23,6 +22,12 @@ pub(crate) struct Fold {
 pub(super) struct Folded {
     pub(super) document: Document,
     pub(super) changed: Position,
+    /// How many entries are in it.
+    pub(super) entries: u64,
+    /// When the latest of them was made.
+    pub(super) latest_ms: u64,
+    /// It as an action, once somebody has asked for that, and whether it is empty.
+    pub(super) rendered: OnceLock<(bool, Action)>,
 }
 
 impl Fold {
@@ -39,9 +44,11 @@ impl Fold {
     pub(super) fn of_bases(bases: Bases) -> Self {
         let (mut documents, mut bytes) = (BTreeMap::new(), 0);
         // In order of position: of a document the last one counts.
-        for Base { name, position, document, .. } in bases.bases {
+        for Base { name, position, document, entries, latest_ms, .. } in bases.bases {
             bytes += document.encode().len();
-            documents.insert(name, Folded { document, changed: position });
+            let rendered = OnceLock::new();
+            let changed = position;
+            documents.insert(name, Folded { document, changed, entries, latest_ms, rendered });
         }
         Self::restored(bases.through, documents, bytes)
     }
@@ -64,6 +71,11 @@ impl Fold {
     /// The last entry that is in the document called `name`.
     pub(crate) fn changed(&self, name: &DocumentName) -> Position {
         self.documents.get(name).map(|folded| folded.changed).unwrap_or_default()
+    }
+
+    /// How many entries are in the document called `name`.
+    pub(crate) fn entries(&self, name: &DocumentName) -> u64 {
+        self.documents.get(name).map(|folded| folded.entries).unwrap_or_default()
     }
 
     /// The position up to which the log was folded.
@@ -92,9 +104,9 @@ impl Fold {
 
     /// Folds the page that follows. Folding an entry twice changes nothing, so that a page of which
     /// a part was folded can come again.
-    pub(super) fn take(&mut self, page: &Page, incarnation: Incarnation) {
+    pub(crate) fn take(&mut self, page: &Page, incarnation: Incarnation, rules: &Rules) {
         for entry in &page.entries {
-            self.add(entry);
+            self.add(entry, incarnation, rules);
         }
         self.through = page.through;
         for folded in self.documents.values_mut() {
@@ -102,38 +114,49 @@ impl Fold {
         }
     }
 
-    fn add(&mut self, entry: &Arc<Entry>) {
-        let Some((name, part)) = part_of(entry) else { return };
-        let folded = self.documents.entry(name).or_default();
-        let applied = folded.document.apply(&part);
-        // Without aliases nothing must be folded again.
-        if applied == Applied::Folded {
-            folded.changed = folded.changed.max(entry.position);
-            self.bytes += entry.action.json().len();
-            self.unsaved += 1;
+    fn add(&mut self, entry: &Entry, incarnation: Incarnation, rules: &Rules) {
+        let mut any = false;
+        for (name, part) in parts_of(entry, rules) {
+            let folded = self.documents.entry(name).or_default();
+            // So that what the author had seen is known to be settled, and nothing is kept for it.
+            folded.document.settle(incarnation, before(entry.position));
+            // Without aliases nothing must be folded again.
+            if folded.document.apply(&part) == Applied::Folded {
+                any = true;
+                folded.has(entry);
+            }
         }
+        self.bytes += if any { entry.action.json().len() } else { 0 };
+        self.unsaved += usize::from(any);
     }
 }
 
-/// What an entry is to which document, if it is of one.
-pub(crate) fn part_of(entry: &Entry) -> Option<(DocumentName, tidelog_crdt::Entry)> {
-    let (name, changes) = changes(entry)?;
-    let part = tidelog_crdt::Entry {
+/// What an entry is to the documents of its logs.
+pub(crate) fn parts_of(entry: &Entry, rules: &Rules) -> Vec<(DocumentName, tidelog_crdt::Entry)> {
+    let meta =
+        Meta { id: entry.id.clone(), time: entry.time, subprotocol: Some(entry.subprotocol) };
+    let all = rules.operations(&entry.action, &meta, &entry.addresses.channels);
+    let part = |changes| tidelog_crdt::Entry {
         dot: entry.dot,
         aliases: Vec::new(),
         context: entry.context.clone(),
-        stamp: Meta { id: entry.id.clone(), time: entry.time, subprotocol: None }.stamp(),
+        stamp: meta.stamp(),
         changes,
     };
-    Some((name, part))
+    all.into_iter().map(|(name, changes)| (name, part(changes))).collect()
 }
 
-/// What an entry does to which document, if anything.
-fn changes(entry: &Entry) -> Option<(DocumentName, Vec<Change>)> {
-    if !DocumentAction::is_one(entry.action.kind()) {
-        return None;
+impl Folded {
+    /// `entry` is in it now.
+    fn has(&mut self, entry: &Entry) {
+        self.changed = self.changed.max(entry.position);
+        self.entries += 1;
+        self.rendered.take();
+        // A clock that is years ahead must not put it after all that comes.
+        self.latest_ms = self.latest_ms.max(entry.time.min(entry.accepted_ms));
     }
-    let action = entry.action.body().ok()?;
-    let DocumentAction { document, changes } = DocumentAction::parse(&action).ok()?;
-    Some((document, changes))
+}
+
+fn before(position: Position) -> Position {
+    Position::new(position.get().saturating_sub(1)).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! Why a place in a document shows what it shows: which entries made it, which lost, and to what.
 
-use super::{Documents, PAGE, fold::part_of};
+use super::{Documents, PAGE, parts_of};
 use crate::log::{Entry, LogName, ReadError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -104,7 +104,7 @@ impl Documents {
         let (mut kept, mut above) = (Vec::new(), Position::ZERO);
         while above < until {
             let page = self.log.read(log, above, until, PAGE)?;
-            let parts = page.entries.iter().filter_map(|entry| part_of(entry));
+            let parts = page.entries.iter().flat_map(|entry| parts_of(entry, &self.rules));
             let here = parts.filter(|(of, part)| of == name && concerns(part, path));
             kept.extend(here.map(|(_, part)| part));
             above = page.through;

@@ -171,7 +171,8 @@ impl Base {
         Some(Entry {
             position: self.position,
             id: ActionId { node, ms: self.accepted_ms, sequence: STATE_SEQUENCE },
-            time: self.latest_ms,
+            // After all that is in it, for stores that put actions in the order of their times.
+            time: self.latest_ms + 1,
             accepted_ms: self.accepted_ms,
             subprotocol: 0,
             addresses,
