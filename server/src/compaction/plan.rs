@@ -85,13 +85,16 @@ impl<'a> Plan<'a> {
         if !terms.actions.iter().any(|glob| glob.matches(kind)) {
             return;
         }
-        if let Some((map, _)) = self.rules.sync_map(kind) {
+        let parts = parts_of(entry, self.rules);
+        let changes: usize = parts.iter().map(|(_, part)| part.changes.len()).sum();
+        // What does something else too, by a rule of its own, is not spent when its item has moved on.
+        if let Some((map, _)) = self.rules.sync_map(kind).filter(|_| changes <= 1) {
             let holding = self.maps.entry(map.to_owned()).or_insert_with(|| Holding::new(map));
             if holding.take(entry) {
                 return;
             }
         }
-        if home(&entry.addresses).is_some() && parts_of(entry, self.rules).len() == 1 {
+        if home(&entry.addresses).is_some() && parts.len() == 1 {
             self.going.insert(entry.position);
             self.logs.extend(entry.addresses.logs());
             *self.types.entry(kind.to_owned()).or_default() += 1;
