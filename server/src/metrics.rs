@@ -130,14 +130,24 @@ impl Metrics {
             &it.requests,
         );
         put(to, "sign_ins", "Attempts to sign in, by result", &it.sign_ins);
-        put(to, "actions_accepted", "Actions that were processed", &it.accepted);
+        put(
+            to,
+            "actions_accepted",
+            "Actions that were processed, other than subscriptions",
+            &it.accepted,
+        );
         put(
             to,
             "actions_repeated",
             "Actions that came again and had been judged before",
             &it.repeated,
         );
-        put(to, "actions_undone", "Actions that were undone, by reason", &it.undone);
+        put(
+            to,
+            "actions_undone",
+            "Actions that were undone, subscriptions among them, by reason",
+            &it.undone,
+        );
         put(
             to,
             "cursor_claims_failed",
@@ -162,7 +172,7 @@ impl Metrics {
         for result in results.map(result) {
             drop(self.sign_ins.get_or_create(&SignIn { result }));
         }
-        for reason in UndoReason::ALL.map(UndoReason::as_str) {
+        for reason in UndoReason::WORDS.map(|reason| reason.word()) {
             drop(self.undone.get_or_create(&Undone { reason }));
         }
     }
@@ -205,7 +215,7 @@ impl Metrics {
         let counter = match &verdict.outcome {
             _ if verdict.repeated => &self.repeated,
             Judgement::Processed => &self.accepted,
-            Judgement::Undone(reason, _) => return self.undone(reason.as_str()),
+            Judgement::Undone(reason, _) => return self.undone(reason.word()),
         };
         counter.inc();
     }

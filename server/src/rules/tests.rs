@@ -3,6 +3,7 @@
 mod expressions;
 mod faults;
 mod fuzz;
+mod merging;
 mod placing;
 mod random;
 

@@ -3,6 +3,7 @@
 use super::NodeState;
 use crate::ingest::Submission;
 use crate::log::{Channel, LogName};
+use crate::rules::UndoReason;
 use crate::sync_map::Wanted;
 use std::sync::Arc;
 use tidelog_crdt::Position;
@@ -26,6 +27,8 @@ pub(crate) enum Effect {
     Resume(Position),
     /// Remember this of the node.
     Remember(NodeState),
+    /// Something was undone here, and is to be counted.
+    Undone(UndoReason),
 }
 
 /// What to read from the log.
@@ -46,6 +49,13 @@ pub(crate) enum ReadOrder {
         map: Arc<str>,
         /// The channel is that of one item.
         single: bool,
+        /// Which of them.
+        wanted: Wanted,
+    },
+    /// The documents of a channel, as they are: the next part of a load.
+    States {
+        /// The channel.
+        channel: Channel,
         /// Which of them.
         wanted: Wanted,
     },
