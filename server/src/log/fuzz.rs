@@ -2,7 +2,7 @@
 //! could leave.
 
 use super::bloom::Bloom;
-use super::identity::Identity;
+use super::identity::{FORMAT, Identity};
 use super::manifest::Manifest;
 use super::prefix::{Key, Prefix};
 use super::record::{Clean, Erased, Record, put_clean, put_entry, put_erased, take_body};
@@ -132,7 +132,7 @@ fn identities() {
         let stored = summed(bytes, &[]);
         let Ok((identity, _)) = within(BESIDE, || Identity::decode(&stored)) else { return };
         let again = Identity::decode(&identity.encode());
-        assert!(again.is_ok_and(|(again, format)| again == identity && format == 2));
+        assert!(again.is_ok_and(|(again, format)| again == identity && format == FORMAT));
     });
 }
 
