@@ -35,7 +35,7 @@ pub(crate) fn at_once(app: &Parts, order: &ReadOrder) -> Option<Reading> {
             let fates = fates_cached(app, page.entries.iter())?;
             Some(Reading::Page(page, fates))
         }
-        ReadOrder::Stretch { .. } => None,
+        ReadOrder::Stretch { .. } | ReadOrder::States { .. } => None,
         ReadOrder::Items { channel, map, single, wanted } => {
             let kept = || app.maps.snapshots.get(channel, wanted.begins(), clock::now_ms());
             let snapshot = if *single { None } else { kept() };
@@ -58,6 +58,9 @@ pub(crate) fn patiently(app: &Parts, order: &ReadOrder) -> Result<Reading, ReadE
             let page = read_between(&app.log, logs, (*above, app.log.head()), app.page)?;
             let fates = fates(app, &page.entries)?;
             Ok(Reading::Page(page, fates))
+        }
+        ReadOrder::States { channel, wanted } => {
+            Ok(Reading::Loaded(app.documents.states(channel)?.part(wanted, app.page)))
         }
         ReadOrder::Items { channel, map, wanted, .. } => {
             let (fold, through) = fold(&app.log, channel, map)?;

@@ -18,7 +18,7 @@ pub use jwks::Jwks;
 pub use proxies::ProxyHeader;
 pub use quantity::{bytes, duration};
 pub use reference::{Setting, reference, server_setting};
-pub use rules::{ActionRule, ChannelRule, LoadSetting, RuleSettings, SyncMapRule};
+pub use rules::{ActionRule, ChannelRule, LoadSetting, MergeRule, RuleSettings, SyncMapRule};
 pub use settings::{Cors, Limits, LogSettings, Server};
 pub use source::{ConfigError, Source};
 pub use tls::Tls;
@@ -48,7 +48,7 @@ pub struct Config {
     pub cors: Cors,
     /// `[log]`
     pub log: LogSettings,
-    /// `[[action]]`, `[[channel]]` and `[[sync_map]]`
+    /// `[[action]]`, `[[channel]]`, `[[sync_map]]` and `[[merge]]`
     pub rules: RuleSettings,
 }
 
@@ -65,6 +65,7 @@ struct Document {
     action: Vec<ActionRule>,
     channel: Vec<ChannelRule>,
     sync_map: Vec<SyncMapRule>,
+    merge: Vec<MergeRule>,
 }
 
 impl Config {
@@ -137,6 +138,7 @@ impl Config {
                 actions: document.action,
                 channels: document.channel,
                 sync_maps: document.sync_map,
+                merges: document.merge,
                 source,
             },
         };

@@ -3,45 +3,37 @@
 //! They follow the log on their own and cost an acknowledgement nothing: the log is folded when
 //! somebody asks, from where the last one who asked left it. What is folded is kept in memory while
 //! it is used, and saved now and then; all of it can be made again from the log.
+//!
+//! What an action does to which document is the rules' to say (`rules/merge.rs`). An entry that is
+//! cleaned leaves its documents: they are folded again, without it.
 
 mod fold;
+#[cfg(test)]
+mod fuzz;
 mod saved;
+mod shelves;
+mod states;
 
 pub(crate) use fold::Fold;
 
-use crate::log::{Log, LogName, PageLimit, ReadError};
+use crate::log::{Addresses, Log, LogName, PageLimit, ReadError};
+use crate::rules::Rules;
 use saved::Saved;
-use std::collections::HashMap;
+use shelves::Shelves;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidelog_crdt::{Document, DocumentName, Position};
 
 /// How much of a log is folded at once.
 const PAGE: PageLimit = PageLimit { entries: 1000, bytes: 1 << 20 };
-/// All folds together, in bytes of actions folded; the one that was used longest ago goes first.
-const BYTES_MAX: usize = 64 << 20;
 /// Entries folded after which a fold is saved again.
 const SAVE_AFTER: usize = 1000;
 
 /// The documents of all logs.
 pub(crate) struct Documents {
     log: Log,
-    saved: Saved,
-    kept: Mutex<Kept>,
-}
-
-/// Folds in memory. One that is being folded is locked by who folds it; the others wait for it.
-#[derive(Default)]
-struct Kept {
-    folds: HashMap<LogName, Slot>,
-    used: u64,
-}
-
-struct Slot {
-    fold: Arc<Mutex<Fold>>,
-    /// When it was used last, in uses of any.
-    used: u64,
-    bytes: usize,
+    rules: Arc<Rules>,
+    shelves: Arc<Shelves>,
 }
 
 /// A document as it is.
@@ -53,22 +45,28 @@ pub(crate) struct Read {
     pub(crate) through: Position,
     /// The last entry that is in it.
     pub(crate) changed: Position,
+    /// Another number, for the same last entry, means another value: entries can leave a document,
+    /// and rules can say something else of those that are in it.
+    pub(crate) version: u128,
 }
 
 impl Documents {
-    /// The documents of `log`, with what is saved of them in `dir`.
-    pub(crate) fn new(log: Log, dir: PathBuf) -> Self {
-        let documents =
-            Self { saved: Saved::new(dir, log.incarnation()), log, kept: Mutex::default() };
+    /// The documents of `log` by `rules`, with what is saved of them in `dir`.
+    pub(crate) fn new(log: Log, rules: Arc<Rules>, dir: PathBuf) -> Result<Self, ReadError> {
+        let saved = Saved::new(dir, log.incarnation(), rules.merging());
+        let shelves = Arc::new(Shelves::new(saved));
+        let cleaning = Arc::clone(&shelves);
+        let hear = move |addresses: &Addresses| addresses.logs().for_each(|it| cleaning.spoil(&it));
+        log.on_clean(Arc::new(hear))?.iter().for_each(|log| shelves.spoil(log));
+        let documents = Self { log, rules, shelves };
         documents.forget_earlier();
-        documents
+        Ok(documents)
     }
 
     /// The feed was rewritten: what was folded from it before, in memory and on disk, may have what
     /// is gone.
     pub(crate) fn forget_earlier(&self) {
-        lock(&self.kept).folds.clear();
-        self.saved.keep_only(self.log.generation());
+        self.shelves.forget_all(self.log.generation());
     }
 
     /// A document as far as the log goes now. Waits for the disk, and for whoever folds this log.
@@ -77,6 +75,7 @@ impl Documents {
             value: fold.document(name).map(Document::value).unwrap_or_default(),
             through: fold.through(),
             changed: fold.changed(name),
+            version: self.rules.merging().wrapping_add(fold.entries(name).into()),
         })
     }
 
@@ -86,18 +85,31 @@ impl Documents {
         log: &LogName,
         look: impl FnOnce(&Fold) -> T,
     ) -> Result<T, ReadError> {
-        let shared = self.slot(log);
-        let mut fold = lock(&shared);
-        let generation = self.log.generation();
-        if fold.generation() != generation || fold.through() == Position::ZERO {
-            let saved = self.saved.load(log, generation);
-            *fold = saved.unwrap_or_default().of_generation(generation);
+        let shared = self.shelves.of(log);
+        let mut fold = lock(&shared.fold);
+        loop {
+            let (generation, cleaned) = (self.log.generation(), self.shelves.cleaned());
+            let spoilt = shared.begin();
+            if spoilt || fold.generation() != generation || fold.through() == Position::ZERO {
+                let saved = self.shelves.saved().load(log, generation);
+                *fold = saved.unwrap_or_default().of_generation(generation);
+            }
+            self.follow(log, &mut fold)?;
+            // Not in the middle of a long fold: saving costs as much as the documents are large.
+            if fold.unsaved() >= SAVE_AFTER {
+                let stands =
+                    || self.log.generation() == generation && self.shelves.cleaned() == cleaned;
+                self.shelves.saved().save(log, &mut fold, stands);
+            }
+            // An entry may have left while it was folded.
+            if !shared.is_spoilt() {
+                break;
+            }
         }
-        self.follow(log, &mut fold)?;
         let seen = look(&fold);
         let bytes = fold.bytes();
         drop(fold);
-        self.weigh(log, bytes);
+        self.shelves.weigh(log, bytes);
         Ok(seen)
     }
 
@@ -106,38 +118,9 @@ impl Documents {
         let until = self.log.head();
         while fold.through() < until {
             let page = self.log.read(log, fold.through(), until, PAGE)?;
-            fold.take(&page, self.log.incarnation());
-        }
-        // Not in the middle of a long fold: saving costs as much as the documents are large.
-        if fold.unsaved() >= SAVE_AFTER {
-            self.saved.save(log, fold, || self.log.generation());
+            fold.take(&page, self.log.incarnation(), &self.rules);
         }
         Ok(())
-    }
-
-    fn slot(&self, log: &LogName) -> Arc<Mutex<Fold>> {
-        let mut kept = lock(&self.kept);
-        kept.used += 1;
-        let used = kept.used;
-        let slot = kept.folds.entry(log.clone());
-        let slot = slot.or_insert_with(|| Slot { fold: Arc::default(), used, bytes: 0 });
-        slot.used = used;
-        slot.fold.clone()
-    }
-
-    /// Forgets the folds that were used longest ago, until what is kept fits.
-    fn weigh(&self, log: &LogName, bytes: usize) {
-        let mut kept = lock(&self.kept);
-        if let Some(slot) = kept.folds.get_mut(log) {
-            slot.bytes = bytes;
-        }
-        let mut total: usize = kept.folds.values().map(|slot| slot.bytes).sum();
-        while total > BYTES_MAX {
-            let oldest = kept.folds.iter().min_by_key(|(_, slot)| slot.used);
-            let Some(oldest) = oldest.map(|(log, _)| log.clone()) else { return };
-            let Some(slot) = kept.folds.remove(&oldest) else { return };
-            total = total.saturating_sub(slot.bytes);
-        }
     }
 }
 

@@ -28,6 +28,8 @@ mod entry;
 mod erase;
 mod error;
 mod export;
+#[cfg(test)]
+mod fuzz;
 mod handover;
 mod head;
 mod identity;
@@ -67,7 +69,7 @@ pub use meter::Meter;
 pub use rebuild::{Rebuilt, rebuild};
 pub use rewrite::RewriteError;
 pub use settings::Settings;
-pub use shared::OnCommit;
+pub use shared::{OnClean, OnCommit};
 pub use usage::{BYTES_BESIDE, bytes_of_json};
 
 use crate::clock::Stopwatch;
@@ -222,6 +224,20 @@ impl Log {
     pub fn on_commit(&self, heard: OnCommit) {
         // Set once at start-up; a second one would be a fault of the program, and is ignored.
         let _ = self.shared().on_commit.set(heard);
+    }
+
+    /// Sets who hears of entries that are cleaned; the first one stays. It is called like who hears of
+    /// commits. Returns the logs of those that were cleaned just before the store was closed, or fell.
+    pub fn on_clean(&self, heard: OnClean) -> Result<Vec<LogName>, ReadError> {
+        // As above.
+        let _ = self.shared().on_clean.set(heard);
+        let unfinished = self.shared().state().bodies_to_take.clone();
+        let mut logs = Vec::new();
+        for position in unfinished {
+            let entry = self.shared().entry(position)?;
+            logs.extend(entry.iter().flat_map(|entry| entry.addresses.logs()));
+        }
+        Ok(logs)
     }
 
     /// Takes `steps` in order and in one commit; waits for room in the queue and returns when they

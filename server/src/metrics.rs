@@ -172,7 +172,7 @@ impl Metrics {
         for result in results.map(result) {
             drop(self.sign_ins.get_or_create(&SignIn { result }));
         }
-        for reason in UndoReason::ALL.map(UndoReason::as_str) {
+        for reason in UndoReason::WORDS.map(|reason| reason.word()) {
             drop(self.undone.get_or_create(&Undone { reason }));
         }
     }
@@ -215,7 +215,7 @@ impl Metrics {
         let counter = match &verdict.outcome {
             _ if verdict.repeated => &self.repeated,
             Judgement::Processed => &self.accepted,
-            Judgement::Undone(reason, _) => return self.undone(reason.as_str()),
+            Judgement::Undone(reason, _) => return self.undone(reason.word()),
         };
         counter.inc();
     }

@@ -8,9 +8,11 @@ mod check;
 mod compile;
 mod expression;
 mod filter;
+mod merge;
 mod meter;
 mod pattern;
 mod reads;
+mod reason;
 mod scope;
 mod subject;
 mod sync_map;
@@ -18,6 +20,7 @@ mod template;
 mod value;
 
 pub use filter::{Fields, Filter, FilterError};
+pub use reason::UndoReason;
 pub use subject::Subject;
 pub use sync_map::{SyncMapChannel, SyncMapOp};
 
@@ -25,6 +28,7 @@ use crate::config::{Config, ConfigError};
 use crate::log::Channel;
 use address::Addresses;
 use expression::{Expression, Failure};
+use merge::Merges;
 use pattern::{ChannelPattern, Glob};
 use reads::Reads;
 use scope::Scope;
@@ -50,59 +54,6 @@ pub struct Placement {
     pub sync_map: bool,
 }
 
-/// Why an action is undone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UndoReason {
-    /// A rule says no, or failed.
-    Denied,
-    /// No rule knows the type.
-    UnknownType,
-    /// No pattern knows the channel.
-    WrongChannel,
-    /// The action is malformed, or addressed to what cannot exist.
-    Error,
-    /// The action is larger than what is kept.
-    TooLarge,
-    /// The rule's expressions would cost more on it than they may.
-    TooCostly,
-    /// The session has as many subscriptions as it may.
-    TooManySubscriptions,
-    /// The user acts faster than one may.
-    TooManyActions,
-    /// As many bytes of the user are kept as may be.
-    OverQuota,
-}
-
-impl UndoReason {
-    /// All of them.
-    pub(crate) const ALL: [Self; 9] = [
-        Self::Denied,
-        Self::UnknownType,
-        Self::WrongChannel,
-        Self::Error,
-        Self::TooLarge,
-        Self::TooCostly,
-        Self::TooManySubscriptions,
-        Self::TooManyActions,
-        Self::OverQuota,
-    ];
-
-    /// The `reason` of `logux/undo`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Denied => "denied",
-            Self::UnknownType => "unknownType",
-            Self::WrongChannel => "wrongChannel",
-            Self::Error => "error",
-            Self::TooLarge => "tooLarge",
-            Self::TooCostly => "tooCostly",
-            Self::TooManySubscriptions => "tooManySubscriptions",
-            Self::TooManyActions => "tooManyActions",
-            Self::OverQuota => "overQuota",
-        }
-    }
-}
-
 /// A larger action takes long enough to read that others should not wait for it.
 const READ_BYTES_MAX: usize = 8 << 10;
 
@@ -111,7 +62,7 @@ const READ_BYTES_MAX: usize = 8 << 10;
 pub enum Load {
     /// The channel's log.
     Log,
-    /// The items of the `[[sync_map]]` as they are.
+    /// The documents of the channel as they are, or the items of the `[[sync_map]]`.
     State,
     /// Nothing but what comes from now on.
     None,
@@ -132,6 +83,7 @@ pub struct Rules {
     actions: Vec<ActionRule>,
     channels: Vec<ChannelRule>,
     sync_maps: Vec<SyncMap>,
+    merges: Merges,
     anonymous: Vec<UserId>,
     addresses_max: usize,
 }
@@ -202,7 +154,23 @@ impl Rules {
     /// `logux/subscribe` and `logux/unsubscribe` are the session's and do not come here; other
     /// actions of Logux itself are not a client's to send. `0/clean` is placed like any action
     /// that is not kept; cleaning is the session's.
+    ///
+    /// What `[[merge]]` makes of it is tried here: what has no meaning does not get in. Whether it
+    /// fits the state of its document is for nobody to judge.
     pub fn place(
+        &self,
+        subject: &Subject,
+        action: &Action,
+        meta: &Meta,
+    ) -> Result<Placement, UndoReason> {
+        let placement = self.placement(subject, action, meta)?;
+        if placement.kept {
+            self.merges.check(action, meta)?;
+        }
+        Ok(placement)
+    }
+
+    fn placement(
         &self,
         subject: &Subject,
         action: &Action,
@@ -213,9 +181,8 @@ impl Rules {
             return Err(UndoReason::Denied);
         }
         if DocumentAction::is_one(kind) {
-            // Whether it fits the state of its document is for nobody to judge; its form is.
-            let body = action.body().map_err(|_| UndoReason::Error)?;
-            DocumentAction::parse(&body).map_err(|_| UndoReason::Error)?;
+            let body = action.body().map_err(UndoReason::malformed)?;
+            DocumentAction::parse(&body).map_err(UndoReason::malformed)?;
         }
         if let Some(rule) = self.actions.iter().find(|rule| rule.kind.matches(kind)) {
             return self.place_by(rule, subject, &Scope::new(subject, action, meta, &rule.reads));
@@ -240,6 +207,9 @@ impl Rules {
             return true;
         }
         let slow = |reads: &Reads| reads.loops() || (reads.any() && bytes > READ_BYTES_MAX);
+        if self.merges.of(kind).any(|merge| slow(&merge.reads)) {
+            return true;
+        }
         if let Some(rule) = self.actions.iter().find(|rule| rule.kind.matches(kind)) {
             return slow(&rule.reads);
         }
@@ -279,7 +249,7 @@ impl Rules {
         };
         let load = match (load, &map) {
             (Some(Load::State) | None, Some(_)) => Load::State,
-            (Some(Load::State) | None, None) => Load::Log,
+            (None, None) => Load::Log,
             (Some(load), _) => load,
         };
         Ok(Access { load, sync_map: map.map(|(_, channel)| channel) })

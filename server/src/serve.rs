@@ -114,7 +114,11 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         limits: session_limits(config),
     };
     Ok(App::new(Parts {
-        documents: Documents::new(log.clone(), config.server.data.join("index").join("documents")),
+        documents: Documents::new(
+            log.clone(),
+            rules.clone(),
+            config.server.data.join("index").join("documents"),
+        )?,
         http: http::Shared::new(http::Settings::of(config), &log),
         node: NodeId::new(&format!("server:{}", log.incarnation()))?,
         log,

@@ -35,7 +35,7 @@ use tidelog_crdt::{Position, Stamp};
 use tidelog_protocol::{Action, ActionId, Meta};
 
 /// Above every sequence number that a client gives.
-const RENDERED_SEQUENCE: u64 = 1 << 40;
+pub(crate) const RENDERED_SEQUENCE: u64 = 1 << 40;
 
 /// The body of a SyncMap action.
 #[derive(Debug, Deserialize)]

@@ -55,7 +55,7 @@ fn keys(section: &str) -> Vec<String> {
 
 #[test]
 fn the_examples_work() {
-    for name in ["configuration.md", "rules.md"] {
+    for name in ["configuration.md", "documents.md", "rules.md"] {
         let document = document(name);
         let examples = examples(&document);
         assert!(!examples.is_empty(), "{name}");
@@ -117,6 +117,7 @@ fn every_key_is_documented() {
         ("[[action]]", &rules),
         ("[[channel]]", &rules),
         ("[[sync_map]]", &rules),
+        ("[[merge]]", &rules),
     ] {
         for key in keys(section) {
             assert!(document.contains(&format!("`{key}`")), "{section} {key}");

@@ -93,6 +93,12 @@ fn describe(config: &Config) -> String {
     if text.is_empty() {
         text.push_str("  no rules: every action is accepted into its author's log\n");
     }
+    for rule in &rules.merges {
+        let line = line(rule.kind.span());
+        let (kind, operation) = (rule.kind.get_ref(), rule.operation.get_ref());
+        let document = rule.document.get_ref();
+        let _ = writeln!(text, "  line {line:<4} merge    {kind}  as {operation} of {document}");
+    }
     text
 }
 
@@ -116,7 +122,8 @@ mod tests {
         let file = "[auth]\nanonymous = [\"guest\"]\n\
                     [[action]]\ntype = \"tasks/*\"\nchannels = [\"a\", \"b/{action.id}\"]\nkeep = false\n\
                     [[channel]]\npattern = \"b/:id\"\n\
-                    [[sync_map]]\nname = \"tasks\"\n";
+                    [[sync_map]]\nname = \"tasks\"\n\
+                    [[merge]]\ntype = \"like\"\ndocument = \"likes\"\noperation = \"counter/add\"\n";
         let text = summary(file).unwrap();
         assert_eq!(
             text,
@@ -124,7 +131,8 @@ mod tests {
              without a token: guest, who has no log\n  \
              line 4    action   tasks/*  to its author's log, channels: 2, live only\n  \
              line 8    channel  b/:id\n  \
-             line 10   sync_map tasks  in the channels tasks, tasks/:id\n\
+             line 10   sync_map tasks  in the channels tasks, tasks/:id\n  \
+             line 12   merge    like  as counter/add of likes\n\
              note: line 4: this [[action]] takes actions of the [[sync_map]] \"tasks\" before the \
              map sees them\n"
         );

@@ -2,7 +2,7 @@
 
 use super::auth::{AuthTable, JwtTable};
 use super::jwks::Jwks;
-use super::rules::{ActionRule, ChannelRule, SyncMapRule};
+use super::rules::{ActionRule, ChannelRule, MergeRule, SyncMapRule};
 use super::settings::{Cors, Limits, LogSettings, Server};
 use super::tls::TlsTable;
 use documented::DocumentedFields;
@@ -40,6 +40,7 @@ pub fn reference() -> String {
     table::<ActionRule>(&mut text, "[[action]]");
     table::<ChannelRule>(&mut text, "[[channel]]");
     table::<SyncMapRule>(&mut text, "[[sync_map]]");
+    table::<MergeRule>(&mut text, "[[merge]]");
     text
 }
 

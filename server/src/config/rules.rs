@@ -1,4 +1,4 @@
-//! `[[action]]`, `[[channel]]` and `[[sync_map]]` as the file has them; `rules` compiles them.
+//! `[[action]]`, `[[channel]]`, `[[sync_map]]` and `[[merge]]` as the file has them; `rules` compiles them.
 
 use super::source::Source;
 use documented::DocumentedFields;
@@ -14,6 +14,8 @@ pub struct RuleSettings {
     pub channels: Vec<ChannelRule>,
     /// `[[sync_map]]`
     pub sync_maps: Vec<SyncMapRule>,
+    /// `[[merge]]`, in order.
+    pub merges: Vec<MergeRule>,
     /// Where they stand, for the lines of errors.
     pub source: Source,
 }
@@ -67,7 +69,7 @@ pub struct ChannelRule {
 pub enum LoadSetting {
     /// The channel's log.
     Log,
-    /// The items of a `[[sync_map]]` as they are.
+    /// What the log adds up to: its documents, or the items of a `[[sync_map]]`.
     State,
     /// Nothing.
     None,
@@ -83,4 +85,59 @@ pub struct SyncMapRule {
     pub allow: Option<Spanned<String>>,
     /// Who may subscribe: an expression.
     pub subscribe: Option<Spanned<String>>,
+}
+
+/// `[[merge]]`
+#[derive(Clone, Debug, Deserialize, DocumentedFields)]
+#[serde(deny_unknown_fields)]
+pub struct MergeRule {
+    /// Glob over the action's type.
+    #[serde(rename = "type")]
+    #[documented_fields(rename = "type")]
+    pub kind: Spanned<String>,
+    /// Which of those actions: an expression.
+    pub when: Option<Spanned<String>>,
+    /// Template of the document's name.
+    pub document: Spanned<String>,
+    /// Templates of the keys that lead to the place; none for the document itself.
+    #[serde(default)]
+    pub path: Vec<Spanned<String>>,
+    /// Template of the operation, such as set/add.
+    pub operation: Spanned<String>,
+    /// What is written, added or removed: an expression.
+    pub value: Option<Spanned<String>>,
+    /// Several of them: an expression.
+    pub values: Option<Spanned<String>>,
+    /// By how much a counter changes: an expression.
+    pub by: Option<Spanned<String>>,
+    /// Fields of a record: an expression.
+    pub fields: Option<Spanned<String>>,
+    /// What comes into a text: an expression.
+    pub text: Option<Spanned<String>>,
+    /// The element of a list or text: an expression.
+    pub element: Option<Spanned<String>>,
+    /// Several of them: an expression.
+    pub elements: Option<Spanned<String>>,
+    /// The element that what comes in follows: an expression.
+    pub after: Option<Spanned<String>>,
+    /// The element that it precedes: an expression.
+    pub before: Option<Spanned<String>>,
+}
+
+impl MergeRule {
+    /// The fields of the operation that are expressions, by name.
+    pub fn expressions(&self) -> impl Iterator<Item = (&'static str, &Spanned<String>)> {
+        let all = [
+            ("value", &self.value),
+            ("values", &self.values),
+            ("by", &self.by),
+            ("fields", &self.fields),
+            ("text", &self.text),
+            ("element", &self.element),
+            ("elements", &self.elements),
+            ("after", &self.after),
+            ("before", &self.before),
+        ];
+        all.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?)))
+    }
 }

@@ -1,12 +1,11 @@
 //! The documents of one log, folded up to a position.
 
 use crate::log::{Entry, Page};
+use crate::rules::Rules;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use tidelog_crdt::{
-    Applied, Change, Document, DocumentAction, DocumentName, Incarnation, Position,
-};
-use tidelog_protocol::Meta;
+use std::sync::OnceLock;
+use tidelog_crdt::{Applied, Document, DocumentName, Incarnation, Position};
+use tidelog_protocol::{Action, Meta};
 
 /// The documents of one log.
 #[derive(Debug, Default)]
@@ -23,6 +22,12 @@ pub(crate) struct Fold {
 pub(super) struct Folded {
     pub(super) document: Document,
     pub(super) changed: Position,
+    /// How many entries are in it.
+    pub(super) entries: u64,
+    /// When the latest of them was made.
+    pub(super) latest_ms: u64,
+    /// It as an action, once somebody has asked for that, and whether it is empty.
+    pub(super) rendered: OnceLock<(bool, Action)>,
 }
 
 impl Fold {
@@ -55,6 +60,11 @@ impl Fold {
         self.documents.get(name).map(|folded| folded.changed).unwrap_or_default()
     }
 
+    /// How many entries are in the document called `name`.
+    pub(crate) fn entries(&self, name: &DocumentName) -> u64 {
+        self.documents.get(name).map(|folded| folded.entries).unwrap_or_default()
+    }
+
     /// The position up to which the log was folded.
     pub(crate) fn through(&self) -> Position {
         self.through
@@ -81,9 +91,9 @@ impl Fold {
 
     /// Folds the page that follows. Folding an entry twice changes nothing, so that a page of which
     /// a part was folded can come again.
-    pub(super) fn take(&mut self, page: &Page, incarnation: Incarnation) {
+    pub(crate) fn take(&mut self, page: &Page, incarnation: Incarnation, rules: &Rules) {
         for entry in &page.entries {
-            self.add(entry);
+            self.add(entry, incarnation, rules);
         }
         self.through = page.through;
         for folded in self.documents.values_mut() {
@@ -91,31 +101,44 @@ impl Fold {
         }
     }
 
-    fn add(&mut self, entry: &Arc<Entry>) {
-        let Some((name, changes)) = changes(entry) else { return };
-        let folded = self.documents.entry(name).or_default();
-        let applied = folded.document.apply(&tidelog_crdt::Entry {
-            dot: entry.dot,
-            aliases: Vec::new(),
-            context: entry.context.clone(),
-            stamp: Meta { id: entry.id.clone(), time: entry.time, subprotocol: None }.stamp(),
-            changes,
-        });
-        // Without aliases nothing must be folded again.
-        if applied == Applied::Folded {
-            folded.changed = folded.changed.max(entry.position);
-            self.bytes += entry.action.json().len();
-            self.unsaved += 1;
+    fn add(&mut self, entry: &Entry, incarnation: Incarnation, rules: &Rules) {
+        let meta =
+            Meta { id: entry.id.clone(), time: entry.time, subprotocol: Some(entry.subprotocol) };
+        let all = rules.operations(&entry.action, &meta, &entry.addresses.channels);
+        let mut any = false;
+        for (name, changes) in all {
+            let folded = self.documents.entry(name).or_default();
+            // So that what the author had seen is known to be settled, and nothing is kept for it.
+            folded.document.settle(incarnation, before(entry.position));
+            let applied = folded.document.apply(&tidelog_crdt::Entry {
+                dot: entry.dot,
+                aliases: Vec::new(),
+                context: entry.context.clone(),
+                stamp: meta.stamp(),
+                changes,
+            });
+            // Without aliases nothing must be folded again.
+            if applied == Applied::Folded {
+                any = true;
+                folded.has(entry);
+            }
         }
+        self.bytes += if any { entry.action.json().len() } else { 0 };
+        self.unsaved += usize::from(any);
     }
 }
 
-/// What an entry does to which document, if anything.
-fn changes(entry: &Entry) -> Option<(DocumentName, Vec<Change>)> {
-    if !DocumentAction::is_one(entry.action.kind()) {
-        return None;
+impl Folded {
+    /// `entry` is in it now.
+    fn has(&mut self, entry: &Entry) {
+        self.changed = self.changed.max(entry.position);
+        self.entries += 1;
+        self.rendered.take();
+        // A clock that is years ahead must not put it after all that comes.
+        self.latest_ms = self.latest_ms.max(entry.time.min(entry.accepted_ms));
     }
-    let action = entry.action.body().ok()?;
-    let DocumentAction { document, changes } = DocumentAction::parse(&action).ok()?;
-    Some((document, changes))
+}
+
+fn before(position: Position) -> Position {
+    Position::new(position.get().saturating_sub(1)).unwrap_or_default()
 }

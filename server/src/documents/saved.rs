@@ -1,7 +1,7 @@
 //! Folds on disk: a file for each log of which much was folded.
 //!
-//! Derived, like the index: a file that is damaged, of another version or of another life of the
-//! store is as good as none. It is written beside its place and renamed, and not synced, since a
+//! Derived, like the index: a file that is damaged, of another version, of another life of the store
+//! or made under other rules is as good as none. It is written beside its place and renamed, and not synced, since a
 //! checksum tells whether it is whole.
 
 use super::fold::{Fold, Folded};
@@ -14,15 +14,17 @@ use std::fs;
 use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use tidelog_crdt::{Document, DocumentName, Incarnation, Position};
+use tidelog_crdt::{DocumentName, Incarnation, Position};
 
 /// Another version is folded again.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Where folds are saved.
 pub(super) struct Saved {
     dir: PathBuf,
     incarnation: Incarnation,
+    /// Which operations the rules make of actions.
+    merging: [u8; 16],
     /// Held while a file is written, so that none of an earlier generation of the feed is written
     /// after those were removed.
     writing: Mutex<()>,
@@ -33,17 +35,29 @@ pub(super) struct Saved {
 struct File {
     version: u8,
     incarnation: Incarnation,
+    merging: [u8; 16],
     user: bool,
     name: String,
     through: Position,
     bytes: usize,
-    /// Name, the last entry in it, the document as it encodes itself.
-    documents: Vec<(String, Position, Vec<u8>)>,
+    documents: Vec<Document>,
+}
+
+/// One document in a file.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    name: String,
+    /// The last entry in it.
+    changed: Position,
+    entries: u64,
+    latest_ms: u64,
+    /// As it encodes itself.
+    encoded: Vec<u8>,
 }
 
 impl Saved {
-    pub(super) fn new(dir: PathBuf, incarnation: Incarnation) -> Self {
-        Self { dir, incarnation, writing: Mutex::default() }
+    pub(super) fn new(dir: PathBuf, incarnation: Incarnation, merging: u128) -> Self {
+        Self { dir, incarnation, merging: merging.to_be_bytes(), writing: Mutex::default() }
     }
 
     /// Removes what was saved of other generations of the feed.
@@ -64,31 +78,73 @@ impl Saved {
 
     /// What is saved of `log`, if it can be used.
     pub(super) fn load(&self, log: &LogName, generation: u64) -> Option<Fold> {
-        let bytes = fs::read(self.path(log, generation)).ok()?;
+        self.read(log, &fs::read(self.path(log, generation)).ok()?)
+    }
+
+    /// What a file says of `log`.
+    pub(super) fn read(&self, log: &LogName, bytes: &[u8]) -> Option<Fold> {
         let (body, checksum) = bytes.split_last_chunk::<4>()?;
         if crc32fast::hash(body) != u32::from_le_bytes(*checksum) {
             return None;
         }
         let file: File = rmp_serde::from_slice(body).ok()?;
         let fits = file.version == VERSION
-            && file.incarnation == self.incarnation
+            && (file.incarnation, file.merging) == (self.incarnation, self.merging)
             && (file.user, file.name.as_str()) == parts(log);
         fits.then(|| file.fold()).flatten()
     }
 
-    /// Saves `fold`. What cannot be saved is folded again after the next start.
-    pub(super) fn save(&self, log: &LogName, fold: &mut Fold, generation: impl Fn() -> u64) {
+    /// Removes what is saved of `log`, of any generation. It stays away after a power loss, too.
+    pub(super) fn remove(&self, log: &LogName) {
+        for generation in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let removed = fs::remove_file(generation.path().join(file_name(log)));
+            if removed.is_ok()
+                && let Err(error) = fs::File::open(generation.path()).and_then(|it| it.sync_all())
+            {
+                tracing::warn!(%error, "cannot make sure that old documents are gone");
+            }
+        }
+    }
+
+    /// Saves `fold`, as long as it `stands`. What cannot be saved is folded again after the next
+    /// start.
+    pub(super) fn save(&self, log: &LogName, fold: &mut Fold, stands: impl Fn() -> bool) {
         let _writing = lock(&self.writing);
-        if fold.generation() != generation() {
+        if !stands() {
             return;
         }
+        let bytes = self.file(log, fold);
+        let path = self.path(log, fold.generation());
+        let beside = path.with_extension("new");
+        let written = fs::create_dir_all(path.parent().unwrap_or(&self.dir))
+            .and_then(|()| fs::write(&beside, &bytes))
+            .and_then(|()| fs::rename(&beside, &path));
+        match written {
+            Ok(()) if stands() => fold.is_saved(),
+            // What it has no more may have been in it.
+            Ok(()) => drop(fs::remove_file(&path)),
+            Err(error) => tracing::warn!(
+                %error,
+                file = %path.display(),
+                "cannot save documents; they are folded again after the next start"
+            ),
+        }
+    }
+
+    /// What is written of `fold`.
+    pub(super) fn file(&self, log: &LogName, fold: &Fold) -> Vec<u8> {
         let (user, name) = parts(log);
-        let documents = fold.documents().iter().map(|(name, folded)| {
-            (name.as_str().to_owned(), folded.changed, folded.document.encode())
+        let documents = fold.documents().iter().map(|(name, folded)| Document {
+            name: name.as_str().to_owned(),
+            changed: folded.changed,
+            entries: folded.entries,
+            latest_ms: folded.latest_ms,
+            encoded: folded.document.encode(),
         });
         let file = File {
             version: VERSION,
             incarnation: self.incarnation,
+            merging: self.merging,
             user,
             name: name.to_owned(),
             through: fold.through(),
@@ -98,35 +154,28 @@ impl Saved {
         // Plain data always serializes.
         let mut bytes = rmp_serde::to_vec(&file).unwrap_or_default();
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        let path = self.path(log, fold.generation());
-        let beside = path.with_extension("new");
-        let written = fs::create_dir_all(path.parent().unwrap_or(&self.dir))
-            .and_then(|()| fs::write(&beside, &bytes))
-            .and_then(|()| fs::rename(&beside, &path));
-        match written {
-            Ok(()) => fold.is_saved(),
-            Err(error) => tracing::warn!(
-                %error,
-                file = %path.display(),
-                "cannot save documents; they are folded again after the next start"
-            ),
-        }
+        bytes
     }
 
-    /// Names of logs can be longer than names of files.
     fn path(&self, log: &LogName, generation: u64) -> PathBuf {
-        let mut hasher = SipHasher24::new();
-        parts(log).hash(&mut hasher);
-        let name = format!("{:032x}", hasher.finish128().as_u128());
-        self.dir.join(generation.to_string()).join(name)
+        self.dir.join(generation.to_string()).join(file_name(log))
     }
+}
+
+/// Names of logs can be longer than names of files.
+fn file_name(log: &LogName) -> String {
+    let mut hasher = SipHasher24::new();
+    parts(log).hash(&mut hasher);
+    format!("{:032x}", hasher.finish128().as_u128())
 }
 
 impl File {
     fn fold(self) -> Option<Fold> {
-        let documents = self.documents.into_iter().map(|(name, changed, bytes)| {
-            let document = Document::decode(&bytes).ok()?;
-            Some((DocumentName::new(&name).ok()?, Folded { document, changed }))
+        let documents = self.documents.into_iter().map(|saved| {
+            let Document { name, changed, entries, latest_ms, encoded } = saved;
+            let document = tidelog_crdt::Document::decode(&encoded).ok()?;
+            let folded = Folded { document, changed, entries, latest_ms, ..Folded::default() };
+            Some((DocumentName::new(&name).ok()?, folded))
         });
         let documents = documents.collect::<Option<BTreeMap<_, _>>>()?;
         Some(Fold::restored(self.through, documents, self.bytes))

@@ -3,12 +3,12 @@
 use super::caller::Caller;
 use super::format::Format;
 use super::reader::Reader;
+use crate::documents::Read;
 use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hash;
-use tidelog_crdt::Position;
 use tidelog_protocol::http::Cursor;
 
 /// What identifies a page of one URL.
@@ -34,16 +34,16 @@ impl ETag {
         Self::made_of(&hasher)
     }
 
-    /// The tag of a document whose last entry is at `changed`.
+    /// The tag of a document as it was read.
     pub(super) fn of_document(
         caller: &Caller,
         reader: &Reader,
-        changed: Position,
+        read: &Read,
         format: Format,
     ) -> Self {
         let mut hasher = SipHasher24::new();
         caller.user().as_str().hash(&mut hasher);
-        (changed.get(), format).hash(&mut hasher);
+        (read.changed.get(), read.version, format).hash(&mut hasher);
         reader.life().0.hash(&mut hasher);
         Self::made_of(&hasher)
     }

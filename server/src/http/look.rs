@@ -72,7 +72,7 @@ impl<'a> Look<'a> {
         true
     }
 
-    /// Items of the maps whose items are being sent.
+    /// Items of the maps whose items are being sent, and documents of channels likewise.
     fn at_items(&mut self) -> Result<(), Unread> {
         let mut channels = std::mem::take(&mut self.view.after.channels);
         let done = channels.iter_mut().try_for_each(|followed| {
@@ -84,14 +84,19 @@ impl<'a> Look<'a> {
     }
 
     fn at_items_of(&mut self, followed: &mut Followed) -> Result<(), Unread> {
-        let (channel, map) = (&followed.channel, followed.map.as_deref().unwrap_or_default());
+        let channel = &followed.channel;
         let begins = followed.mark.through == Position::ZERO;
-        let snapshot = self.source.snapshot(channel, map, begins)?;
+        let snapshot = match followed.map.as_deref() {
+            Some(map) => self.source.snapshot(channel, map, begins)?,
+            None => self.source.states(channel)?,
+        };
         for item in snapshot.above(followed.mark.through) {
             // A reader that has nothing need not hear of what is gone.
             let told = item.told().filter(|shown| !(shown.gone && begins));
             if !self.show(told.map(|shown| Visible::item(shown, channel)).collect()) {
-                self.source.snapshots.keep(channel, &snapshot);
+                if followed.map.is_some() {
+                    self.source.snapshots.keep(channel, &snapshot);
+                }
                 return Ok(());
             }
             followed.mark.through = item.touched;

@@ -6,6 +6,7 @@ use super::problem::{Kind, Problem};
 use super::source::{Source, Unread};
 use super::standpoint::{Followed, Standpoint, View};
 use crate::app::App;
+use crate::aside::blocking;
 use crate::clock;
 use crate::log::{Channel, LogName, PageLimit};
 use crate::rules::{Access, Load, Subject, UndoReason};
@@ -42,8 +43,9 @@ impl Reader {
             let key = app.http.cursors.key(channel);
             let map = access.sync_map.as_ref().map(|map| map.name.clone());
             let known = reached.channels.get(&key).copied();
-            // A channel that is a map's no longer is read from the start.
-            let known = known.filter(|mark| mark.stage != Stage::Items || map.is_some());
+            // A channel whose state is loaded no longer is read from the start.
+            let loads = map.is_some() || access.load == Load::State;
+            let known = known.filter(|mark| mark.stage != Stage::Items || loads);
             let mark = known.unwrap_or_else(|| first_mark(access, head));
             Followed { channel: channel.clone(), key, map, mark }
         };
@@ -76,24 +78,19 @@ impl Reader {
                 log: &app.log,
                 snapshots: &app.maps.snapshots,
                 lives: &app.maps.lives,
+                documents: &app.documents,
                 now: clock::now_ms(),
                 may_wait,
             };
             from.look(&source, limit)
         };
         let view = match look(false) {
-            Err(Unread::NotInMemory) => {
-                let reading = tokio::task::spawn_blocking(move || look(true));
-                // Nobody cancels it.
-                reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-            }
+            Err(Unread::NotInMemory) => blocking(move || look(true)).await,
             view => view,
         };
-        view.map_err(|unread| {
-            if let Unread::Failed(error) = unread {
-                tracing::error!(%error, user = %self.user, "cannot read the log");
-            }
-            Problem::new(Kind::LogUnreadable, "try again later; the server's log says more")
+        view.map_err(|unread| match unread {
+            Unread::Failed(error) => Problem::log_unreadable(&error),
+            Unread::NotInMemory => Problem::log_unreadable(&"who may wait was told not to"),
         })
     }
 
@@ -194,7 +191,7 @@ fn access(app: &App, subject: &Subject, channel: &Channel) -> Result<Access, Pro
 fn first_mark(access: &Access, head: Position) -> Mark {
     match (access.load, &access.sync_map) {
         (Load::None, _) => Mark { through: head, stage: Stage::Partly, ..Mark::default() },
-        (_, Some(_)) => Mark { stage: Stage::Items, ..Mark::default() },
-        (Load::Log | Load::State, None) => Mark { echo_through: head, ..Mark::default() },
+        (_, Some(_)) | (Load::State, None) => Mark { stage: Stage::Items, ..Mark::default() },
+        (Load::Log, None) => Mark { echo_through: head, ..Mark::default() },
     }
 }

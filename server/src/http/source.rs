@@ -1,6 +1,7 @@
 //! Where pages come from: the log, from memory or from disk, and what is kept of maps.
 
 use crate::catch_up;
+use crate::documents::Documents;
 use crate::log::{Channel, Entry, Log, LogName, Page, PageLimit, ReadError};
 use crate::sync_map::{Fate, Lives, Snapshot, Snapshots};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub(super) struct Source<'a> {
     pub(super) log: &'a Log,
     pub(super) snapshots: &'a Snapshots,
     pub(super) lives: &'a Lives,
+    pub(super) documents: &'a Documents,
     pub(super) now: u64,
     /// Whether it may wait for the disk.
     pub(super) may_wait: bool,
@@ -49,6 +51,14 @@ impl Source<'_> {
     ) -> Result<Arc<Snapshot>, Unread> {
         let kept = self.snapshots.get(channel, begins, self.now);
         kept.map_or_else(|| self.fold(channel, map), Ok)
+    }
+
+    /// The documents of `channel`.
+    pub(super) fn states(&self, channel: &Channel) -> Result<Arc<Snapshot>, Unread> {
+        if !self.may_wait {
+            return Err(Unread::NotInMemory);
+        }
+        self.documents.states(channel).map_err(Unread::Failed)
     }
 
     /// The channel of the map `map`, folded now.

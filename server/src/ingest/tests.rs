@@ -62,10 +62,10 @@ impl Scene {
             pairs.into_iter().map(|pair| Submission { pair, context: Context::default() });
         let verdicts =
             self.ingest.take(&Arc::new(subject()), submissions.collect(), 1_000).await.unwrap();
-        let word = |verdict: &Verdict| match verdict.outcome {
+        let word = |verdict: &Verdict| match &verdict.outcome {
             _ if verdict.repeated => "repeated",
             Judgement::Processed => "accepted",
-            Judgement::Undone(reason, _) => reason.as_str(),
+            Judgement::Undone(reason, _) => reason.word(),
         };
         verdicts.iter().map(word).collect()
     }

@@ -15,7 +15,7 @@ const PER_CLIENT_MAX: usize = 1000;
 const ALL_MAX: usize = 200_000;
 
 /// A verdict that an action got before. Who sends the action again brings its body along.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
     /// Why it was undone; none when it was processed.
     pub undone: Option<UndoReason>,
@@ -47,7 +47,7 @@ impl Verdicts {
 
     /// The verdict that `client` got on the action named `id`.
     pub fn of(&self, client: &ClientId, id: &ActionId) -> Option<Given> {
-        self.table().clients.get(client)?.verdicts.get(id).copied()
+        self.table().clients.get(client)?.verdicts.get(id).cloned()
     }
 
     /// Remembers a verdict given to `client`.

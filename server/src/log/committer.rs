@@ -211,7 +211,11 @@ impl Committer {
         }
         for target in commit.targets.into_values() {
             let bytes = bytes_of(&target);
+            let addresses = target.addresses.clone();
             clean::hide(&self.shared, target, bytes);
+            if let Some(on_clean) = self.shared.on_clean.get() {
+                on_clean(&addresses);
+            }
         }
         if let Some(on_commit) = self.shared.on_commit.get()
             && !commit.entries.is_empty()

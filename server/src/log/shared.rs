@@ -1,6 +1,6 @@
 //! What the threads of the log and its handles share.
 
-use super::entry::Entry;
+use super::entry::{Addresses, Entry};
 use super::error::{Failure, ReadError};
 use super::handover::Handover;
 use super::head::Head;
@@ -28,6 +28,9 @@ use tokio::sync::watch;
 /// Called with the entries of each commit, in order of position, once they are on disk.
 pub type OnCommit = Arc<dyn Fn(&[Arc<Entry>]) + Send + Sync>;
 
+/// Hears in which logs an entry was whose body is taken out: it is hidden from readers by then.
+pub type OnClean = Arc<dyn Fn(&Addresses) + Send + Sync>;
+
 pub(super) struct Shared {
     pub(super) settings: Settings,
     /// Replaced as a whole when the feed is rewritten.
@@ -41,6 +44,7 @@ pub(super) struct Shared {
     pub(super) handover: Handover,
     pub(super) meter: Meter,
     pub(super) on_commit: OnceLock<OnCommit>,
+    pub(super) on_clean: OnceLock<OnClean>,
     pub(super) failure: watch::Sender<Option<Failure>>,
     state: RwLock<State>,
     head: AtomicU64,
@@ -93,6 +97,7 @@ impl Shared {
             handover: Handover::default(),
             meter: Meter::default(),
             on_commit: OnceLock::new(),
+            on_clean: OnceLock::new(),
             failure: watch::Sender::new(None),
             state: RwLock::new(state),
             head: AtomicU64::new(checkpoint.get()),

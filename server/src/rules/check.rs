@@ -58,6 +58,8 @@ const FUNCTIONS: [&str; 32] = [
 pub(super) struct Names<'a> {
     /// The fields of `params`; none where there is no `params`.
     pub(super) params: Option<Vec<&'a str>>,
+    /// Only what is stored with an action, and so is the same whenever it is read.
+    pub(super) only_stored: bool,
 }
 
 /// Walks an expression.
@@ -111,13 +113,18 @@ impl<'a> Check<'a> {
     fn name(&self, name: &str) -> Result<(), String> {
         let known = self.bound.contains(&name)
             || TYPES.contains(&name)
-            || matches!(name, "user" | "headers" | "action" | "meta")
+            || matches!(name, "action" | "meta")
+            || (matches!(name, "user" | "headers") && !self.names.only_stored)
             || (name == "params" && self.names.params.is_some());
         match known {
             true => Ok(()),
             false if name == "params" => {
                 Err("params is known in [[channel]] and [[sync_map]] only".to_owned())
             }
+            false if self.names.only_stored => Err(format!(
+                "{name:?} is unknown: there is action and meta, because every replica must come to \
+                 the same"
+            )),
             false => Err(format!(
                 "{name:?} is unknown: there is user, headers, action, meta, and in a [[channel]] \
                  params"

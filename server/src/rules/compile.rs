@@ -1,7 +1,10 @@
 //! From the settings of a file to rules, with the line of whatever is wrong.
 
+mod merge;
+
 use super::check::Names;
 use super::expression::{Expression, Fault};
+use super::meter;
 use super::pattern::{ChannelPattern, Glob};
 use super::reads::Reads;
 use super::sync_map::SyncMap;
@@ -32,15 +35,16 @@ pub(super) fn rules(config: &Config) -> Result<Rules, ConfigError> {
 
 fn compile(config: &Config) -> Result<Rules, ConfigError> {
     let settings = &config.rules;
-    let compiler = Compiler { env: Arc::new(Env::stdlib()), source: &settings.source };
+    let compiler = Compiler { env: Arc::new(meter::env()), source: &settings.source };
     compiler.sync_map_names(settings)?;
     let actions = settings.actions.iter().map(|rule| compiler.action(rule));
     let sync_maps = settings.sync_maps.iter().map(|rule| compiler.sync_map(rule));
     let sync_maps = sync_maps.collect::<Result<Vec<_>, _>>()?;
-    let channels = settings.channels.iter().map(|rule| compiler.channel(rule, &sync_maps));
+    let channels = settings.channels.iter().map(|rule| compiler.channel(rule));
     Ok(Rules {
         actions: actions.collect::<Result<_, _>>()?,
         channels: channels.collect::<Result<_, _>>()?,
+        merges: compiler.merges(settings)?,
         sync_maps,
         anonymous: config.auth.anonymous.clone(),
         addresses_max: config.limits.addresses_per_action,
@@ -86,40 +90,22 @@ impl Compiler<'_> {
         Ok(compiled)
     }
 
-    fn channel(
-        &self,
-        rule: &config::ChannelRule,
-        sync_maps: &[SyncMap],
-    ) -> Result<ChannelRule, ConfigError> {
+    fn channel(&self, rule: &config::ChannelRule) -> Result<ChannelRule, ConfigError> {
         let text = rule.pattern.get_ref();
         let pattern = ChannelPattern::new(text).map_err(|it| self.error(&rule.pattern, it))?;
-        let of_map = |map: &SyncMap| {
-            let item = format!("{}/item", map.name());
-            let channels = [map.name(), item.as_str()];
-            map.channel(text).is_some() || channels.iter().any(|it| pattern.matches(it).is_some())
-        };
-        let load = match &rule.load {
-            Some(load)
-                if *load.get_ref() == LoadSetting::State && !sync_maps.iter().any(of_map) =>
-            {
-                let reason = "load = \"state\" is for the channels of a [[sync_map]]; other \
-                              channels have a log: load = \"log\"";
-                return Err(self.error(load, reason));
-            }
-            load => load.as_ref().map(|load| match load.get_ref() {
-                LoadSetting::Log => Load::Log,
-                LoadSetting::State => Load::State,
-                LoadSetting::None => Load::None,
-            }),
-        };
-        let names = Names { params: Some(pattern.names().collect()) };
+        let load = rule.load.as_ref().map(|load| match load.get_ref() {
+            LoadSetting::Log => Load::Log,
+            LoadSetting::State => Load::State,
+            LoadSetting::None => Load::None,
+        });
+        let names = Names { params: Some(pattern.names().collect()), ..Names::default() };
         let allow = self.allow(rule.allow.as_ref(), &names)?;
         Ok(ChannelRule { pattern, allow, load })
     }
 
     fn sync_map(&self, rule: &config::SyncMapRule) -> Result<SyncMap, ConfigError> {
         let allow = self.allow(rule.allow.as_ref(), &Names::default())?;
-        let names = Names { params: Some(vec!["id"]) };
+        let names = Names { params: Some(vec!["id"]), ..Names::default() };
         let subscribe = self.allow(rule.subscribe.as_ref(), &names)?;
         let channel = address::channel(rule.name.get_ref());
         let channel = channel.ok_or_else(|| self.error(&rule.name, not_a_channel()))?;

@@ -6,6 +6,7 @@ use super::check::{Check, Names};
 use super::meter::meter;
 use super::reads::Reads;
 use super::scope::Scope;
+use super::value;
 use cel::common::ast::{Expr, LiteralValue};
 use cel::common::types::{CelBool, CelList, CelString};
 use cel::common::value::Val;
@@ -111,6 +112,11 @@ impl Expression {
             Some(list) => list.inner().iter().try_for_each(|item| text(&**item).map(&mut take)),
             None => text(value).map(&mut take),
         })
+    }
+
+    /// Evaluates to JSON; none for `optional.none()`.
+    pub(super) fn json(&self, scope: &Scope<'_>) -> Result<Option<serde_json::Value>, Failure> {
+        self.read(scope, value::to_json)
     }
 
     /// Evaluates and reads the value while it lives.

@@ -24,7 +24,8 @@ const TURN_BYTES: u64 = 32;
 
 /// `user`, `headers`, `action`, `meta` and `params` of one action.
 pub(super) struct Scope<'a> {
-    subject: &'a Subject,
+    /// None where only what is stored counts.
+    subject: Option<&'a Subject>,
     action: &'a Action,
     meta: &'a Meta,
     params: &'a [(&'a str, &'a str)],
@@ -43,8 +44,13 @@ impl<'a> Scope<'a> {
         meta: &'a Meta,
         reads: &'a Reads,
     ) -> Self {
+        Self { subject: Some(subject), ..Self::of_stored(action, meta, reads) }
+    }
+
+    /// What is the same on every replica and whenever it is evaluated: there is no `user`.
+    pub(super) fn of_stored(action: &'a Action, meta: &'a Meta, reads: &'a Reads) -> Self {
         Self {
-            subject,
+            subject: None,
             action,
             meta,
             reads,
@@ -82,9 +88,14 @@ impl<'a> Scope<'a> {
 
     fn meta_value(&self) -> &Object<'a> {
         self.meta_value.get_or_init(|| {
-            let subprotocol = self.meta.subprotocol.unwrap_or(self.subject.subprotocol());
+            let of_client = self.subject.map_or(0, Subject::subprotocol);
+            let subprotocol = self.meta.subprotocol.unwrap_or(of_client);
+            let node = &self.meta.id.node;
             value::record([
                 ("id", value::text(self.meta.id.to_string())),
+                ("user", value::text(node.user_str().unwrap_or_default())),
+                ("client", value::text(node.client_str())),
+                ("node", value::text(node.as_str())),
                 ("time", value::number(self.meta.time)),
                 ("subprotocol", value::number(subprotocol.into())),
             ])
@@ -129,8 +140,14 @@ impl VariableResolver for Scope<'_> {
                 let (object, length) = self.body()?.object();
                 self.walk(length).map(|()| CowVal::Borrowed(object as &dyn Val))
             }
-            "user" => self.walk(0).map(|()| CowVal::Borrowed(self.subject.user_value() as _)),
-            "headers" => self.walk(0).map(|()| CowVal::Borrowed(self.subject.headers_value() as _)),
+            "user" => {
+                self.walk(0)?;
+                self.subject.map(|subject| CowVal::Borrowed(subject.user_value() as _))
+            }
+            "headers" => {
+                self.walk(0)?;
+                self.subject.map(|subject| CowVal::Borrowed(subject.headers_value() as _))
+            }
             "meta" => self.walk(0).map(|()| CowVal::Borrowed(self.meta_value() as _)),
             "params" => self.walk(0).map(|()| CowVal::Borrowed(self.params_value() as _)),
             _ => None,

@@ -54,6 +54,15 @@ impl SyncMapOp {
         }
     }
 
+    /// The same, as an operation on the record of the item.
+    pub(super) fn on_record(self) -> &'static str {
+        match self {
+            Self::Create => "record/create",
+            Self::Change => "record/change",
+            Self::Delete => "record/delete",
+        }
+    }
+
     /// How subscribers see it: the last part of the type.
     pub fn rendered(self) -> &'static str {
         match self {

@@ -2,12 +2,14 @@
 
 use super::reads::Reads;
 use cel::common::types::{
-    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt,
+    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelOptional, CelString,
+    CelUInt,
 };
 use cel::common::value::Val;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use serde_json::{Number, Value as Json};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -221,6 +223,57 @@ impl<'v> Deserialize<'v> for Name<'v> {
         }
         from.deserialize_str(Text).map(Self)
     }
+}
+
+/// The longest JSON that an expression gives, about: an action is shorter.
+const JSON_BYTES_MAX: usize = 256 << 10;
+/// What any value counts for, beside its text.
+const VALUE_BYTES: usize = 8;
+
+/// What an expression gave, as JSON; none for an optional without a value.
+pub(super) fn to_json(value: &dyn Val) -> Result<Option<Json>, &'static str> {
+    let mut left = JSON_BYTES_MAX;
+    match value.downcast_ref::<CelOptional<'_>>() {
+        Some(optional) => optional.option().map(|value| json(value, &mut left)).transpose(),
+        None => json(value, &mut left).map(Some),
+    }
+}
+
+fn json(value: &dyn Val, left: &mut usize) -> Result<Json, &'static str> {
+    spend(left, VALUE_BYTES)?;
+    if let Some(text) = value.downcast_ref::<CelString<'_>>() {
+        spend(left, text.inner().len())?;
+        return Ok(text.inner().into());
+    }
+    if let Some(list) = value.downcast_ref::<CelList<'_>>() {
+        return list.inner().iter().map(|item| json(&**item, left)).collect();
+    }
+    if let Some(map) = value.downcast_ref::<CelMap<'_>>() {
+        let entries = map.inner().iter().map(|(key, value)| {
+            let key = key.inner().downcast_ref::<CelString<'_>>().ok_or("a key is no text")?;
+            spend(left, key.inner().len())?;
+            Ok((key.inner().to_owned(), json(&**value, left)?))
+        });
+        return entries.collect::<Result<_, _>>().map(Json::Object);
+    }
+    scalar(value).ok_or("it has no JSON")
+}
+
+fn scalar(value: &dyn Val) -> Option<Json> {
+    if value.downcast_ref::<CelNull>().is_some() {
+        return Some(Json::Null);
+    }
+    let truth = value.downcast_ref::<CelBool>().map(|it| Json::from(*it.inner()));
+    let int = || value.downcast_ref::<CelInt>().map(|it| Json::from(*it.inner()));
+    let uint = || value.downcast_ref::<CelUInt>().map(|it| Json::from(*it.inner()));
+    // Neither an infinity nor what is no number has JSON.
+    let double = || Number::from_f64(*value.downcast_ref::<CelDouble>()?.inner()).map(Json::Number);
+    truth.or_else(int).or_else(uint).or_else(double)
+}
+
+fn spend(left: &mut usize, bytes: usize) -> Result<(), &'static str> {
+    *left = left.checked_sub(bytes).ok_or("it is larger than an action may be")?;
+    Ok(())
 }
 
 #[cfg(test)]

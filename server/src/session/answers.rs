@@ -112,14 +112,14 @@ impl Answer {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Processed(..) => 0,
-            Self::Undone(sent, ..) => sent.0.json().len(),
+            Self::Undone(sent, reason, _) => sent.0.json().len() + reason.text().len(),
         }
     }
 
     pub(super) fn make(self) -> Option<Sent> {
         match self {
             Self::Processed(id, answer) => processed(&id, answer),
-            Self::Undone(sent, reason, answer) => undone(&sent.0, &sent.1, reason.as_str(), answer),
+            Self::Undone(sent, reason, answer) => undone(&sent.0, &sent.1, reason.text(), answer),
         }
     }
 }

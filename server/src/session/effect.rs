@@ -52,6 +52,13 @@ pub(crate) enum ReadOrder {
         /// Which of them.
         wanted: Wanted,
     },
+    /// The documents of a channel, as they are: the next part of a load.
+    States {
+        /// The channel.
+        channel: Channel,
+        /// Which of them.
+        wanted: Wanted,
+    },
     /// Nothing but the head: from where a subscription without a load starts.
     Head,
 }

@@ -9,6 +9,7 @@ use super::frames::Frames;
 use super::subscription::{Key, Load, LoadKind, State, Subscription};
 use super::{Effect, Moment, ReadOrder, Session};
 use crate::log::{Entry, LogName, Page};
+use crate::rules::Filter;
 use crate::sync_map::{Fates, Loaded, Told, Wanted};
 use std::sync::Arc;
 use tidelog_crdt::Position;
@@ -50,6 +51,7 @@ impl Session {
     fn next_step(&mut self) -> Option<Step> {
         let (window_open, may_read) = (self.window_open(), !self.delivery.is_reading());
         let (judged, cursor) = (self.intake.judged(), self.delivery.cursor());
+        let is_live = self.delivery.is_live();
         let (key, load, subscription) = self.subscriptions.next_load()?;
         if load.after > judged {
             return None;
@@ -68,6 +70,11 @@ impl Session {
             }
         }
         let order = order_of(&key, load, subscription);
+        // What the user's log has of it comes first: a page that takes actions as they come would
+        // count it twice.
+        if matches!(&order, ReadOrder::States { wanted, .. } if wanted.begins()) && !is_live {
+            return None;
+        }
         may_read.then_some(Step::Read(key, order))
     }
 
@@ -240,7 +247,11 @@ fn order_of(key: &Key, load: &Load, subscription: &Subscription) -> ReadOrder {
             single: map.item.is_some(),
             wanted: Wanted { filter: subscription.filter.clone(), after, shown_above },
         },
-        (LoadKind::Entries | LoadKind::Items { .. }, _) => ReadOrder::Stretch {
+        (LoadKind::Items { after, shown_above }, None) => ReadOrder::States {
+            channel: key.channel.clone(),
+            wanted: Wanted { filter: Filter::default(), after, shown_above },
+        },
+        (LoadKind::Entries, _) => ReadOrder::Stretch {
             logs: vec![LogName::Channel(key.channel.clone())],
             above: subscription.through,
         },

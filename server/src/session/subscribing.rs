@@ -249,12 +249,16 @@ fn full_load(asked: &Asked) -> LoadKind {
     match (&asked.access.sync_map, asked.access.load) {
         _ if asked.creating && !asked.has_shown => LoadKind::Nothing,
         (_, LoadRule::None) => LoadKind::Nothing,
-        (Some(_), _) => {
-            let shown_above = asked.has_shown.then_some(Position::ZERO);
-            LoadKind::Items { after: Position::ZERO, shown_above }
-        }
+        (Some(_), _) => items(asked),
+        // A document has no filter; its log has.
+        (None, LoadRule::State) if asked.key.filter.is_empty() => items(asked),
         (None, LoadRule::Log | LoadRule::State) => LoadKind::Entries,
     }
+}
+
+fn items(asked: &Asked) -> LoadKind {
+    let shown_above = asked.has_shown.then_some(Position::ZERO);
+    LoadKind::Items { after: Position::ZERO, shown_above }
 }
 
 fn key_of(pair: &Pair) -> Option<Key> {

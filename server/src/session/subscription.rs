@@ -101,7 +101,7 @@ impl Load {
 pub(super) enum LoadKind {
     /// Entry by entry, above `through`.
     Entries,
-    /// What the entries of a map add up to, item by item.
+    /// What the entries of a map add up to, item by item; or of another channel, by document.
     Items {
         /// Those that were last touched up to here are read.
         after: Position,

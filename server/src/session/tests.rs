@@ -1,10 +1,13 @@
 //! Transcripts: what a page and its session say to each other, story by story.
 
 mod answers;
+mod causality;
+mod fuzz;
 mod history;
 mod lists;
 mod loads;
 mod page;
 mod resuming;
+mod states;
 mod versions;
 mod world;

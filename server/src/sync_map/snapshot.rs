@@ -70,7 +70,11 @@ impl Wanted {
 impl Snapshot {
     /// A map that is folded as far as `through`.
     pub(crate) fn of(fold: Fold, through: Position) -> Arc<Self> {
-        let items = fold.standing();
+        Self::of_items(fold.standing(), through)
+    }
+
+    /// These items, as they are at `through`, by the last entry that touched them.
+    pub(crate) fn of_items(items: Vec<Standing>, through: Position) -> Arc<Self> {
         let bytes = items.iter().map(|item| {
             let told = item.told().map(|shown| shown.action.json().len() + OVERHEAD_BYTES);
             told.sum::<usize>() + OVERHEAD_BYTES

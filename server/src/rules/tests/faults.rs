@@ -30,13 +30,53 @@ const FAULTS: &[(&str, usize, &str)] = &[
     ("[[action]]\ntype = \"a\"\nnodes = [\"a b\"]", 3, "space"),
     ("[[channel]]\npattern = \"a/:\"", 2, "parameter"),
     ("[[channel]]\npattern = \"a/:id\"\nallow = \"params.ide == 'a'\"", 3, "no params.ide"),
-    ("[[channel]]\npattern = \"a\"\nload = \"state\"", 3, "[[sync_map]]"),
     ("[[sync_map]]\nname = \"\"", 2, "name of a channel"),
     ("[[sync_map]]\nname = \"logux\"", 2, "taken"),
     ("[[sync_map]]\nname = \"crdt/a\"", 2, "taken"),
     ("[[sync_map]]\nname = \"a\"\n[[sync_map]]\nname = \"a\"", 4, "share channels"),
     ("[[sync_map]]\nname = \"a/b\"\n[[sync_map]]\nname = \"a\"", 4, "share channels"),
     ("[[sync_map]]\nname = \"a\"\nallow = \"params.id == '1'\"", 3, "[[channel]]"),
+    (
+        "[[merge]]\ntype = \"logux/x\"\ndocument = \"a\"\noperation = \"map/remove\"",
+        2,
+        "of your own",
+    ),
+    (
+        "[[merge]]\ntype = \"crdt/*\"\ndocument = \"a\"\noperation = \"map/remove\"",
+        2,
+        "of your own",
+    ),
+    ("[[merge]]\ntype = \"a\"\ndocument = \"\"\noperation = \"map/remove\"", 3, "1 to 256 bytes"),
+    (
+        "[[merge]]\ntype = \"a\"\ndocument = \"{user.id}\"\noperation = \"map/remove\"",
+        3,
+        "every replica",
+    ),
+    (
+        "[[merge]]\ntype = \"a\"\ndocument = \"a\"\noperation = \"set/blow\"",
+        4,
+        "no operation `set/blow`",
+    ),
+    (
+        "[[merge]]\ntype = \"a\"\ndocument = \"a\"\noperation = \"set/add\"",
+        4,
+        "value: a value is needed",
+    ),
+    (
+        "[[merge]]\ntype = \"a\"\ndocument = \"a\"\noperation = \"counter/add\"\nvalue = \"1\"",
+        5,
+        "has no value",
+    ),
+    (
+        "[[merge]]\ntype = \"a\"\ndocument = \"a\"\noperation = \"counter/add\"\nby = \"headers.a\"",
+        5,
+        "every replica",
+    ),
+    (
+        "[[merge]]\ntype = \"a\"\ndocument = \"a\"\noperation = \"counter/add\"\nwhen = \"1 +\"",
+        5,
+        "in the expression",
+    ),
     ("[[sync_map]]\nname = \"a\"\nsubscribe = \"x\"", 3, "unknown"),
 ];
 

@@ -27,6 +27,7 @@ pub(super) struct Got {
     pub(super) id: ActionId,
     pub(super) time: u64,
     pub(super) answers: Option<String>,
+    pub(super) doc: Option<String>,
 }
 
 impl Page {
@@ -37,9 +38,9 @@ impl Page {
                 (self.number, self.sent_number) = (sync.number, sync.number);
                 self.frames.push("sync");
                 for pair in sync.batch {
-                    let answers = pair.action.body::<Answered>().ok().and_then(|body| body.id);
-                    let kind = pair.action.kind().to_owned();
-                    self.got.push(Got { kind, id: pair.meta.id, time: pair.meta.time, answers });
+                    let Named { id: answers, doc } = pair.action.body().unwrap_or_default();
+                    let (kind, time) = (pair.action.kind().to_owned(), pair.meta.time);
+                    self.got.push(Got { kind, id: pair.meta.id, time, answers, doc });
                 }
                 if self.acknowledges {
                     let frame = self.client.synced(sync.number, at.now);
@@ -65,7 +66,8 @@ impl Page {
     }
 }
 
-#[derive(serde::Deserialize)]
-pub(super) struct Answered {
-    pub(super) id: Option<String>,
+#[derive(Default, serde::Deserialize)]
+struct Named {
+    id: Option<String>,
+    doc: Option<String>,
 }

@@ -28,6 +28,12 @@ pub(super) const RULES: &str = r#"
     [[channel]]
     pattern = "secret"
     allow = "false"
+    [[action]]
+    type = "crdt/*"
+    channels = ["shelf"]
+    [[channel]]
+    pattern = "shelf"
+    load = "state"
     [[sync_map]]
     name = "tasks"
 "#;
@@ -40,6 +46,8 @@ pub(super) struct World {
     pub(super) now: u64,
     /// How pages speak that connect.
     pub(super) spoken: (Version, Form),
+    /// What the authors of submitted actions had seen.
+    pub(super) contexts: Vec<tidelog_crdt::Context>,
     lives: Lives,
 }
 
@@ -63,7 +71,14 @@ impl World {
             limits,
         };
         let spoken = (Version::V5, Form::Text);
-        Self { entries: Vec::new(), shared, now: 1_000_000, spoken, lives: Lives::default() }
+        Self {
+            entries: Vec::new(),
+            shared,
+            now: 1_000_000,
+            spoken,
+            contexts: Vec::new(),
+            lives: Lives::default(),
+        }
     }
 
     pub(super) fn head(&self) -> Position {
@@ -123,7 +138,8 @@ impl World {
     }
 
     pub(super) fn judge(&mut self, page: &Page, submission: Submission) -> Verdict {
-        let Submission { pair: Pair { action, meta, .. }, .. } = submission;
+        let Submission { pair: Pair { action, meta, .. }, context } = submission;
+        self.contexts.push(context);
         let known = self.entries.iter().find(|entry| entry.id == meta.id).cloned();
         let id = meta.id.clone();
         if known.is_none()
@@ -259,6 +275,17 @@ impl World {
                 let loaded = Snapshot::of(fold, self.head()).part(&wanted, limit);
                 page.session.on_loaded(loaded, self.at());
             }
+            Effect::Read(ReadOrder::States { channel, wanted }) => {
+                let logs = [LogName::Channel(channel.clone())];
+                let mut fold = crate::documents::Fold::default();
+                while fold.through() < self.head() {
+                    let read = self.read(&logs, fold.through());
+                    fold.take(&read, HERE, &self.shared.rules);
+                }
+                let limit = PageLimit { entries: 2, bytes: 1000 };
+                let loaded = fold.states(&channel, HERE).part(&wanted, limit);
+                page.session.on_loaded(loaded, self.at());
+            }
             Effect::Resume(through) => {
                 let resumed =
                     if through == self.head() { Resumed::CaughtUp } else { Resumed::ReadOn };
@@ -330,7 +357,7 @@ impl World {
 
     fn say_as(&self, page: &mut Page, json: &str, id: &ActionId) {
         let action = Action::new(Bytes::copy_from_slice(json.as_bytes())).unwrap();
-        let meta = Meta { id: id.clone(), time: self.now, subprotocol: None };
+        let meta = Meta { id: id.clone(), time: id.ms, subprotocol: None };
         let frame = page.client.sync(page.sequence, [(&action, &meta)], 0, self.now);
         page.session.on_frame(&frame, self.at()).unwrap();
     }
