@@ -247,7 +247,7 @@ impl<'a> Driver<'a> {
                 let at = self.moment(clock::now_ms());
                 self.session.on_resumed(&resumed, at);
             }
-            Effect::Undone(reason) => self.app.metrics.undone(reason.as_str()),
+            Effect::Undone(reason) => self.app.metrics.undone(reason),
             Effect::Remember(state) => self.app.save_node(&self.node, &state, clock::now_ms()),
         }
     }

@@ -1,7 +1,9 @@
 //! Files of documents, damaged under a checksum that is right.
 
 use super::*;
+use crate::config::{Config, Source};
 use crate::log::{Addresses, Entry, Page};
+use crate::rules::Rules;
 use serde_json::json;
 use std::path::Path;
 use tidelog_crdt::{Context, Dot, Incarnation};
@@ -35,16 +37,18 @@ fn entry(position: u64, action: &serde_json::Value) -> Arc<Entry> {
 
 fn fold(actions: &[serde_json::Value]) -> Fold {
     let entries: Vec<_> = (1..).zip(actions).map(|(at, action)| entry(at, action)).collect();
+    let config = Config::parse(Source::new(Path::new("t.toml"), "")).unwrap();
+    let rules = Rules::compile(&config).unwrap();
     let mut fold = Fold::default();
     let through = entries.last().map_or(Position::ZERO, |entry| entry.position);
-    fold.take(&Page { entries, through, more: false }, HERE);
+    fold.take(&Page { entries, through, more: false }, HERE, &rules);
     fold
 }
 
 #[test]
 fn files() {
     let log = LogName::User(UserId::new("10").unwrap());
-    let saved = Saved::new(Path::new("nowhere").into(), HERE);
+    let saved = Saved::new(Path::new("nowhere").into(), HERE, 0);
     let set =
         |value| json!({"type": "crdt/set/add", "doc": "cart", "path": ["items"], "value": value});
     let seeds = [

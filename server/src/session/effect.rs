@@ -3,7 +3,6 @@
 use super::NodeState;
 use crate::ingest::Submission;
 use crate::log::{Channel, LogName};
-use crate::rules::UndoReason;
 use crate::sync_map::Wanted;
 use std::sync::Arc;
 use tidelog_crdt::Position;
@@ -28,7 +27,7 @@ pub(crate) enum Effect {
     /// Remember this of the node.
     Remember(NodeState),
     /// Something was undone here, and is to be counted.
-    Undone(UndoReason),
+    Undone(&'static str),
 }
 
 /// What to read from the log.

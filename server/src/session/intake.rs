@@ -295,9 +295,9 @@ impl Session {
         let given = Given { undone: Some(reason.clone()), answer };
         let id = pair.meta.id.clone();
         self.shared.verdicts.remember(self.subject.client(), id, given);
+        self.effects.push(Effect::Undone(reason.word()));
         let undo = || Answer::undone(pair, reason, answer);
         self.intake.answer(&pair.meta.id, undo);
-        self.effects.push(Effect::Undone(reason));
     }
 
     /// Repeats a verdict that this client got on another connection; here it is not said twice.
