@@ -55,6 +55,6 @@ mod tests {
     #[tokio::test]
     #[should_panic(expected = "of the work")]
     async fn a_panic_on_the_other_thread_is_the_callers() {
-        blocking(|| panic!("of the work")).await
+        blocking(|| panic!("of the work")).await;
     }
 }

@@ -21,7 +21,7 @@ const MESSAGE_BYTES: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Says back what it is told, until the peer says goodbye or breaks the rules.
-async fn echo(mut socket: Socket) {
+async fn echo(mut socket: Box<Socket>) {
     let breach = loop {
         let full = socket.room() == 0;
         match socket.next(!full, full).await {
@@ -50,7 +50,7 @@ async fn serve(stream: TcpStream, budget: Budget) {
     if let (Ok(()), Some(on_upgrade)) = (served, asked) {
         let owner = Owner::Address(Ipv4Addr::LOCALHOST.into());
         let upgraded = on_upgrade.await.unwrap();
-        echo(Socket::new(upgraded, budget, owner, MESSAGE_BYTES).await).await;
+        echo(Box::new(Socket::new(upgraded, budget, owner, MESSAGE_BYTES).await)).await;
     }
 }
 
