@@ -10,8 +10,9 @@ use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::task::JoinSet;
@@ -89,12 +90,33 @@ async fn an_echo_passes_every_case() {
             connections.spawn(serve(stream, budget.clone()));
         }
     });
+    let all = run(&suite, address, &["*".to_owned()]).await;
+    assert!(all.len() > 290, "{} cases", all.len());
+    let mut bad = bad(&all);
+    // An answer that does not come within a second is a failure to the suite, and may be none.
+    for _ in 0..2 {
+        if bad.is_empty() {
+            return;
+        }
+        let again = run(&suite, address, &bad).await;
+        bad = self::bad(&again);
+    }
+    assert!(bad.is_empty(), "{bad:?} {all:#?}");
+}
+
+fn bad(verdicts: &BTreeMap<String, Verdict>) -> Vec<String> {
+    let bad = verdicts.iter().filter(|(case, verdict)| !verdict.is_good(case));
+    bad.map(|(case, _)| case.clone()).collect()
+}
+
+/// What the suite says of each of these cases.
+async fn run(suite: &OsStr, address: SocketAddr, cases: &[String]) -> BTreeMap<String, Verdict> {
     let home = tempfile::tempdir().unwrap();
     let (reports, spec) = (home.path().join("reports"), home.path().join("spec.json"));
     let what = json!({
         "outdir": reports,
         "servers": [{ "agent": "echo", "url": format!("ws://{address}") }],
-        "cases": ["*"],
+        "cases": cases,
         // Compression, which is not offered.
         "exclude-cases": ["12.*", "13.*"],
     });
@@ -104,9 +126,7 @@ async fn an_echo_passes_every_case() {
     let run = run.kill_on_drop(true).output().await.unwrap();
     let index = fs::read(reports.join("index.json"));
     let index = index.unwrap_or_else(|error| panic!("{error}: {run:?}"));
-    let all: BTreeMap<String, BTreeMap<String, Verdict>> = serde_json::from_slice(&index).unwrap();
-    let bad = all["echo"].iter().filter(|(case, verdict)| !verdict.is_good(case));
-    let bad: Vec<_> = bad.collect();
-    assert!(bad.is_empty(), "{bad:#?}");
-    assert!(all["echo"].len() > 290, "{} cases", all["echo"].len());
+    let mut all: BTreeMap<String, BTreeMap<String, Verdict>> =
+        serde_json::from_slice(&index).unwrap();
+    all.remove("echo").unwrap()
 }
