@@ -89,6 +89,7 @@ impl Session {
         let State::Loading(load) = std::mem::replace(&mut subscription.state, State::Live) else {
             return;
         };
+        subscription.loaded_ms = at.now;
         self.changed = true;
         for waiting in load.waiting {
             self.intake.loaded(waiting.frame);
@@ -119,10 +120,11 @@ impl Session {
         // A subscription without a load starts at the head that it first saw.
         if let Some(subscription) = self.subscriptions.get_mut(key)
             && let State::Loading(load) = &mut subscription.state
-            && load.kind == LoadKind::Nothing
         {
+            if load.kind == LoadKind::Nothing {
+                subscription.from = page.through;
+            }
             load.kind = LoadKind::Entries;
-            subscription.from = page.through;
         }
         self.continue_load(key, page.through, |load| {
             load.queue.extend(frames);
@@ -150,6 +152,8 @@ impl Session {
         // An item that takes several actions is not brought along: the page then asks for it, and
         // its store hears of all of them.
         let list = subscription.list_name();
+        let told = loaded.rounds.iter().flatten().map(|told| told.shown.meta.time);
+        let state_ms = told.max().filter(|_| subscription.access.loads_documents());
         let mut frames = Frames::default();
         for round in loaded.rounds {
             frames.start();
@@ -162,14 +166,18 @@ impl Session {
             }
         }
         let (frames, through) = (self.frames_of(frames), loaded.through);
+        if let Some(subscription) = self.subscriptions.get_mut(&key) {
+            subscription.state_ms = subscription.state_ms.max(state_ms.unwrap_or_default());
+        }
         if !loaded.done {
             let Some(load) = self.subscriptions.load_mut(&key) else { return };
             load.queue.extend(frames);
-            if let LoadKind::Items { after, shown_above } = &mut load.kind {
-                *after = loaded.after;
-                // What is touched later may be in this part.
-                shown_above.get_or_insert(through);
-            }
+            // What is touched later may be in this part.
+            let shown_above = match load.kind {
+                LoadKind::Items { shown_above, .. } => shown_above.or(Some(through)),
+                LoadKind::Missed(_) | LoadKind::Entries | LoadKind::Nothing => Some(Position::ZERO),
+            };
+            load.kind = LoadKind::Items { after: loaded.after, shown_above };
             return;
         }
         let read = through >= self.delivery.cursor();
@@ -241,6 +249,16 @@ enum Otherwise {
 fn order_of(key: &Key, load: &Load, subscription: &Subscription) -> ReadOrder {
     match (load.kind, &subscription.access.sync_map) {
         (LoadKind::Nothing, _) => ReadOrder::Head,
+        (LoadKind::Missed(most), map) => ReadOrder::Missed {
+            channel: key.channel.clone(),
+            map: map.as_ref().map(|map| map.name.clone()),
+            most,
+            wanted: Wanted {
+                filter: subscription.filter.clone(),
+                after: subscription.through,
+                shown_above: Some(Position::ZERO),
+            },
+        },
         (LoadKind::Items { after, shown_above }, Some(map)) => ReadOrder::Items {
             channel: key.channel.clone(),
             map: map.name.clone(),
