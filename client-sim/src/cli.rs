@@ -1,10 +1,13 @@
 //! The command line of `tidelog-sim`.
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use crate::client::Target;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use tidelog_protocol::codec::Version;
+use tidelog_protocol::{Form, Token};
 
 /// Simulated Logux clients that put a server under load and check what they receive.
 ///
@@ -91,6 +94,9 @@ pub struct Common {
     /// The server's process, to measure what a run costs it.
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
+    /// What clients speak: this version of the protocol, as JSON or as bytes.
+    #[arg(long, value_enum, default_value = "5")]
+    pub protocol: Protocol,
     /// Signs every client in.
     #[arg(long, default_value = "token")]
     pub token: String,
@@ -106,6 +112,37 @@ pub struct Common {
     /// Give up on whatever takes longer than this.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds())]
     pub patience: u64,
+}
+
+impl Common {
+    /// How clients reach the server.
+    pub fn target(&self) -> Target {
+        let (version, form) = match self.protocol {
+            Protocol::V4 => (Version::V4, Form::Text),
+            Protocol::V5 => (Version::V5, Form::Text),
+            Protocol::V7 => (Version::V7, Form::Text),
+            Protocol::V7Binary => (Version::V7, Form::Binary),
+        };
+        let token = Some(Token::new(self.token.clone()));
+        Target { server: self.server, version, form, token, source: None }
+    }
+}
+
+/// What clients speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// Version 4.
+    #[value(name = "4")]
+    V4,
+    /// Version 5.
+    #[value(name = "5")]
+    V5,
+    /// Version 7, in JSON.
+    #[value(name = "7")]
+    V7,
+    /// Version 7, in its binary form.
+    #[value(name = "7-binary")]
+    V7Binary,
 }
 
 /// `tidelog-sim actions`

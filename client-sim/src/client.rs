@@ -20,6 +20,10 @@ use tidelog_protocol::{
 pub struct Target {
     /// Where it listens.
     pub server: SocketAddr,
+    /// The version of the protocol that devices speak.
+    pub version: Version,
+    /// What their frames are.
+    pub form: Form,
     /// What proves who a device is.
     pub token: Option<Token>,
     /// The address to come from.
@@ -73,8 +77,8 @@ impl Client {
     pub async fn sign_in(target: &Target, node: &NodeId, synced: u64) -> Result<Self, ClientError> {
         let mut wire = Wire::open(target.server, target.source).await?;
         let hello = Hello {
-            version: Version::V5,
-            form: Form::Text,
+            version: target.version,
+            form: target.form,
             node: node.clone(),
             synced,
             token: target.token.clone(),

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use std::net::Ipv4Addr;
 use std::time::Duration;
-use tidelog_protocol::{Action, NodeId, Token};
+use tidelog_protocol::{Action, NodeId};
 
 /// What the devices send. A server under test needs a rule for it only if it has rules at all.
 const KIND: &str = "sim/add";
@@ -52,9 +52,8 @@ impl Stage {
             "{} is not this machine; --beyond-loopback says that it is yours all the same",
             common.server
         );
-        let token = Some(Token::new(common.token.clone()));
         Ok(Self {
-            target: Target { server: common.server, token, source: None },
+            target: common.target(),
             sources: common.sources,
             run: common.run.clone().unwrap_or_else(|| format!("sim{}", now_ms())),
             process: common.server_pid.map(Process::new),

@@ -10,8 +10,21 @@ use std::collections::BTreeMap;
 
 /// A set of positions as ascending, disjoint, inclusive ranges.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<(Position, Position)>")]
 pub struct Ranges(Vec<(Position, Position)>);
+
+/// Ranges that do not ascend, overlap or touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("ranges of positions ascend, with gaps between them")]
+pub struct RangesError;
+
+impl TryFrom<Vec<(Position, Position)>> for Ranges {
+    type Error = RangesError;
+
+    fn try_from(ranges: Vec<(Position, Position)>) -> Result<Self, RangesError> {
+        Self::from_ranges(ranges).ok_or(RangesError)
+    }
+}
 
 impl Ranges {
     /// The set of these ranges, if they ascend and neither overlap nor touch.
@@ -249,7 +262,13 @@ mod tests {
         assert_eq!(from(&[(1, 2), (4, 4)]).map(|ranges| ranges.len()), Some(2));
         for bad in [&[(2, 1)][..], &[(4, 5), (1, 2)], &[(1, 3), (3, 4)], &[(1, 2), (3, 4)]] {
             assert_eq!(from(bad), None, "{bad:?}");
+            let stored = serde_json::to_string(bad).unwrap();
+            assert!(serde_json::from_str::<Ranges>(&stored).is_err(), "{stored}");
         }
+        let good: Ranges = serde_json::from_str("[[1,2],[4,4]]").unwrap();
+        assert_eq!(serde_json::to_string(&good).unwrap(), "[[1,2],[4,4]]");
+        let beyond = format!("[[1,{}]]", Position::MAX.get() + 1);
+        assert!(serde_json::from_str::<Ranges>(&beyond).is_err(), "{beyond}");
     }
 
     #[test]

@@ -7,8 +7,13 @@ use std::fmt;
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
-#[serde(transparent)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct Position(u64);
+
+/// A number is greater than every position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is above {max}, the greatest position", max = Position::MAX)]
+pub struct PositionError(u64);
 
 impl Position {
     /// Before every position: "I have nothing".
@@ -30,6 +35,20 @@ impl Position {
     #[must_use]
     pub fn plus(self, steps: u64) -> Self {
         Self(self.0.saturating_add(steps).min(Self::MAX.0))
+    }
+}
+
+impl TryFrom<u64> for Position {
+    type Error = PositionError;
+
+    fn try_from(number: u64) -> Result<Self, PositionError> {
+        Self::new(number).ok_or(PositionError(number))
+    }
+}
+
+impl From<Position> for u64 {
+    fn from(position: Position) -> Self {
+        position.0
     }
 }
 

@@ -7,7 +7,7 @@
 use crate::codec::Number;
 use crate::{Action, ActionId};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
@@ -33,6 +33,10 @@ impl fmt::Display for Cursor {
         f.write_str(&self.0)
     }
 }
+
+/// Actions that one push may hold. Of more, one too many is read, so that it shows, and the rest is
+/// skipped: a list of the smallest takes many times its length.
+pub const ACTIONS_MAX: usize = 10_000;
 
 /// When a request came in and when its answer went out, by the server's clock, in ms.
 pub type Times = (u64, u64);
@@ -80,7 +84,8 @@ pub struct DocumentResponse {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct PushRequest {
-    /// The actions, oldest first.
+    /// The actions, oldest first; see [`ACTIONS_MAX`].
+    #[serde(deserialize_with = "actions")]
     pub actions: Vec<(Action, PushedMeta)>,
     /// What their author had seen when making them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,8 +142,8 @@ pub enum Status {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct SyncRequest {
-    /// The actions to push, oldest first.
-    #[serde(default)]
+    /// The actions to push, oldest first; see [`ACTIONS_MAX`].
+    #[serde(default, deserialize_with = "actions")]
     pub actions: Vec<(Action, PushedMeta)>,
     /// What their author had seen when making them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -203,4 +208,28 @@ objects_only!(PushRequest, PushedMeta, SyncRequest);
 
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Ok(Option::<Number>::deserialize(deserializer)?.map(|Number(number)| number))
+}
+
+fn actions<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(Action, PushedMeta)>, D::Error> {
+    struct Actions;
+    impl<'de> Visitor<'de> for Actions {
+        type Value = Vec<(Action, PushedMeta)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of pairs of an action and its meta")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut actions = Vec::new();
+            while let Some(pair) = list.next_element()? {
+                actions.push(pair);
+                if actions.len() > ACTIONS_MAX {
+                    while list.next_element::<IgnoredAny>()?.is_some() {}
+                    break;
+                }
+            }
+            Ok(actions)
+        }
+    }
+    from.deserialize_seq(Actions)
 }

@@ -76,6 +76,9 @@ pub enum OverLimit {
     /// What a binary frame says more shortly than JSON.
     #[error("a binary frame stands for at most {0} times its bytes of JSON")]
     Growth(usize),
+    /// The same, however long the frame is: twice [`Limits::frame_bytes`].
+    #[error("a binary frame stands for at most {0} bytes of JSON")]
+    Json(usize),
     /// See [`Limits::queued_frames_before_sign_in`].
     #[error("before sign-in at most {0} frames wait")]
     QueuedFrames(usize),

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 use tidelog_protocol::http::{
-    Cursor, PullResponse, PulledMeta, PushRequest, PushResponse, PushResult, PushedMeta, Status,
-    SyncRequest, SyncResponse,
+    ACTIONS_MAX, Cursor, PullResponse, PulledMeta, PushRequest, PushResponse, PushResult,
+    PushedMeta, Status, SyncRequest, SyncResponse,
 };
 use tidelog_protocol::{Action, ActionId};
 
@@ -150,4 +150,27 @@ fn a_request_that_cannot_be_meant_is_refused_with_the_place_of_the_fault() {
 fn a_response_may_say_more_than_its_reader_knows() {
     let json = r#"{"results":[],"time":[1,2],"more":"news"}"#;
     assert!(serde_json::from_str::<PushResponse>(json).is_ok());
+}
+
+#[test]
+fn of_too_many_actions_one_too_many_is_read_and_the_rest_takes_no_memory() {
+    let body = |count: usize| {
+        let pairs = vec![r#"[{"type":""},{}]"#; count].join(",");
+        format!(r#"{{"actions":[{pairs}]}}"#)
+    };
+    for (count, read) in [(ACTIONS_MAX, ACTIONS_MAX), (100_000, ACTIONS_MAX + 1)] {
+        let json = body(count);
+        let packed = rmp_serde::to_vec_named(
+            &serde_json::from_str::<serde_json::Value>(&json).expect("JSON"),
+        );
+        let packed = packed.expect("MessagePack");
+        let from_json =
+            tidelog_fuzz::within(8 << 20, || serde_json::from_str::<PushRequest>(&json));
+        assert_eq!(from_json.expect("a push").actions.len(), read);
+        let unpacked =
+            tidelog_fuzz::within(8 << 20, || rmp_serde::from_slice::<SyncRequest>(&packed));
+        assert_eq!(unpacked.expect("a sync").actions.len(), read);
+    }
+    let broken = body(100_000).replace("]]}", "]}");
+    assert!(serde_json::from_str::<PushRequest>(&broken).is_err(), "the rest is JSON, too");
 }

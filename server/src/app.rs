@@ -1,5 +1,6 @@
 //! What every connection and request shares.
 
+use crate::aside::blocking;
 use crate::auth::Authenticator;
 use crate::documents::Documents;
 use crate::http;
@@ -43,7 +44,7 @@ pub struct Parts {
     /// Who may do what.
     pub rules: Arc<Rules>,
     /// Who may come in.
-    pub auth: Authenticator,
+    pub auth: Arc<Authenticator>,
     /// What is counted.
     pub metrics: Metrics,
     /// What sessions share.
@@ -100,10 +101,7 @@ impl Parts {
             return Ok(state);
         }
         let log = self.log.clone();
-        let read = tokio::task::spawn_blocking(move || log.node(&node));
-        // Nobody cancels it.
-        let record =
-            read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        let record = blocking(move || log.node(&node)).await?;
         Ok(record.map(|record| NodeState::from_bytes(&record.bytes)).unwrap_or_default())
     }
 

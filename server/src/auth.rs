@@ -23,12 +23,14 @@ mod cookie;
 mod jwks;
 mod jwt;
 mod key_ring;
+mod key_sets;
 mod keys;
 mod limiter;
 mod revoked;
 mod signing;
 
 pub(crate) use jwt::seconds_as_ms;
+pub(crate) use key_sets::KeySets;
 pub(crate) use revoked::{Presence, Revocation, Revoked, Target, Terms};
 pub(crate) use signing::{SigningError, SigningKey};
 

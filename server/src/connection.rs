@@ -46,8 +46,9 @@ enum End {
     Malformed(Breach),
 }
 
-/// Serves one connection until it ends.
-pub(crate) async fn serve(app: App, mut socket: Socket, origin: Origin) {
+/// Serves one connection until it ends. What a future is given it keeps twice, so large things come
+/// in boxes.
+pub(crate) async fn serve(app: App, mut socket: Box<Socket>, origin: Box<Origin>) {
     let open = app.metrics.connection(None);
     let address = origin.address;
     let end = match Box::pin(let_in(&app, &mut socket, origin)).await {
@@ -81,10 +82,10 @@ struct Guest {
 
 /// From the first frame to `connected`. What that takes is gone afterwards: a connection may be idle
 /// for days.
-async fn let_in(app: &App, socket: &mut Socket, origin: Origin) -> Result<Guest, End> {
+async fn let_in(app: &App, socket: &mut Socket, origin: Box<Origin>) -> Result<Box<Guest>, End> {
     let (sign_in, handshake, identity) = shake_hands(app, socket, &origin).await?;
     tracing::debug!(node = %sign_in.node, "signed in");
-    Ok(admit(app, socket, sign_in, handshake, identity).await)
+    Ok(Box::new(admit(app, socket, sign_in, handshake, identity).await))
 }
 
 /// Reads until the client has said who it is and that is true.
@@ -230,8 +231,8 @@ async fn admit(
 }
 
 /// From `connected` to the end.
-async fn run(app: &App, socket: &mut Socket, guest: Guest) -> End {
-    let Guest { user, node, version, session, inbox, queued, expires_ms, presence } = guest;
+async fn run(app: &App, socket: &mut Socket, guest: Box<Guest>) -> End {
+    let Guest { user, node, version, session, inbox, queued, expires_ms, presence } = *guest;
     let _open = app.metrics.connection(Some(version));
     let mut driver = Driver::new(app, session, inbox.clone());
     let end = driver.run(socket, queued, expires_ms).await;

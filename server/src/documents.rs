@@ -8,6 +8,8 @@
 //! cleaned leaves its documents: they are folded again, without it.
 
 mod fold;
+#[cfg(test)]
+mod fuzz;
 mod saved;
 mod shelves;
 mod states;

@@ -1,5 +1,8 @@
 //! Which run of the process gave which positions.
 
+#[cfg(test)]
+mod fuzz;
+
 use crate::numbers::{self, EpochId};
 use std::sync::Arc;
 use tidelog_crdt::Position;

@@ -13,6 +13,8 @@ mod document;
 mod etag;
 mod following;
 mod format;
+#[cfg(test)]
+mod fuzz;
 mod look;
 mod mint;
 mod problem;

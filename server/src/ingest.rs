@@ -15,6 +15,7 @@ pub use quotas::Quotas;
 pub use rates::Wait;
 pub use verdicts::{Given, Verdicts};
 
+use crate::aside::blocking;
 use crate::log::{Cleaned, Entry, Log, Outcome, ReadError, Stopped};
 use crate::metrics::Metrics;
 use crate::rules::{Rules, Subject, UndoReason};
@@ -160,6 +161,8 @@ impl Ingest {
                     if all.len() < count {
                         return Err(Stopped);
                     }
+                    // All that one `0/clean` names is its sender's own (`judge`), so none of it is
+                    // refused here, and one outcome stands for all.
                     match all.into_iter().next() {
                         Some(outcome) => self.verdict(subject, outcome, sent, now),
                         None => self.unplaced(subject, None, sent, now),
@@ -187,9 +190,7 @@ impl Ingest {
             verdicts.of(&client, id).is_some() || log.find(id).is_ok_and(|known| known.is_some())
         };
         let looking = move || ids.into_iter().filter(|id| is_known(id)).collect::<HashSet<_>>();
-        let looked = tokio::task::spawn_blocking(looking).await;
-        // Nobody cancels it.
-        let known = looked.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let known = blocking(looking).await;
         let all = std::mem::take(submissions);
         let mut over = Vec::new();
         for (at, submission) in all.into_iter().enumerate() {
@@ -215,9 +216,7 @@ impl Ingest {
             let entry = log.entry(log.find(&id).ok()??).ok()??;
             (entry.id == id).then_some(entry)
         };
-        let found = tokio::task::spawn_blocking(move || ids.into_iter().map(find).collect());
-        // Nobody cancels it.
-        found.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        blocking(move || ids.into_iter().map(find).collect()).await
     }
 
     fn undo(&self, subject: &Subject, reason: UndoReason, sent: Sent, now: u64) -> Verdict {

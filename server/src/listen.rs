@@ -14,7 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::header;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use proxies::Proxies;
@@ -112,21 +112,14 @@ async fn serve_connection(stream: TcpStream, address: SocketAddr, door: Door) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let upgraded = Box::pin(serve_stream(stream, address, &door)).await;
-    if let Some((upgraded, origin)) = upgraded {
+    if let Some((socket, origin)) = upgraded {
         let app = door.0.app.clone();
         drop(door);
-        let message_max = app.peer.limits.frame_bytes_before_sign_in;
-        let owner = Owner::Address(origin.address);
-        let socket = Box::pin(Socket::new(upgraded, app.budget.clone(), owner, message_max)).await;
         Box::pin(connection::serve(app, socket, origin)).await;
     }
 }
 
-async fn serve_stream(
-    stream: TcpStream,
-    address: SocketAddr,
-    door: &Door,
-) -> Option<(Upgraded, Origin)> {
+async fn serve_stream(stream: TcpStream, address: SocketAddr, door: &Door) -> Option<Arrival> {
     let Some(tls) = &door.0.tls else { return serve_http1(stream, address, door).await };
     let shaken = tokio::select! {
         shaken = tokio::time::timeout(door.0.handshake, tls.accept(stream)) => shaken,
@@ -149,6 +142,9 @@ async fn serve_stream(
     }
 }
 
+/// A WebSocket, and where it comes from.
+type Arrival = (Box<Socket>, Box<Origin>);
+
 /// What becomes a WebSocket, once the answer that says so is sent.
 type Slot = Arc<Mutex<Option<(OnUpgrade, Origin)>>>;
 
@@ -157,7 +153,7 @@ async fn serve_http1(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     address: SocketAddr,
     door: &Door,
-) -> Option<(Upgraded, Origin)> {
+) -> Option<Arrival> {
     let slot = Slot::default();
     let upgrading = slot.clone();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
@@ -193,7 +189,11 @@ async fn serve_http1(
     }
     let asked = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (on_upgrade, origin) = asked?;
-    Some((on_upgrade.await.ok()?, origin))
+    let upgraded = on_upgrade.await.ok()?;
+    let message_max = door.0.app.peer.limits.frame_bytes_before_sign_in;
+    let owner = Owner::Address(origin.address);
+    let socket = Socket::new(upgraded, door.0.app.budget.clone(), owner, message_max).await;
+    Some((Box::new(socket), Box::new(origin)))
 }
 
 /// Serves requests side by side, until nothing is asked for a while. A WebSocket cannot come this

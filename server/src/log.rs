@@ -28,6 +28,8 @@ mod entry;
 mod erase;
 mod error;
 mod export;
+#[cfg(test)]
+mod fuzz;
 mod handover;
 mod head;
 mod identity;

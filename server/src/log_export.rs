@@ -7,9 +7,10 @@ use crate::clock;
 use crate::log::{Channel, Entry, Log, LogName, Page, PageLimit, ReadError, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-use tidelog_crdt::Position;
+use tidelog_crdt::{Position, Seen};
 use tidelog_protocol::UserId;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
@@ -171,9 +172,17 @@ struct Line<'a> {
     users: Vec<&'a str>,
     channels: Vec<&'a str>,
     dot: String,
+    /// What its author had seen: for each server the first and the last position of each range.
+    seen: BTreeMap<String, Vec<[u64; 2]>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cleaned: bool,
     action: &'a RawValue,
+}
+
+fn ranges(seen: &Seen) -> Vec<[u64; 2]> {
+    let prefix = (seen.prefix > Position::ZERO).then(|| [1, seen.prefix.get()]);
+    let own = seen.own.iter().map(|(first, last)| [first.get(), last.get()]);
+    prefix.into_iter().chain(own).collect()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -203,6 +212,11 @@ fn json(kind: Option<&'static str>, entry: &Entry) -> String {
         users,
         channels: entry.addresses.channels.iter().map(Channel::as_str).collect(),
         dot: entry.dot.to_string(),
+        seen: entry
+            .context
+            .iter()
+            .map(|(server, seen)| (server.to_string(), ranges(seen)))
+            .collect(),
         cleaned: entry.cleaned,
         action: entry.action.body().unwrap_or(RawValue::NULL),
     };

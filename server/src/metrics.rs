@@ -130,14 +130,24 @@ impl Metrics {
             &it.requests,
         );
         put(to, "sign_ins", "Attempts to sign in, by result", &it.sign_ins);
-        put(to, "actions_accepted", "Actions that were processed", &it.accepted);
+        put(
+            to,
+            "actions_accepted",
+            "Actions that were processed, other than subscriptions",
+            &it.accepted,
+        );
         put(
             to,
             "actions_repeated",
             "Actions that came again and had been judged before",
             &it.repeated,
         );
-        put(to, "actions_undone", "Actions that were undone, by reason", &it.undone);
+        put(
+            to,
+            "actions_undone",
+            "Actions that were undone, subscriptions among them, by reason",
+            &it.undone,
+        );
         put(
             to,
             "cursor_claims_failed",

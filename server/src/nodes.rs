@@ -3,6 +3,7 @@
 //! The stored record of a node cannot say what was sent and not acknowledged, because a crash may
 //! have cut it off. As long as the process lives, memory can.
 
+use crate::aside::blocking;
 use crate::clock;
 use crate::log::{Failure, Log};
 use crate::session::NodeState;
@@ -92,9 +93,7 @@ pub(crate) async fn forget_the_absent(log: Log, patience: Duration) -> Infallibl
     loop {
         tokio::time::sleep(FORGET_EVERY.min(patience)).await;
         let (log, now) = (log.clone(), clock::now_ms());
-        let looking = tokio::task::spawn_blocking(move || forget_once(&log, patience, now));
-        // Nobody cancels it.
-        match looking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
+        match blocking(move || forget_once(&log, patience, now)).await {
             Ok(0) => {}
             Ok(forgotten) => tracing::info!(forgotten, "nodes have not come for long"),
             Err(error) => tracing::warn!(%error, "cannot forget nodes; it is tried again"),

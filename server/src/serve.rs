@@ -91,13 +91,17 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
 pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Result<App> {
     let rules = Arc::new(Rules::compile(config)?);
-    let auth = Authenticator::new(config)?;
+    let auth = Arc::new(Authenticator::new(config)?);
     let (log, opened) = Log::open(log_settings(config), clock::now_ms())?;
     tracing::info!("{opened}");
     crate::revocations::load(&log, auth.revoked())?;
     let (hub, budget) = (Hub::default(), Budget::new(config.limits.frame_budget_bytes));
-    let data = config.server.data.clone();
-    let metrics = Metrics::of(Site { log: log.clone(), budget: budget.clone(), data });
+    let metrics = Metrics::of(Site {
+        log: log.clone(),
+        auth: auth.clone(),
+        budget: budget.clone(),
+        data: config.server.data.clone(),
+    });
     let publishing = hub.clone();
     log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
     let settings = (config.limits.action_bytes, quotas(config));

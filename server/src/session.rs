@@ -423,7 +423,7 @@ impl Session {
         let frames = Acknowledged { of_ours, of_theirs };
         let mut subscriptions = self.subscriptions.remembered(acked, frames);
         subscriptions.extend(self.dormant.subscriptions.iter().cloned());
-        let own = self.delivery.own().clone();
+        let own = self.delivery.own();
         let mut state = NodeState { acked, own, subscriptions, ..NodeState::default() };
         state.shorten(self.shared.limits.subscriptions);
         state.of_history(&self.shared.epochs)

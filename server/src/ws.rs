@@ -214,7 +214,7 @@ impl Socket {
 
     /// Sends what is on its way out and closes, within `patience`. Whoever does not take a goodbye in
     /// time does without.
-    pub(crate) async fn close(mut self, breach: Option<Breach>, patience: Duration) {
+    pub(crate) async fn close(mut self: Box<Self>, breach: Option<Breach>, patience: Duration) {
         drop(tokio::time::timeout(patience, self.say_goodbye(breach)).await);
     }
 

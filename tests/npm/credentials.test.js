@@ -5,10 +5,11 @@ import { createHmac } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import test, { after } from 'node:test'
+import { after } from 'node:test'
 
+import { subprotocolIn } from './harness/names.js'
 import { reaches, send } from './harness/pages.js'
-import { Scene, sharedServer } from './harness/scene.js'
+import { inEachProtocol, inEachVersion, sharedServer } from './harness/scene.js'
 import { tidelog as run } from './harness/server.js'
 
 const directory = mkdtempSync(join(tmpdir(), 'tidelog-keys-'))
@@ -50,37 +51,38 @@ function jwt(claims, { secret = SECRET, header = { alg: 'HS256', typ: 'JWT' } } 
 /** Signs in by hand and returns the first answer that is no headers frame. */
 async function attempt(scene, user, { token, cookie, subprotocol = 10 } = {}) {
   const wire = await scene.wire(tidelog, cookie ? { headers: { cookie } } : {})
-  wire.send(['connect', 5, `${user}:c:t`, 0, token ? { token, subprotocol } : { subprotocol }])
+  wire.connect(`${user}:c:t`, { token, subprotocol })
   return wire.frames.until(items => items.find(i => i[0] !== 'headers'), 'an answer to connect')
+}
+
+function tooOld(protocol) {
+  const supported = protocol === 4 ? '>=5.0.0' : 5
+  return { supported, used: subprotocolIn(protocol, 2) }
 }
 
 const DENIED = ['error', 'wrong-credentials']
 
-test('a token signs in the user that it names, and no other', async t => {
-  const scene = new Scene(t)
+inEachProtocol('a token signs in the user that it names, and no other', async scene => {
   const [ann, bob] = [scene.user('ann'), scene.user('bob')]
   assert.equal((await attempt(scene, ann, { token: jwt({ sub: ann }) }))[0], 'connected')
   assert.deepEqual(await attempt(scene, bob, { token: jwt({ sub: ann }) }), DENIED)
   assert.deepEqual(await attempt(scene, 'server', { token: jwt({ sub: 'server' }) }), DENIED)
 })
 
-test('a token of the command line signs in', async t => {
-  const scene = new Scene(t)
+inEachVersion('a token of the command line signs in', async scene => {
   const user = scene.user()
   const token = (await run('token', '--user', user, '--key', keyFile)).trim()
   const page = await scene.page(tidelog, { userId: user, token })
   await send(page, { type: 'app/add' })
 })
 
-test('a token in the cookie of the upgrade signs in', async t => {
-  const scene = new Scene(t)
+inEachProtocol('a token in the cookie of the upgrade signs in', async scene => {
   const user = scene.user()
   const cookie = `theme=dark; token=${jwt({ sub: user })}; other=1`
   assert.equal((await attempt(scene, user, { cookie }))[0], 'connected')
 })
 
-test('tokens that are wrong in any way are refused alike', async t => {
-  const scene = new Scene(t)
+inEachProtocol('tokens that are wrong in any way are refused alike', async scene => {
   const past = Math.floor(Date.now() / 1000) - 3600
   const bad = user => [
     undefined,
@@ -101,8 +103,7 @@ test('tokens that are wrong in any way are refused alike', async t => {
   }
 })
 
-test('a page with a bad token is told once and does not come again', async t => {
-  const scene = new Scene(t)
+inEachVersion('a page with a bad token is told once and does not come again', async scene => {
   const proxy = await scene.proxy(tidelog)
   const page = scene.idlePage(proxy, { userId: scene.user(), token: 'bad' })
   page.start()
@@ -118,27 +119,24 @@ test('a page with a bad token is told once and does not come again', async t => 
   assert.equal(proxy.accepted, 1)
 })
 
-test('a subprotocol below the least is named, and the page does not come again', async t => {
-  const scene = new Scene(t)
+inEachVersion('a subprotocol below the least is named, and the page does not come again', async scene => {
   const proxy = await scene.proxy(tidelog)
   const userId = scene.user()
   const page = scene.idlePage(proxy, { userId, subprotocol: 2, token: jwt({ sub: userId }) })
   page.start()
   const [error] = await page.errors.until(items => items.length > 0 && items, 'an error')
   assert.equal(error.type, 'wrong-subprotocol')
-  assert.deepEqual(error.options, { supported: 5, used: 2 })
+  assert.deepEqual(error.options, tooOld(page.kind.protocol))
   await reaches(page, 'disconnected')
   assert.equal(page.node.connection.reconnecting, false)
 })
 
-test('the subprotocol is checked before the token', async t => {
-  const scene = new Scene(t)
+inEachProtocol('the subprotocol is checked before the token', async scene => {
   const answer = await attempt(scene, scene.user(), { token: 'bad', subprotocol: 2 })
-  assert.deepEqual(answer, ['error', 'wrong-subprotocol', { supported: 5, used: 2 }])
+  assert.deepEqual(answer, ['error', 'wrong-subprotocol', tooOld(scene.protocol)])
 })
 
-test('claims of the token decide in rules', async t => {
-  const scene = new Scene(t)
+inEachVersion('claims of the token decide in rules', async scene => {
   const [ann, bob] = [scene.user('ann'), scene.user('bob')]
   const editor = await scene.page(tidelog, { userId: ann, token: jwt({ sub: ann, role: 'editor' }) })
   await send(editor, { type: 'mine/edit' })
@@ -146,8 +144,7 @@ test('claims of the token decide in rules', async t => {
   await assert.rejects(send(guest, { type: 'mine/edit' }), /denied/)
 })
 
-test('an anonymous user needs no token and has no history', async t => {
-  const scene = new Scene(t)
+inEachVersion('an anonymous user needs no token and has no history', async scene => {
   const first = await scene.page(tidelog, { userId: 'anonymous', token: undefined })
   await send(first, { type: 'app/add' })
   const second = await scene.page(tidelog, { userId: 'anonymous', token: undefined })
@@ -157,8 +154,7 @@ test('an anonymous user needs no token and has no history', async t => {
   assert.equal(second.heard.count('app/add'), 0)
 })
 
-test('a session ends when its token expires, and a page with a new one goes on', async t => {
-  const scene = new Scene(t)
+inEachVersion('a session ends when its token expires, and a page with a new one goes on', async scene => {
   const proxy = await scene.proxy(tidelog)
   const user = scene.user()
   let asked = 0
@@ -176,8 +172,7 @@ test('a session ends when its token expires, and a page with a new one goes on',
 
 const LOCKED = ['error', 'bruteforce']
 
-test('failures of one user close the door to that user for a while, not to others at the address', async t => {
-  const scene = new Scene(t)
+inEachProtocol('failures of one user close the door to that user for a while, not to others at the address', async scene => {
   const [ann, bob] = [scene.user('ann'), scene.user('bob')]
   for (let i = 0; i < 3; i++) assert.deepEqual(await attempt(scene, ann, { token: 'bad' }), DENIED)
   for (let i = 0; i < 5; i++) assert.deepEqual(await attempt(scene, ann, { token: 'bad' }), LOCKED)
@@ -185,8 +180,7 @@ test('failures of one user close the door to that user for a while, not to other
   assert.deepEqual(await attempt(scene, ann, { token: jwt({ sub: ann }) }), LOCKED)
 })
 
-test('a page that a neighbour has locked out comes again until it gets in', async t => {
-  const scene = new Scene(t)
+inEachVersion('a page that a neighbour has locked out comes again until it gets in', async scene => {
   const ann = scene.user('ann')
   for (let i = 0; i < 4; i++) await attempt(scene, ann, { token: 'bad' })
   // Once it may try, it tries again each second or less often: an attempt while the door is closed keeps it closed.

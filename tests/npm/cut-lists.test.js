@@ -1,19 +1,12 @@
 // SyncMap lists over a line that is cut at every frame boundary, and over servers that die: they show what is.
 
-import { changeSyncMapById, createSyncMap, deleteSyncMapById } from '@logux/client'
-import test from 'node:test'
-
 import { cutOnce, everyCut } from './harness/cuts.js'
-import { Maps, shows } from './harness/maps.js'
+import { change, create, Maps, remove, shows } from './harness/maps.js'
 import { oneClock } from './harness/pages.js'
 import { DOWN, UP } from './harness/proxy.js'
-import { Scene } from './harness/scene.js'
+import { inEachClient } from './harness/scene.js'
 
-const create = ({ page, Template }, id, fields) => createSyncMap(page, Template, { id, ...fields })
-const change = ({ page, Template }, id, fields) => changeSyncMapById(page, Template, id, fields)
-const remove = ({ page, Template }, id) => deleteSyncMapById(page, Template, id)
-
-const names = Array.from({ length: 400 }, (_, i) => `cuts${i}`)
+const names = Array.from({ length: 1000 }, (_, i) => `cuts${i}`)
 const config = names.map(name => `[[sync_map]]\nname = "${name}"\n`).join('\n')
 const free = names.values()
 
@@ -57,15 +50,13 @@ async function story(scene, server, { cut, meanwhile = async () => {} }) {
   return { [UP]: Math.min(frames[UP], 30), [DOWN]: Math.min(frames[DOWN], 30) }
 }
 
-test('every cut ends like no cut', async t => {
-  const scene = new Scene(t)
+inEachClient('every cut ends like no cut', async (scene, t) => {
   const server = await scene.server({ config })
-  await everyCut(t, (inner, cut) => story(inner, server, { cut }))
+  await everyCut(t, scene.speaks, (inner, cut) => story(inner, server, { cut }))
 })
 
 for (const end of ['stop', 'kill']) {
-  test(`lists go on after a ${end} of the server`, async t => {
-    const scene = new Scene(t)
+  inEachClient(`lists go on after a ${end} of the server`, async scene => {
     const server = await scene.server({ config })
     const meanwhile = async () => {
       await server[end]()

@@ -1,12 +1,11 @@
 // End-to-end encryption: the server keeps what it cannot read, and forgets it when its owner says so.
 
-import { encryptActions } from '@logux/client'
 import assert from 'node:assert/strict'
-import test from 'node:test'
 
 import { reaches, send, undone } from './harness/pages.js'
-import { Scene, sharedServer } from './harness/scene.js'
+import { inEachClient, inEachProtocol, sharedServer } from './harness/scene.js'
 import { storedLog } from './harness/server.js'
+import { encryptAsBytes } from './harness/spoken.js'
 
 const tidelog = await sharedServer()
 
@@ -18,7 +17,8 @@ async function secretPage(scene, { at = tidelog, keep = true, password = 'open s
       if (action.type.startsWith('app/')) meta.reasons.push('kept')
     })
   }
-  encryptActions(page, password, { ignore: ['plain/add'] })
+  page.kind.api.encryptActions(page, password, { ignore: ['plain/add'] })
+  if (scene.speaks === '7 binary') encryptAsBytes(page)
   page.start()
   await reaches(page, 'synchronized')
   return page
@@ -31,8 +31,7 @@ const texts = page => page.heard.list('app/add').map(i => i.action.text).sort()
 
 const stored = async user => (await storedLog(tidelog, { user })).map(i => i.action)
 
-test('the second device reads along, and a third has the history', async t => {
-  const scene = new Scene(t)
+inEachClient('the second device reads along, and a third has the history', async scene => {
   const userId = scene.user()
   const first = await secretPage(scene, { userId })
   const second = await secretPage(scene, { userId })
@@ -46,8 +45,7 @@ test('the second device reads along, and a third has the history', async t => {
   assert.deepEqual(texts(third), texts(first))
 })
 
-test('the store holds nothing but ciphertext', async t => {
-  const scene = new Scene(t)
+inEachClient('the store holds nothing but ciphertext', async scene => {
   const userId = scene.user()
   const page = await secretPage(scene, { userId })
   await add(page, 'one')
@@ -57,8 +55,7 @@ test('the store holds nothing but ciphertext', async t => {
   assert.deepEqual(Object.keys(actions[0]).sort(), ['d', 'iv', 'type', 'z'])
 })
 
-test('what a device cleans is gone from the store, and a later device does not get it', async t => {
-  const scene = new Scene(t)
+inEachClient('what a device cleans is gone from the store, and a later device does not get it', async scene => {
   const userId = scene.user()
   const first = await secretPage(scene, { userId })
   await add(first, 'stays')
@@ -75,8 +72,7 @@ test('what a device cleans is gone from the store, and a later device does not g
   assert.deepEqual((await stored(userId)).filter(i => i.type === '0').length, 2)
 })
 
-test('a page that keeps nothing leaves nothing behind', async t => {
-  const scene = new Scene(t)
+inEachClient('a page that keeps nothing leaves nothing behind', async scene => {
   const userId = scene.user()
   const page = await secretPage(scene, { userId, keep: false })
   await add(page, 'one')
@@ -88,8 +84,7 @@ test('a page that keeps nothing leaves nothing behind', async t => {
   assert.deepEqual((await stored(userId)).filter(i => i.type === '0'), [])
 })
 
-test('nobody else can clean it', async t => {
-  const scene = new Scene(t)
+inEachClient('nobody else can clean it', async scene => {
   const [ann, bob] = [scene.user('ann'), scene.user('bob')]
   const owner = await secretPage(scene, { userId: ann })
   await add(owner, 'mine')
@@ -101,8 +96,7 @@ test('nobody else can clean it', async t => {
   assert.deepEqual(texts(late), ['mine'])
 })
 
-test('what was cleaned and comes again, because its frame was resent, stays gone', async t => {
-  const scene = new Scene(t)
+inEachProtocol('what was cleaned and comes again, because its frame was resent, stays gone', async scene => {
   const user = scene.user()
   const wire = await scene.wire(tidelog)
   await wire.signIn(`${user}:c:t`)
@@ -112,7 +106,7 @@ test('what was cleaned and comes again, because its frame was resent, stays gone
   const again = await scene.wire(tidelog)
   await again.signIn(`${user}:c:t`)
   const shift = wire.base - again.base
-  again.send(['sync', 1, secret, { id: shift + 1, time: shift + 1 }])
+  again.send(['sync', 1, secret, again.meta(shift + 1)])
   await again.next('synced')
   assert.deepEqual(again.verdicts(wire.id(1)).map(([i]) => i.type), ['logux/processed'])
   assert.deepEqual((await stored(user)).filter(i => i.type === '0'), [])

@@ -1,19 +1,17 @@
 // Headers of clients: seen from the first action on, replaced as a whole, and by later ones only.
 
 import assert from 'node:assert/strict'
-import test from 'node:test'
 
 import { send, undone } from './harness/pages.js'
 import { UP } from './harness/proxy.js'
 import { RULES } from './harness/rules.js'
-import { inEachVersion, Scene, sharedServer } from './harness/scene.js'
+import { inEachVersion, sharedServer } from './harness/scene.js'
 
 const tidelog = await sharedServer({ config: RULES })
 
 const speak = (page, locale) => send(page, { type: 'locale/add', locale })
 
-test('headers that were set before the start come before connect and count', async t => {
-  const scene = new Scene(t)
+inEachVersion('headers that were set before the start come before connect and count', async scene => {
   const proxy = await scene.proxy(tidelog)
   const page = scene.idlePage(proxy, { userId: scene.user() })
   page.node.setLocalHeaders({ locale: 'en', theme: 'dark' })
@@ -24,8 +22,7 @@ test('headers that were set before the start come before connect and count', asy
   assert.equal((await undone(page, { type: 'locale/add', locale: 'fr' })).reason, 'denied')
 })
 
-test('headers that change replace the former ones for what comes after', async t => {
-  const scene = new Scene(t)
+inEachVersion('headers that change replace the former ones for what comes after', async scene => {
   const page = scene.idlePage(tidelog, { userId: scene.user() })
   page.node.setLocalHeaders({ locale: 'en' })
   page.start()

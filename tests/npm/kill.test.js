@@ -2,12 +2,11 @@
 // KILL_ROUNDS sets how often, KILL_SEED repeats a run's choice of moments.
 
 import assert from 'node:assert/strict'
-import test from 'node:test'
 
 import { Ledger } from './harness/deadline.js'
 import { send } from './harness/pages.js'
 import { RULES } from './harness/rules.js'
-import { Scene } from './harness/scene.js'
+import { inEachVersion } from './harness/scene.js'
 import { storedLog } from './harness/server.js'
 
 const ROUNDS = Number(process.env.KILL_ROUNDS ?? 5)
@@ -60,9 +59,8 @@ function hearsAll(page, wanted) {
 
 const texts = page => page.heard.list('posts/add').map(i => i.action.text)
 
-test(`${ROUNDS} kills under load (KILL_SEED=${SEED})`, { timeout: 60_000 + ROUNDS * 10_000 }, async t => {
+async function kills(scene) {
   const pick = chance(SEED)
-  const scene = new Scene(t)
   const server = await scene.server({ config: RULES })
   const verdicts = new Ledger()
   const users = []
@@ -107,4 +105,6 @@ test(`${ROUNDS} kills under load (KILL_SEED=${SEED})`, { timeout: 60_000 + ROUND
   const channel = await storedLog(server, { channel: 'posts/kill' })
   assert.deepEqual(new Set(channel.map(i => i.action.text)), everything)
   assert.equal(channel.length, everything.size)
-})
+}
+
+inEachVersion(`${ROUNDS} kills under load (KILL_SEED=${SEED})`, kills, { timeout: 60_000 + ROUNDS * 10_000 })

@@ -1,11 +1,10 @@
 // Being offline: what was dispatched arrives once, what was missed comes back, whatever moment the line broke.
 
 import assert from 'node:assert/strict'
-import test from 'node:test'
 
 import { kept, reaches, send, settled } from './harness/pages.js'
 import { DOWN, UP } from './harness/proxy.js'
-import { inEachVersion, Scene, sharedServer } from './harness/scene.js'
+import { inEachProtocol, inEachVersion, sharedServer } from './harness/scene.js'
 
 const tidelog = await sharedServer()
 
@@ -126,8 +125,7 @@ inEachVersion('a new device gets the whole history in order and a cursor that co
   assert.equal(fresh.heard.count('app/add'), count)
 })
 
-test('a backlog goes out in ascending pieces that wait for their acknowledgement', async t => {
-  const scene = new Scene(t)
+inEachProtocol('a backlog goes out in ascending pieces that wait for their acknowledgement', async scene => {
   const user = scene.user()
   const author = await scene.page(tidelog, { userId: user })
   const count = 5000
@@ -180,8 +178,7 @@ inEachVersion('the cursor that a page stores never falls', async scene => {
   }
 })
 
-test('numbers on a connection never fall, and the last one is where a resume starts', async t => {
-  const scene = new Scene(t)
+inEachProtocol('numbers on a connection never fall, and the last one is where a resume starts', async scene => {
   const user = scene.user()
   const author = await scene.page(tidelog, { userId: user })
   const reader = await scene.wire(tidelog)
@@ -207,8 +204,7 @@ for (const [what, forge] of [
   ['with a tag that is wrong', async (scene, user) => (await numberOf(scene, user, 3)) ^ 1],
   ['from the future', async (scene, user) => (await numberOf(scene, user, 3)) + 4096 * 1_000_000]
 ]) {
-  test(`a number ${what} makes the history start from the beginning`, async t => {
-    const scene = new Scene(t)
+  inEachProtocol(`a number ${what} makes the history start from the beginning`, async scene => {
     const user = scene.user()
     const author = await scene.page(tidelog, { userId: user })
     for (const n of [1, 2, 3]) await add(author, n)

@@ -1,14 +1,14 @@
-// A page that is loaded again: with IndexedDB it goes on where it was, without it starts from the beginning.
+// A page that is loaded again: with a store that outlives it (IndexedDB, where the version has one) it goes on where it
+// was, without it starts from the beginning.
 
 import 'fake-indexeddb/auto'
 
-import { IndexedStore } from '@logux/client'
 import assert from 'node:assert/strict'
-import test from 'node:test'
 
 import { kept, reaches, send, settled } from './harness/pages.js'
 import { UP } from './harness/proxy.js'
-import { Scene, sharedServer } from './harness/scene.js'
+import { inEachClient, inEachVersion, sharedServer } from './harness/scene.js'
+import { kindOf } from './harness/spoken.js'
 
 const tidelog = await sharedServer()
 
@@ -19,12 +19,11 @@ const ns = page => page.heard.list('app/add').map(i => i.action.n)
 const add = (page, n) => send(page, { type: 'app/add', n })
 const logged = async page => (await kept(page)).filter(([i]) => i.type === 'app/add').map(([i]) => i.n)
 
-/** A page over a database that outlives it, with the client id that a browser keeps. */
+/** A page over a store that outlives it, with the client id that a browser keeps. */
 const load = (scene, at, name, options) =>
-  scene.page(at, { keep: true, clientId: 'browser', store: new IndexedStore(name), ...options })
+  scene.page(at, { keep: true, clientId: 'browser', store: kindOf(scene.speaks).store(name), ...options })
 
-test('with IndexedDB a page gets only what it missed', async t => {
-  const scene = new Scene(t)
+inEachVersion('with what it stored a page gets only what it missed', async scene => {
   const userId = scene.user()
   const name = database()
   const proxy = await scene.proxy(tidelog)
@@ -48,8 +47,7 @@ test('with IndexedDB a page gets only what it missed', async t => {
   assert.deepEqual((await logged(after)).sort(), [1, 2, 3, 4])
 })
 
-test('what a page had not sent when it closed, the next one sends, once', async t => {
-  const scene = new Scene(t)
+inEachVersion('what a page had not sent when it closed, the next one sends, once', async scene => {
   const userId = scene.user()
   const name = database()
   const proxy = await scene.proxy(tidelog)
@@ -68,8 +66,7 @@ test('what a page had not sent when it closed, the next one sends, once', async 
   assert.deepEqual(await logged(after), [0, 1, 2, 3])
 })
 
-test('a page that closed between sending and synced sends again, and it counts once', async t => {
-  const scene = new Scene(t)
+inEachVersion('a page that closed between sending and synced sends again, and it counts once', async scene => {
   const userId = scene.user()
   const name = database()
   const proxy = await scene.proxy(tidelog)
@@ -88,8 +85,7 @@ test('a page that closed between sending and synced sends again, and it counts o
   assert.deepEqual(await logged(after), [0, 1])
 })
 
-test('without IndexedDB a page gets everything, what it made itself included', async t => {
-  const scene = new Scene(t)
+inEachVersion('without a store a page gets everything, what it made itself included', async scene => {
   const userId = scene.user()
   const before = await scene.page(tidelog, { userId, clientId: 'browser' })
   for (const n of [1, 2, 3]) await add(before, n)
@@ -101,8 +97,7 @@ test('without IndexedDB a page gets everything, what it made itself included', a
   assert.deepEqual(ns(after), [1, 2, 3])
 })
 
-test('a database that another user left behind hides nothing from the next', async t => {
-  const scene = new Scene(t)
+inEachVersion('a database that another user left behind hides nothing from the next', async scene => {
   const [ann, bob] = [scene.user('ann'), scene.user('bob')]
   const name = database()
   const desk = await scene.page(tidelog, { userId: bob })
@@ -118,8 +113,7 @@ test('a database that another user left behind hides nothing from the next', asy
   assert.deepEqual(ns(second), ['bob 1', 'bob 2'])
 })
 
-test('a page that changes its user gets the new one\'s actions, and only these', async t => {
-  const scene = new Scene(t)
+inEachClient('a page that changes its user gets the new one\'s actions, and only these', async scene => {
   const [ann, bob] = [scene.user('ann'), scene.user('bob')]
   const desk = await scene.page(tidelog, { userId: bob })
   await add(desk, 'bob 1')
@@ -139,8 +133,7 @@ test('a page that changes its user gets the new one\'s actions, and only these',
   assert.deepEqual(ns(page), ['ann 1', 'ann 2', 'ann 3', 'bob 1', 'bob 2'])
 })
 
-test('a user that comes back after another finds what it missed', async t => {
-  const scene = new Scene(t)
+inEachClient('a user that comes back after another finds what it missed', async scene => {
   const [ann, bob] = [scene.user('ann'), scene.user('bob')]
   const desk = await scene.page(tidelog, { userId: ann })
   const page = await scene.page(tidelog, { userId: ann, keep: true })

@@ -1,12 +1,11 @@
 // Servers that stop, die, are restored from a backup or exchanged: pages go on by themselves, and nothing is skipped.
 
 import assert from 'node:assert/strict'
-import test from 'node:test'
 
 import { reaches, send, settled } from './harness/pages.js'
 import { DOWN } from './harness/proxy.js'
 import { RULES } from './harness/rules.js'
-import { Scene } from './harness/scene.js'
+import { inEachProtocol, inEachVersion } from './harness/scene.js'
 import { storedLog } from './harness/server.js'
 
 const add = (page, n) => send(page, { type: 'app/add', n })
@@ -19,8 +18,7 @@ const ENDS = {
 }
 
 for (const [what, end] of Object.entries(ENDS)) {
-  test(`after ${what} pages go on, each action once, and numbers continue`, async t => {
-    const scene = new Scene(t)
+  inEachVersion(`after ${what} pages go on, each action once, and numbers continue`, async scene => {
     const server = await scene.server()
     const proxy = await scene.proxy(server)
     const userId = scene.user()
@@ -48,8 +46,7 @@ for (const [what, end] of Object.entries(ENDS)) {
     assert.deepEqual(numbers, [...numbers].sort((a, b) => a - b))
   })
 
-  test(`after ${what} a new device has the history`, async t => {
-    const scene = new Scene(t)
+  inEachVersion(`after ${what} a new device has the history`, async scene => {
     const server = await scene.server()
     const userId = scene.user()
     const page = await scene.page(server, { userId })
@@ -62,8 +59,7 @@ for (const [what, end] of Object.entries(ENDS)) {
     assert.deepEqual(ns(fresh), Array.from({ length: 500 }, (_, n) => n))
   })
 
-  test(`after ${what} an id that was accepted before is a duplicate`, async t => {
-    const scene = new Scene(t)
+  inEachProtocol(`after ${what} an id that was accepted before is a duplicate`, async scene => {
     const server = await scene.server()
     const user = scene.user()
     const first = await scene.wire(server)
@@ -82,8 +78,7 @@ for (const [what, end] of Object.entries(ENDS)) {
     assert.equal((await storedLog(server, { user })).length, 1)
   })
 
-  test(`after ${what} subscriptions go on`, async t => {
-    const scene = new Scene(t)
+  inEachVersion(`after ${what} subscriptions go on`, async scene => {
     const server = await scene.server({ config: RULES })
     const author = await scene.page(server, { userId: scene.user() })
     const reader = await scene.page(server, { userId: scene.user() })
@@ -107,8 +102,7 @@ for (const [what, end] of Object.entries(ENDS)) {
   })
 }
 
-test('a page that is ahead of a restored backup misses nothing of what comes after it', async t => {
-  const scene = new Scene(t)
+inEachVersion('a page that is ahead of a restored backup misses nothing of what comes after it', async scene => {
   const server = await scene.server()
   const proxy = await scene.proxy(server)
   const userId = scene.user()
@@ -140,8 +134,7 @@ test('a page that is ahead of a restored backup misses nothing of what comes aft
   assert.deepEqual(ns(page), [1, 2, 'lost 1', 'lost 2', 'lost 3', 3, 4, 5, 6])
 })
 
-test('a restored backup takes again what pages still hold unacknowledged', async t => {
-  const scene = new Scene(t)
+inEachVersion('a restored backup takes again what pages still hold unacknowledged', async scene => {
   const server = await scene.server()
   const proxy = await scene.proxy(server)
   const userId = scene.user()
@@ -153,7 +146,7 @@ test('a restored backup takes again what pages still hold unacknowledged', async
   const copy = await server.backup()
   await server.start()
   const verdicts = [add(page, 2), add(page, 3)]
-  proxy.rule = ({ dir, data }) => (dir === DOWN && data.startsWith('["sync') ? 'cut' : 'pass')
+  proxy.rule = ({ dir, name }) => (dir === DOWN && name?.startsWith('sync') ? 'cut' : 'pass')
   proxy.goOnline()
   const other = await scene.page(server, { userId })
   await hears(other, 3)
@@ -167,8 +160,7 @@ test('a restored backup takes again what pages still hold unacknowledged', async
   assert.deepEqual(stored.map(i => i.action.n), [1, 2, 3])
 })
 
-test('a page that moves between two servers has everything of both, and nothing twice', async t => {
-  const scene = new Scene(t)
+inEachVersion('a page that moves between two servers has everything of both, and nothing twice', async scene => {
   const servers = [await scene.server(), await scene.server()]
   const target = { url: servers[0].url }
   const proxy = await scene.proxy(target)
@@ -218,8 +210,7 @@ test('a page that moves between two servers has everything of both, and nothing 
   assert.deepEqual(heard, expected)
 })
 
-test('a server that is told to stop finishes what it has, and exits with 0', async t => {
-  const scene = new Scene(t)
+inEachVersion('a server that is told to stop finishes what it has, and exits with 0', async scene => {
   const server = await scene.server()
   const userId = scene.user()
   const page = await scene.page(server, { userId })

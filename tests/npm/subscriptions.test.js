@@ -6,7 +6,7 @@ import test from 'node:test'
 import { reaches, send, settled, undone } from './harness/pages.js'
 import { UP } from './harness/proxy.js'
 import { RULES } from './harness/rules.js'
-import { inEachVersion, Scene, sharedServer } from './harness/scene.js'
+import { inEachProtocol, inEachVersion, Scene, sharedServer } from './harness/scene.js'
 
 const tidelog = await sharedServer({ config: RULES })
 
@@ -151,8 +151,7 @@ inEachVersion('after an unsubscribe nothing more comes, and one without a subscr
   await unsubscribe(reader, id)
 })
 
-test('an unsubscribe id that comes again is only acknowledged', async t => {
-  const scene = new Scene(t)
+inEachProtocol('an unsubscribe id that comes again is only acknowledged', async scene => {
   const id = newPost()
   const wire = await scene.wire(tidelog)
   await wire.signIn(`${scene.user()}:c:t`)

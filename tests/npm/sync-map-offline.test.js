@@ -1,14 +1,11 @@
 // SyncMap with `offline: true`: items live in the client's own log, survive a reload, and catch up with the server.
 
-import { changeSyncMapById, createSyncMap, deleteSyncMapById } from '@logux/client'
-import { MemoryStore } from '@logux/core'
-import test from 'node:test'
-
-import { has, Maps, shows } from './harness/maps.js'
+import { change, create, has, Maps, remove, shows } from './harness/maps.js'
 import { oneClock, reaches } from './harness/pages.js'
-import { Scene, sharedServer } from './harness/scene.js'
+import { inEachClient, sharedServer } from './harness/scene.js'
+import { kindOf } from './harness/spoken.js'
 
-const NAMES = Array.from({ length: 10 }, (_, i) => `notes${i}`)
+const NAMES = Array.from({ length: 30 }, (_, i) => `notes${i}`)
 const tidelog = await sharedServer({
   config: NAMES.map(name => `[[sync_map]]\nname = "${name}"\n`).join('\n')
 })
@@ -17,14 +14,14 @@ const names = NAMES.values()
 const OFFLINE = { offline: true }
 
 /** Ann, who is always online, and the proxy, user and store of Bob, whose page is loaded again and again. */
-async function setting(t) {
-  const scene = new Scene(t)
+async function setting(scene) {
   const name = names.next().value
   const ann = new Maps(scene, await scene.page(tidelog, { userId: scene.user(), clock: oneClock }), name)
   const proxy = await scene.proxy(tidelog)
-  const bob = { userId: scene.user(), clientId: 'browser', store: new MemoryStore(), clock: oneClock }
+  const store = new (kindOf(scene.speaks).MemoryStore)()
+  const bob = { userId: scene.user(), clientId: 'browser', store, clock: oneClock }
   const load = () => new Maps(scene, scene.idlePage(proxy, bob), name, OFFLINE)
-  return { scene, name, ann, proxy, load }
+  return { name, ann, proxy, load }
 }
 
 async function start({ page }) {
@@ -38,12 +35,8 @@ async function keeps(maps, items) {
   await shows(maps.list(), items)
 }
 
-const create = ({ page, Template }, id, fields) => createSyncMap(page, Template, { id, ...fields })
-const change = ({ page, Template }, id, fields) => changeSyncMapById(page, Template, id, fields)
-const remove = ({ page, Template }, id) => deleteSyncMapById(page, Template, id)
-
-test('a page that is loaded again shows what it has, and then what is', async t => {
-  const { ann, proxy, load } = await setting(t)
+inEachClient('a page that is loaded again shows what it has, and then what is', async scene => {
+  const { ann, proxy, load } = await setting(scene)
   await create(ann, 't1', { text: 'one' })
   await create(ann, 't2', { text: 'two' })
   const first = load()
@@ -62,8 +55,8 @@ test('a page that is loaded again shows what it has, and then what is', async t 
   await shows(list, [{ id: 't1', text: 'changed' }, { id: 't2', text: 'live' }, { id: 't3', text: 'three' }])
 })
 
-test('a list that is opened by a page that knows one item only has all of them', async t => {
-  const { ann, load } = await setting(t)
+inEachClient('a list that is opened by a page that knows one item only has all of them', async scene => {
+  const { ann, load } = await setting(scene)
   await create(ann, 't1', { text: 'one' })
   await create(ann, 't2', { text: 'two' })
   await create(ann, 't3', { text: 'three' })
@@ -77,8 +70,8 @@ test('a list that is opened by a page that knows one item only has all of them',
   await shows(second.list(), [{ id: 't1', text: 'one' }, { id: 't2', text: 'two' }, { id: 't3', text: 'three' }])
 })
 
-test('what was changed offline reaches the others after a reload', async t => {
-  const { scene, name, ann, proxy, load } = await setting(t)
+inEachClient('what was changed offline reaches the others after a reload', async scene => {
+  const { name, ann, proxy, load } = await setting(scene)
   await create(ann, 't1', { text: 'one', done: false })
   const theirs = ann.list()
   const first = load()
@@ -103,8 +96,8 @@ test('what was changed offline reaches the others after a reload', async t => {
   await shows(fresh.list(), expected)
 })
 
-test('an item that went while the page was closed is gone when it is loaded again', async t => {
-  const { ann, proxy, load } = await setting(t)
+inEachClient('an item that went while the page was closed is gone when it is loaded again', async scene => {
+  const { ann, proxy, load } = await setting(scene)
   await create(ann, 't1', { text: 'one' })
   await create(ann, 't2', { text: 'two' })
   const first = load()

@@ -9,7 +9,7 @@ import test, { after } from 'node:test'
 
 import { within } from './harness/deadline.js'
 import { reaches, send, trusted } from './harness/pages.js'
-import { Scene, sharedServer } from './harness/scene.js'
+import { inEachVersion, Scene, sharedServer } from './harness/scene.js'
 
 const directory = mkdtempSync(join(tmpdir(), 'tidelog-tls-'))
 after(() => rmSync(directory, { recursive: true }))
@@ -33,8 +33,7 @@ const skip = issue() ? false : 'this machine has no openssl'
 const tidelog = skip ? undefined : await sharedServer({ tls })
 if (!skip) trusted.ca = readFileSync(tls.cert)
 
-test('a client signs in, syncs and hears another one', { skip }, async t => {
-  const scene = new Scene(t)
+inEachVersion('a client signs in, syncs and hears another one', async scene => {
   const userId = scene.user()
   const one = await scene.page(tidelog, { userId })
   const two = await scene.page(tidelog, { userId })
@@ -42,7 +41,7 @@ test('a client signs in, syncs and hears another one', { skip }, async t => {
   const [{ action }] = await two.heard.times('app/add')
   assert.equal(action.text, 'äöü 🌊')
   assert.deepEqual([one.errors.items, two.errors.items], [[], []])
-})
+}, { skip })
 
 test('a client needs no unsafe option', { skip }, async t => {
   const scene = new Scene(t)

@@ -1,18 +1,18 @@
-// Protocols 4, 5 and 7 side by side: who is answered how, and devices of one user that speak differently.
+// Protocols 4, 5 and 7 side by side: who is answered how, in which form, and in which pieces.
 
-import { encryptActions } from '@logux/client'
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after } from 'node:test'
 
-import { SPOKEN, threeParts } from './harness/bare.js'
+import { BARE } from './harness/bare.js'
 import { kept, reaches, send, settled } from './harness/pages.js'
 import { DOWN, UP } from './harness/proxy.js'
 import { RULES } from './harness/rules.js'
 import { inEachVersion, Scene, sharedServer } from './harness/scene.js'
 import { storedLog } from './harness/server.js'
+import { SPOKEN } from './harness/spoken.js'
 
 const tidelog = await sharedServer({ config: RULES })
 const keys = mkdtempSync(join(tmpdir(), 'tidelog-keys-'))
@@ -20,13 +20,13 @@ const keyFile = join(keys, 'key')
 writeFileSync(keyFile, 'a secret of at least thirty-two bytes')
 after(() => rmSync(keys, { recursive: true }))
 
-const SEVENS = SPOKEN.filter(i => i.startsWith('7'))
-const NUMBERS = { client: 5, 4: 4, '7 text': 7, '7 binary': 7 }
+const ALL = [...new Set([...SPOKEN, ...BARE])]
+const SEVENS = ALL.filter(i => i.startsWith('7'))
 
 inEachVersion('each is answered with its own number, and only 7 is told when it is ready', async scene => {
   const proxy = await scene.proxy(tidelog)
   const page = await scene.page(proxy, { userId: scene.user() })
-  assert.equal(page.node.remoteProtocol, NUMBERS[scene.speaks])
+  assert.equal(page.node.remoteProtocol, page.kind.protocol)
   assert.equal(page.node.remoteSubprotocol, scene.speaks === '4' ? '10.0.0' : 10)
   assert.match(page.node.remoteNodeId, /^server:/)
   await settled(page)
@@ -118,72 +118,53 @@ inEachVersion(
     await settled(page)
     assert.equal(page.heard.count('app/add'), 351)
   },
-  SEVENS
+  { spoken: SEVENS }
 )
 
-test('devices of one user that all speak differently hear each other under the same ids', async t => {
-  const scene = new Scene(t)
+inEachVersion('a page of 7 is synchronized when it was told that it is ready, and not before', async scene => {
   const userId = scene.user()
-  const pages = []
-  for (const speaks of SPOKEN) pages.push(await scene.page(tidelog, { userId, speaks }))
-  for (const [n, page] of pages.entries()) {
-    await Promise.all([0, 1, 2].map(k => send(page, { type: 'app/add', n, k })))
-  }
-  const ids = async page => {
-    const heard = await page.heard.times('app/add', 12)
-    return new Map(heard.map(({ action, meta }) => [`${action.n} ${action.k}`, threeParts(meta.id)]))
-  }
-  const [first, ...others] = await Promise.all(pages.map(ids))
-  for (const other of others) assert.deepEqual(other, first)
-  // Pages that come later are told the same.
-  for (const speaks of SPOKEN) {
-    const late = await scene.page(tidelog, { userId, speaks })
-    assert.deepEqual(await ids(late), first)
-  }
-  const stored = await storedLog(tidelog, { user: userId })
-  assert.deepEqual(new Set(stored.map(i => i.meta?.id ?? i.id)), new Set(first.values()))
-})
+  const author = await scene.page(tidelog, { userId, speaks: 'client' })
+  await send(author, { type: 'app/add' })
+  const proxy = await scene.proxy(tidelog)
+  proxy.rule = ({ name }) => (name === 'ready' ? 'hold' : 'pass')
+  const page = scene.idlePage(proxy, { userId })
+  page.start()
+  await page.heard.times('app/add')
+  await proxy.passed(DOWN, frame => frame[0] === 'ready', 'ready, which is held')
+  assert.notEqual(page.state, 'synchronized')
+  proxy.release()
+  await reaches(page, 'synchronized')
+}, { spoken: SEVENS })
 
-for (const sequence of [1, 1023, 1024, 2047, 2048, 1_000_000, 2 ** 53 - 1]) {
-  test(`an action with the sequence ${sequence} has a name in 7 that comes back as its id`, async t => {
-    const scene = new Scene(t)
-    const userId = scene.user()
-    const author = await scene.page(tidelog, { userId, keep: true })
-    const id = `${Date.now()} ${author.nodeId} ${sequence}`
-    await send(author, { type: 'app/add' }, { id })
-    const names = []
-    for (const speaks of SEVENS) {
-      const page = await scene.page(tidelog, { userId, speaks })
-      const [{ meta }] = await page.heard.times('app/add')
-      assert.equal(threeParts(meta.id), id)
-      assert.equal(meta.id.split(' ').length, 2)
-      names.push(meta.id)
-    }
-    assert.equal(names[0], names[1])
-    const cleaner = await scene.page(tidelog, { userId, speaks: SEVENS[sequence % 2] })
-    await send(cleaner, { type: '0/clean', id: names[0] })
-    const stored = await storedLog(tidelog, { user: userId })
-    assert.deepEqual(stored.filter(i => i.action.type === 'app/add'), [])
-  })
-}
-
-inEachVersion('what is cleaned is gone, one by one or many at once', async scene => {
+inEachVersion('a backlog in many small frames is acknowledged frame by frame, and heard in order', async scene => {
   const userId = scene.user()
-  const page = await scene.page(tidelog, { userId })
-  for (const n of [0, 1, 2, 3]) await send(page, { type: 'app/add', n })
-  const [first, ...others] = page.heard.list('app/add').map(i => i.meta.id)
-  await send(page, { type: '0/clean', id: first })
-  await send(page, { type: '0/clean', ids: others.slice(0, 2) })
-  const stored = await storedLog(tidelog, { user: userId })
-  assert.deepEqual(stored.map(i => i.action.n), [3])
-})
+  const proxy = await scene.proxy(tidelog)
+  const other = await scene.page(tidelog, { userId })
+  const page = await scene.page(proxy, { userId })
+  page.node.options.syncBatch = 5
+  proxy.goOffline()
+  await reaches(page, 'disconnected')
+  const all = Array.from({ length: 12 }, (_, n) => n)
+  const verdicts = all.map(n => send(page, { type: 'app/add', n }))
+  proxy.goOnline()
+  await Promise.all(verdicts)
+  await reaches(page, 'synchronized')
+  const syncs = proxy.list({ dir: UP, name: 'sync', link: proxy.accepted })
+  assert.deepEqual(syncs.map(i => (i.length - 2) / 2), [5, 5, 2])
+  const numbers = syncs.map(i => i[1])
+  assert.deepEqual(numbers, [...numbers].sort((a, b) => a - b))
+  const acknowledged = proxy.list({ dir: DOWN, name: 'synced', link: proxy.accepted })
+  assert.deepEqual(acknowledged.map(i => i[1]), numbers)
+  await other.heard.times('app/add', all.length)
+  assert.deepEqual(other.heard.list('app/add').map(i => i.action.n), all)
+}, { spoken: SEVENS })
 
 test('what one device encrypts the others get, as text or as bytes', async t => {
   const scene = new Scene(t)
   const userId = scene.user()
   const secret = scene.idlePage(tidelog, { userId })
   secret.log.on('preadd', (action, meta) => action.type === 'app/add' && meta.reasons.push('kept'))
-  encryptActions(secret, 'open sesame')
+  secret.kind.api.encryptActions(secret, 'open sesame')
   secret.start()
   await reaches(secret, 'synchronized')
   const bytes = await scene.page(tidelog, { userId, speaks: '7 binary' })
@@ -201,29 +182,6 @@ test('what one device encrypts the others get, as text or as bytes', async t => 
   await send(bytes, { type: '0/clean', id: meta.id })
   const stored = await storedLog(tidelog, { user: userId })
   assert.deepEqual(stored.map(i => i.action), [near])
-})
-
-test('a list of items looks the same to all who follow it', async t => {
-  const scene = new Scene(t)
-  const author = await scene.page(tidelog, { userId: scene.user() })
-  await send(author, { type: 'tasks/create', id: scene.user('t'), fields: { list: 'seven', text: 'early' } })
-  const pages = []
-  for (const speaks of SPOKEN) {
-    const page = await scene.page(tidelog, { userId: scene.user(), speaks })
-    await send(page, { type: 'logux/subscribe', channel: 'tasks', filter: { list: 'seven' } })
-    pages.push(page)
-  }
-  await send(author, { type: 'tasks/create', id: scene.user('t'), fields: { list: 'seven', text: 'late' } })
-  const mine = ({ action }) => /^tasks\//.test(action.type) && action.fields?.list === 'seven'
-  const seen = async page => {
-    const heard = await page.heard.times(mine, 2)
-    return heard.map(({ action, meta }) => [action.type, action.fields.text, threeParts(meta.id), meta.id.split(' ')[1]])
-  }
-  const [first, ...others] = await Promise.all(pages.map(seen))
-  assert.deepEqual(first.map(i => i[1]), ['early', 'late'])
-  for (const other of others) assert.deepEqual(other.map(i => i.slice(0, 3)), first.map(i => i.slice(0, 3)))
-  // Clients that break a tie by the node see the author's first.
-  for (const name of others.at(-1)) assert.ok(name[3].startsWith(`${author.nodeId}\u001f`), name[3])
 })
 
 inEachVersion('pings are answered with a number that never falls', async scene => {

@@ -131,6 +131,21 @@ impl Device {
         Ok(id)
     }
 
+    /// Dispatches actions with a text of `bytes` each, some ahead of their acknowledgements, until
+    /// the server is gone.
+    pub async fn dispatch_until_offline(&mut self, bytes: usize) -> anyhow::Result<()> {
+        let text = "x".repeat(bytes);
+        while self.is_online() {
+            if self.unacknowledged_count() < 50 {
+                let n = self.dispatched.len();
+                self.dispatch(&format!(r#"{{"type":"work","n":{n},"text":"{text}"}}"#)).await?;
+            } else {
+                self.next().await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The socket, for frames that no client sends.
     pub fn client(&mut self) -> anyhow::Result<&mut Client> {
         self.client.as_mut().context("the device is offline")

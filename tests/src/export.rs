@@ -4,6 +4,7 @@ use crate::server::command;
 use crate::within;
 use anyhow::{Context, ensure};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// One entry.
@@ -15,6 +16,10 @@ pub struct Line {
     pub id: String,
     /// Creation time in ms.
     pub time: u64,
+    /// The name that the server gave it: its incarnation and the position.
+    pub dot: String,
+    /// What its author had seen: for each server the first and the last position of each range.
+    pub seen: BTreeMap<String, Vec<[u64; 2]>>,
     /// The users in whose logs it is.
     pub users: Vec<String>,
     /// The channels in whose logs it is.

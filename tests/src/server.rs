@@ -11,7 +11,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tidelog_client_sim::Process;
 use tidelog_client_sim::client::Target;
-use tidelog_protocol::Token;
+use tidelog_protocol::codec::Version;
+use tidelog_protocol::{Form, Token};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -163,7 +164,13 @@ impl Server {
 
 /// How devices reach a server that listens at `address`.
 pub(crate) fn target(address: SocketAddr) -> Target {
-    Target { server: address, token: Some(Token::new("token".to_owned())), source: None }
+    Target {
+        server: address,
+        version: Version::V5,
+        form: Form::Text,
+        token: Some(Token::new("token".to_owned())),
+        source: None,
+    }
 }
 
 async fn spawn(

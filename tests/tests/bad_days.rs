@@ -97,15 +97,7 @@ async fn filled(limits: &str, config: &str, file: &str) -> anyhow::Result<()> {
     let mut server = Server::start_with(Options { wrapper, config, ..Options::default() }).await?;
     let mut device = Device::new(server.target(), "ann", "writer")?;
     device.connect().await?;
-    let body = "x".repeat(20_000);
-    while device.is_online() {
-        if device.unacknowledged_count() < 50 {
-            let n = device.dispatched.len();
-            device.dispatch(&format!(r#"{{"type":"work","n":{n},"text":"{body}"}}"#)).await?;
-        } else {
-            device.next().await?;
-        }
-    }
+    device.dispatch_until_offline(20_000).await?;
     let status = server.exited().await?;
     let trace = server.trace();
     ensure!(status.code() == Some(1), "{status}\n{trace}");

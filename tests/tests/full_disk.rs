@@ -28,15 +28,7 @@ async fn a_full_disk_ends_the_server_and_what_was_acknowledged_is_there() -> any
     let file = ballast(&disk, 8 << 20)?;
     let mut device = Device::new(server.target(), "ann", "writer")?;
     device.connect().await?;
-    let body = "x".repeat(20_000);
-    while device.is_online() {
-        if device.unacknowledged_count() < 50 {
-            let n = device.dispatched.len();
-            device.dispatch(&format!(r#"{{"type":"work","n":{n},"text":"{body}"}}"#)).await?;
-        } else {
-            device.next().await?;
-        }
-    }
+    device.dispatch_until_offline(20_000).await?;
     let (status, trace) = (server.exited().await?, server.trace());
     ensure!(status.code() == Some(1) && !trace.contains("panicked"), "{status}\n{trace}");
     ensure!(trace.contains("No space left") && trace.contains("free space"), "{trace}");

@@ -20,6 +20,7 @@ async fn busy() -> anyhow::Result<(Server, Device)> {
     let mut device = Device::new(server.target(), "zebulon", "phone")?;
     device.connect().await?;
     device.dispatch(r#"{"type":"note"}"#).await?;
+    device.dispatch(r#"{"type":"logux/subscribe","channel":"nowhere"}"#).await?;
     device.until_acknowledged().await?;
     server.get("/v1/log", &["Authorization: Bearer zebulon"]).await?;
     Ok((server, device))
@@ -104,6 +105,10 @@ async fn the_numbers_follow_what_happens() -> anyhow::Result<()> {
         ("tidelog_connections", &[("protocol", "none")], 0.0),
         ("tidelog_sign_ins_total", &[("result", "accepted")], 2.0),
         ("tidelog_actions_accepted_total", &[], 1.0),
+        ("tidelog_actions_undone_total", &[("reason", "wrongChannel")], 1.0),
+        ("tidelog_actions_undone_total", &[], 1.0),
+        ("tidelog_key_set_fetches_total", &[], 0.0),
+        ("tidelog_key_set_age_seconds", &[], 0.0),
         ("tidelog_commit_actions_sum", &[], 1.0),
         ("tidelog_fsync_seconds_count", &[], 1.0),
         ("tidelog_head_position", &[], 1.0),

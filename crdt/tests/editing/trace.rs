@@ -4,6 +4,7 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::path::{Path, PathBuf};
 
 /// What was recorded.
 pub(crate) struct Trace {
@@ -28,10 +29,15 @@ pub(crate) struct Patch {
 }
 
 impl Trace {
-    /// Reads the recording called `name`.
-    pub(crate) fn read(name: &str) -> Self {
+    /// Where the one of ours is that is called `name`.
+    pub(crate) fn ours(name: &str) -> PathBuf {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/editing-traces");
-        let file = File::open(format!("{folder}/{name}.json.gz")).unwrap();
+        Path::new(folder).join(format!("{name}.json.gz"))
+    }
+
+    /// Reads the recording in `file`.
+    pub(crate) fn read(file: &Path) -> Self {
+        let file = File::open(file).unwrap();
         let json: Value = serde_json::from_reader(GzDecoder::new(file)).unwrap();
         let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
         let patch = |value: &Value| Patch {

@@ -7,6 +7,7 @@
     reason = "what a test indexes is there, or the test fails"
 )]
 
+mod acting;
 mod history;
 mod meaning;
 mod order;

@@ -1,6 +1,7 @@
 //! The wire, byte by byte: recordings of real clients and servers, malformed frames, round trips.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+mod binary_limits;
 mod captures;
 mod limits;
 mod malformed;

@@ -9,6 +9,7 @@
 mod cache;
 mod fetch;
 
+use super::key_sets::KeySets;
 use super::keys::{self, Key};
 use crate::clock;
 use crate::config::{Algorithm, Jwks, KeySource};
@@ -32,6 +33,7 @@ pub(super) struct Remote {
     cache: Cache,
     state: watch::Sender<State>,
     wanted: Notify,
+    opened_ms: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,6 +46,8 @@ struct State {
     running: bool,
     /// How many fetches have ended.
     rounds: u64,
+    /// And how many of them without a set.
+    failed: u64,
 }
 
 impl Remote {
@@ -71,6 +75,7 @@ impl Remote {
             cache,
             state: watch::Sender::new(state),
             wanted: Notify::new(),
+            opened_ms: clock::now_ms(),
         })
     }
 
@@ -120,6 +125,16 @@ impl Remote {
         let ended = tokio::time::timeout(self.terms.timeout, ended).await;
         // The sender is ours.
         matches!(ended, Ok(Ok(state)) if state.fetched_ms > before.fetched_ms)
+    }
+
+    /// How it goes, at `now_ms`.
+    pub(super) fn watched(&self, now_ms: u64) -> KeySets {
+        let state = self.state.borrow();
+        KeySets {
+            fetched: state.rounds - state.failed,
+            failed: state.failed,
+            age_ms: now_ms.saturating_sub(state.fetched_ms.unwrap_or(self.opened_ms)),
+        }
     }
 
     fn floor_is_over(&self, state: &State, now_ms: u64) -> bool {
@@ -190,6 +205,7 @@ impl Remote {
         self.state.send_modify(|state| {
             state.running = false;
             state.rounds += 1;
+            state.failed += u64::from(set.is_none());
             state.tried_ms = Some(now_ms);
             if let Some((keys, began_ms)) = set {
                 state.keys = keys;

@@ -2,7 +2,7 @@
 
 use super::End;
 use crate::app::App;
-use crate::aside::aside;
+use crate::aside::{aside, blocking};
 use crate::catch_up::{self, Reading};
 use crate::clock;
 use crate::hub::{Inbox, Parcel};
@@ -247,6 +247,7 @@ impl<'a> Driver<'a> {
                 let at = self.moment(clock::now_ms());
                 self.session.on_resumed(&resumed, at);
             }
+            Effect::Undone(reason) => self.app.metrics.undone(reason),
             Effect::Remember(state) => self.app.save_node(&self.node, &state, clock::now_ms()),
         }
     }
@@ -265,11 +266,9 @@ impl<'a> Driver<'a> {
                 let snapshot = app.maps.snapshots.shared(&channel, begins, fold).await?;
                 Ok(Reading::Loaded(snapshot.part(&wanted, app.page)))
             }),
-            order => Box::pin(async move {
-                let read = tokio::task::spawn_blocking(move || catch_up::patiently(&app, &order));
-                // Nobody cancels it.
-                read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-            }),
+            order => {
+                Box::pin(async move { blocking(move || catch_up::patiently(&app, &order)).await })
+            }
         });
     }
 

@@ -78,7 +78,11 @@ impl Saved {
 
     /// What is saved of `log`, if it can be used.
     pub(super) fn load(&self, log: &LogName, generation: u64) -> Option<Fold> {
-        let bytes = fs::read(self.path(log, generation)).ok()?;
+        self.read(log, &fs::read(self.path(log, generation)).ok()?)
+    }
+
+    /// What a file says of `log`.
+    pub(super) fn read(&self, log: &LogName, bytes: &[u8]) -> Option<Fold> {
         let (body, checksum) = bytes.split_last_chunk::<4>()?;
         if crc32fast::hash(body) != u32::from_le_bytes(*checksum) {
             return None;
@@ -109,6 +113,26 @@ impl Saved {
         if !stands() {
             return;
         }
+        let bytes = self.file(log, fold);
+        let path = self.path(log, fold.generation());
+        let beside = path.with_extension("new");
+        let written = fs::create_dir_all(path.parent().unwrap_or(&self.dir))
+            .and_then(|()| fs::write(&beside, &bytes))
+            .and_then(|()| fs::rename(&beside, &path));
+        match written {
+            Ok(()) if stands() => fold.is_saved(),
+            // What it has no more may have been in it.
+            Ok(()) => drop(fs::remove_file(&path)),
+            Err(error) => tracing::warn!(
+                %error,
+                file = %path.display(),
+                "cannot save documents; they are folded again after the next start"
+            ),
+        }
+    }
+
+    /// What is written of `fold`.
+    pub(super) fn file(&self, log: &LogName, fold: &Fold) -> Vec<u8> {
         let (user, name) = parts(log);
         let documents = fold.documents().iter().map(|(name, folded)| Document {
             name: name.as_str().to_owned(),
@@ -130,21 +154,7 @@ impl Saved {
         // Plain data always serializes.
         let mut bytes = rmp_serde::to_vec(&file).unwrap_or_default();
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        let path = self.path(log, fold.generation());
-        let beside = path.with_extension("new");
-        let written = fs::create_dir_all(path.parent().unwrap_or(&self.dir))
-            .and_then(|()| fs::write(&beside, &bytes))
-            .and_then(|()| fs::rename(&beside, &path));
-        match written {
-            Ok(()) if stands() => fold.is_saved(),
-            // What it has no more may have been in it.
-            Ok(()) => drop(fs::remove_file(&path)),
-            Err(error) => tracing::warn!(
-                %error,
-                file = %path.display(),
-                "cannot save documents; they are folded again after the next start"
-            ),
-        }
+        bytes
     }
 
     fn path(&self, log: &LogName, generation: u64) -> PathBuf {

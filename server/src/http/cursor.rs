@@ -131,7 +131,8 @@ impl Cursors {
 
     /// What stands for `channel` in cursors.
     pub(super) fn key(&self, channel: &Channel) -> ChannelKey {
-        let mut hasher = SipHasher24::new_with_keys(self.secret(Position::ZERO), 0);
+        let (high, low) = self.store.as_u64_pair();
+        let mut hasher = SipHasher24::new_with_keys(high, low);
         hasher.write(channel.as_str().as_bytes());
         ChannelKey(hasher.finish())
     }
@@ -153,10 +154,9 @@ impl Cursors {
         hasher.finish()
     }
 
-    /// The id of the epoch that gave `position`; that of the first for none.
+    /// The id of the epoch that gave `position`. None gave zero, and whoever claims that claims nothing.
     fn secret(&self, position: Position) -> u64 {
-        let first = Position::ZERO.plus(1);
-        self.epochs.of(position.max(first)).map_or(0, |epoch| epoch.id)
+        self.epochs.of(position).map_or(0, |epoch| epoch.id)
     }
 }
 
@@ -241,6 +241,9 @@ fn decode(body: &[u8]) -> Option<Reached> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::epochs::Epoch;
@@ -299,6 +302,17 @@ mod tests {
             "from before the backup"
         );
         assert_eq!(read(&restored, &mint(&here(), 95)), None);
+    }
+
+    #[test]
+    fn a_cursor_of_an_empty_log_outlives_runs_that_gave_no_position() {
+        let [before, after] = [11, 12].map(|epoch| store(1, &[(1, epoch)]));
+        let news = Channel::new("news").unwrap();
+        let channels = BTreeMap::from([(before.key(&news), Mark::default())]);
+        let reached = Reached { channels, ..through(0) };
+        let cursor = before.mint("10", &reached, &Others::default());
+        assert_eq!(read(&after, &cursor), Some(reached));
+        assert_eq!(before.key(&news), after.key(&news));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::pull::private;
 use super::query;
 use super::reader::Reader;
 use crate::app::App;
+use crate::aside::blocking;
 use crate::log::LogName;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
@@ -50,11 +51,6 @@ async fn read(
     log: LogName,
     name: DocumentName,
 ) -> Result<crate::documents::Read, Problem> {
-    let reading = tokio::task::spawn_blocking(move || app.documents.read(&log, &name));
-    // Nobody cancels it.
-    let read = reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-    read.map_err(|error| {
-        tracing::error!(%error, "cannot read the log");
-        Problem::new(Kind::LogUnreadable, "try again later; the server's log says more")
-    })
+    let read = blocking(move || app.documents.read(&log, &name)).await;
+    read.map_err(|error| Problem::log_unreadable(&error))
 }

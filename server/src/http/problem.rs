@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use std::fmt::Display;
 use tidelog_protocol::http::Cursor;
 
 /// What went wrong. Its name is part of the interface: `urn:tidelog:problem:NAME`.
@@ -163,6 +164,12 @@ struct Told {
 }
 
 impl Problem {
+    /// What the log could not say; the operator reads why.
+    pub(super) fn log_unreadable(error: &dyn Display) -> Self {
+        tracing::error!(%error, "cannot read the log");
+        Self::new(Kind::LogUnreadable, "try again later; the server's log says more")
+    }
+
     /// A problem whose `detail` says what to do.
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (_, status, title) = kind.words();

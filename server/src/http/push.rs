@@ -7,6 +7,7 @@ use super::problem::{Kind, Problem};
 use super::quota;
 use super::reader;
 use crate::app::App;
+use crate::aside::blocking;
 use crate::clock;
 use crate::ingest::{Judgement, Submission, Verdict};
 use crate::log::LogName;
@@ -17,14 +18,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use std::collections::HashMap;
 use tidelog_crdt::{Context, Position, Ranges, Seen};
-use tidelog_protocol::http::{Cursor, PushRequest, PushResponse, PushResult, PushedMeta, Status};
+use tidelog_protocol::http::{
+    ACTIONS_MAX, Cursor, PushRequest, PushResponse, PushResult, PushedMeta, Status,
+};
 use tidelog_protocol::{Action, ActionId, ClientId, Meta, OverLimit, Pair, builtin};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
-/// Actions in one push; more are refused with 413.
-pub(super) const ACTIONS_MAX: usize = 10_000;
 /// Devices that one push may hold actions of; each is committed on its own.
 const DEVICES_MAX: usize = 16;
 /// The newest entries of a user's log in which the author's own are looked for.
@@ -202,13 +203,8 @@ struct Contexts<'a> {
 impl<'a> Contexts<'a> {
     async fn new(app: &'a App, caller: &Caller, seen: Position) -> Result<Self, Problem> {
         let (log, name) = (app.log.clone(), LogName::User(caller.user().clone()));
-        let reading = tokio::task::spawn_blocking(move || log.newest(&name, OWN_AMONG));
-        // Nobody cancels it.
-        let read = reading.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
-        let newest = read.map_err(|error| {
-            tracing::error!(%error, user = %caller.user(), "cannot read the log");
-            Problem::new(Kind::LogUnreadable, "try again later; the server's log says more")
-        })?;
+        let read = blocking(move || log.newest(&name, OWN_AMONG)).await;
+        let newest = read.map_err(|error| Problem::log_unreadable(&error))?;
         let above = newest.entries.iter().filter(|entry| entry.position > seen);
         let own = above.map(|entry| (entry.id.node.client(), entry.position)).collect();
         Ok(Self { app, seen, own })

@@ -5,6 +5,7 @@ use super::caller::Caller;
 use super::problem::{Kind, Problem};
 use super::push::Groups;
 use crate::app::App;
+use crate::aside::blocking;
 use crate::clock;
 use crate::ingest::Wait;
 use tidelog_protocol::Pair;
@@ -35,10 +36,7 @@ pub(super) async fn check(app: &App, caller: &Caller, groups: &Groups) -> Result
         return Ok(());
     }
     let (ingest, pairs) = (app.ingest.clone(), pairs(groups));
-    let asking = tokio::task::spawn_blocking(move || ingest.is_too_much(&subject, &pairs));
-    // Nobody cancels it.
-    let asked = asking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-    match asked {
+    match blocking(move || ingest.is_too_much(&subject, &pairs)).await {
         Ok(false) => Ok(()),
         Ok(true) => {
             let detail = "the user has as many bytes here as may be kept: take some out with \
@@ -46,10 +44,7 @@ pub(super) async fn check(app: &App, caller: &Caller, groups: &Groups) -> Result
                           was taken";
             Err(Problem::new(Kind::OverQuota, detail).retry_after(ROOM_AFTER_S))
         }
-        Err(error) => {
-            tracing::error!(%error, "cannot read the log");
-            Err(Problem::new(Kind::LogUnreadable, "try again later; the server's log says more"))
-        }
+        Err(error) => Err(Problem::log_unreadable(&error)),
     }
 }
 

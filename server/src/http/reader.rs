@@ -6,6 +6,7 @@ use super::problem::{Kind, Problem};
 use super::source::{Source, Unread};
 use super::standpoint::{Followed, Standpoint, View};
 use crate::app::App;
+use crate::aside::blocking;
 use crate::clock;
 use crate::log::{Channel, LogName, PageLimit};
 use crate::rules::{Access, Load, Subject, UndoReason};
@@ -84,18 +85,12 @@ impl Reader {
             from.look(&source, limit)
         };
         let view = match look(false) {
-            Err(Unread::NotInMemory) => {
-                let reading = tokio::task::spawn_blocking(move || look(true));
-                // Nobody cancels it.
-                reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-            }
+            Err(Unread::NotInMemory) => blocking(move || look(true)).await,
             view => view,
         };
-        view.map_err(|unread| {
-            if let Unread::Failed(error) = unread {
-                tracing::error!(%error, user = %self.user, "cannot read the log");
-            }
-            Problem::new(Kind::LogUnreadable, "try again later; the server's log says more")
+        view.map_err(|unread| match unread {
+            Unread::Failed(error) => Problem::log_unreadable(&error),
+            Unread::NotInMemory => Problem::log_unreadable(&"who may wait was told not to"),
         })
     }
 

@@ -3,6 +3,7 @@
 use super::format;
 use super::problem::Problem;
 use crate::app::App;
+use crate::aside::blocking;
 use crate::metrics::Format;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, header};
@@ -29,9 +30,7 @@ pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
     let wanted = format::wants_open_metrics(&headers);
     let format = if wanted { Format::OpenMetrics } else { Format::Text };
     let metrics = app.metrics.clone();
-    let writing = tokio::task::spawn_blocking(move || metrics.text(format));
-    // Nobody cancels it.
-    let text = writing.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+    let text = blocking(move || metrics.text(format)).await;
     ([(header::CONTENT_TYPE, format.media_type()), (header::VARY, "accept")], text).into_response()
 }
 

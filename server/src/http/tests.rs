@@ -5,6 +5,7 @@ mod contract;
 mod documents;
 mod etags;
 mod formats;
+mod limits;
 mod maps;
 mod pull;
 mod push;

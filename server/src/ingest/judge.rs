@@ -5,6 +5,7 @@
 //! threads that serve connections, a slice at a time, one user after the other.
 
 use super::{Given, Submission, Verdicts};
+use crate::aside::blocking;
 use crate::clock::Stopwatch;
 use crate::log::{Addresses, Draft, Step};
 use crate::rules::{Placement, Rules, Subject, UndoReason};
@@ -102,14 +103,13 @@ impl Judge {
             if subject.anonymous() { subject.client().as_str() } else { subject.user().as_str() };
         let turn = self.turns.take(owner.into(), 1).await;
         let bench = Arc::clone(&self.bench);
-        let judged = tokio::task::spawn_blocking(move || {
+        let judge = move || {
             bench.judge(&mut batch, |_, _| true);
             // Held until here, even if nobody waits for the outcome any more.
             drop(turn);
             batch
-        });
-        // Nobody cancels it.
-        judged.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        };
+        blocking(judge).await
     }
 }
 

@@ -5,6 +5,9 @@
 mod derived;
 mod digest;
 mod feed;
+mod kept;
+#[cfg(test)]
+mod tests;
 
 use super::error::{Corrupt, OpenError};
 use super::lock::Lock;

@@ -267,7 +267,10 @@ impl Index {
 }
 
 /// What a run that is merged from these has to say.
-fn merged_of(family: Family, parts: &[Part]) -> Box<dyn Iterator<Item = Result<Item, ReadError>>> {
+pub(super) fn merged_of(
+    family: Family,
+    parts: &[Part],
+) -> Box<dyn Iterator<Item = Result<Item, ReadError>>> {
     match family {
         Family::Entries | Family::Ids => Box::new(merged(parts)),
         Family::Usage => Box::new(Sums::of(merged(parts))),

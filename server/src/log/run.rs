@@ -17,6 +17,8 @@
 
 mod block;
 mod chunk;
+#[cfg(test)]
+mod fuzz;
 mod scan;
 mod writer;
 
@@ -106,6 +108,9 @@ impl Run {
         let mut bytes = vec![0; FOOTER_BYTES];
         file.read_exact_at(&mut bytes, footer_at).map_err(io)?;
         let footer = Footer::take(&bytes).ok_or_else(|| damage("the run has no footer"))?;
+        if ![footer.chunks_at, footer.fence_at, footer.filter_at, footer_at].is_sorted() {
+            return Err(damage("the parts of the run are not in order"));
+        }
         let tail = length.checked_sub(footer.fence_at).and_then(|tail| usize::try_from(tail).ok());
         let mut bytes = vec![0; tail.ok_or_else(cut)?];
         file.read_exact_at(&mut bytes, footer.fence_at).map_err(io)?;

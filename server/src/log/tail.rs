@@ -7,7 +7,7 @@ use super::entry::Entry;
 use super::prefix::{Hash, Key, Prefix};
 use super::row::Row;
 use super::run::{Item, Order};
-use super::usage::{Changes, bytes_of};
+use super::usage::{Changes, author_and_bytes};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use tidelog_crdt::Position;
@@ -31,12 +31,7 @@ pub(super) struct Staged {
 impl Staged {
     /// Counts the bytes of an entry for its author.
     pub(super) fn count(&mut self, entry: &Entry, hash: &Hash) {
-        let bytes = bytes_of(entry);
-        if bytes > 0
-            && let Some(author) = entry.id.node.user_str()
-        {
-            self.changes.push((hash.user(author), 0_i64.saturating_add_unsigned(bytes)));
-        }
+        self.changes.extend(author_and_bytes(entry, hash));
     }
 }
 

@@ -7,7 +7,7 @@
 use super::entry::Entry;
 use super::error::ReadError;
 use super::merge::Merge;
-use super::prefix::{Key, Prefix};
+use super::prefix::{Hash, Key, Prefix};
 use super::record::Record;
 use super::run::{Item, Order, Scan};
 use super::shared::{Shared, State};
@@ -31,6 +31,21 @@ impl Changes {
         let sum = self.0.entry(user).or_default();
         *sum = sum.saturating_add(change);
         self.0.len() > known
+    }
+
+    /// Whether this is what the items of runs say, one for each user: how many users are of another
+    /// opinion.
+    pub(super) fn differ_from(
+        mut self,
+        sums: impl Iterator<Item = Result<Item, ReadError>>,
+    ) -> Result<usize, ReadError> {
+        let mut differing = 0;
+        for item in sums {
+            let item = item?;
+            let expected = self.0.remove(&item.key.prefix).unwrap_or_default();
+            differing += usize::from(expected != change(&item));
+        }
+        Ok(differing + self.0.into_values().filter(|expected| *expected != 0).count())
     }
 
     pub(super) fn of(&self, user: Prefix) -> i64 {
@@ -59,6 +74,13 @@ fn change(item: &Item) -> i64 {
 /// What `entry` counts for.
 pub(super) fn bytes_of(entry: &Entry) -> u64 {
     if entry.kept && !entry.cleaned { bytes_of_json(entry.action.json()) } else { 0 }
+}
+
+/// Whose bytes an entry counts among, and how many; none if it counts for nothing.
+pub(super) fn author_and_bytes(entry: &Entry, hash: &Hash) -> Option<(Prefix, i64)> {
+    let bytes = bytes_of(entry);
+    let author = entry.id.node.user_str().filter(|_| bytes > 0)?;
+    Some((hash.user(author), 0_i64.saturating_add_unsigned(bytes)))
 }
 
 /// What an action with this JSON counts for once it is kept.

@@ -1,5 +1,7 @@
-//! What is not counted but looked at when somebody asks: the log, its disk, and memory for frames.
+//! What is not counted but looked at when somebody asks: the log, its disk, key sets, and memory for frames.
 
+use crate::auth::{Authenticator, KeySets};
+use crate::clock;
 use crate::log::Log;
 use crate::ws::Budget;
 use prometheus_client::collector::Collector;
@@ -10,11 +12,14 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where it is looked at.
 pub(crate) struct Site {
     /// The log.
     pub(crate) log: Log,
+    /// Who fetches key sets.
+    pub(crate) auth: Arc<Authenticator>,
     /// Memory for large frames.
     pub(crate) budget: Budget,
     /// The data directory.
@@ -67,6 +72,7 @@ impl Collector for Site {
             "Records of nodes that found no room while the disk was slow; each costs a repeat.",
             stats.nodes_dropped,
         )?;
+        key_sets(to, self.auth.key_sets(clock::now_ms()))?;
         self.store_bytes(to)?;
         // A disk that cannot be asked has no number.
         rustix::fs::statvfs(&self.data).map_or(Ok(()), |disk| {
@@ -92,6 +98,21 @@ impl Site {
         }
         Ok(())
     }
+}
+
+fn key_sets(to: &mut DescriptorEncoder<'_>, sets: KeySets) -> Result<(), fmt::Error> {
+    let help = "Fetches of key sets, by result.";
+    let kind = MetricType::Counter;
+    let mut family = to.encode_descriptor("tidelog_key_set_fetches", help, None, kind)?;
+    for (result, count) in [("fetched", sets.fetched), ("failed", sets.failed)] {
+        ConstCounter::new(count).encode(family.encode_family(&[("result", result)])?)?;
+    }
+    gauge(
+        to,
+        "tidelog_key_set_age_seconds",
+        "How old the oldest key set is that is fetched; 0 if none is.",
+        sets.age_ms / 1000,
+    )
 }
 
 pub(super) fn gauge<N: EncodeGaugeValue>(

@@ -2,6 +2,7 @@
 
 mod expressions;
 mod faults;
+mod fuzz;
 mod merging;
 mod placing;
 mod random;

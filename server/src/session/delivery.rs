@@ -42,6 +42,7 @@ pub(super) struct Delivery {
     seen: VecDeque<(u64, Position)>,
     resumed_from: Position,
     connected_at: u64,
+    /// The client's own positions above what it resumed from, the newest of them.
     own: Ranges,
 }
 
@@ -100,8 +101,15 @@ impl Delivery {
         self.acked
     }
 
-    pub(super) fn own(&self) -> &Ranges {
-        &self.own
+    /// The client's own positions above `acked`.
+    pub(super) fn own(&self) -> Ranges {
+        self.own_above(self.acked)
+    }
+
+    fn own_above(&self, position: Position) -> Ranges {
+        let mut own = self.own.newest(OWN_RANGES_MAX);
+        own.forget_through(position);
+        own
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -193,7 +201,6 @@ impl Delivery {
             return;
         }
         self.acked = through;
-        self.own.forget_through(through);
         if self.seen.len() >= ACKS_MAX {
             self.seen.pop_front();
         }
@@ -219,21 +226,29 @@ impl Delivery {
 
     /// An action of the client's own is at `position`.
     pub(super) fn on_own(&mut self, position: Position) {
-        if position > self.acked {
+        if position > self.resumed_from {
             self.own.insert(position);
+        }
+        // Now and then, so that it costs nothing each time.
+        if self.own.len() > 2 * OWN_RANGES_MAX {
+            self.own = self.own.newest(OWN_RANGES_MAX);
         }
     }
 
-    /// What the author of an action had seen of the log: for one made before this connection, what
-    /// it resumed from; else what it had acknowledged by then; and its own actions beyond.
-    pub(super) fn context(&self, incarnation: Incarnation, time: u64) -> Context {
+    /// Up to where the author of an action that was made at `time`, and has come in now, had the log:
+    /// for one made before this connection, what it resumed from; else what it had acknowledged.
+    pub(super) fn had(&self, time: u64) -> Position {
         let before = |seen: &&(u64, Position)| seen.0 <= time;
         let acked = self.seen.iter().rev().find(before).map(|(_, position)| *position);
-        let prefix = match acked {
+        match acked {
             Some(position) if time >= self.connected_at => position,
             _ => self.resumed_from,
-        };
-        let own = self.own.newest(OWN_RANGES_MAX);
-        Context::of(incarnation, Seen { prefix, own })
+        }
+    }
+
+    /// What an author had seen of the log who had it up to `prefix`: that, and its own actions so far
+    /// beyond it.
+    pub(super) fn context(&self, incarnation: Incarnation, prefix: Position) -> Context {
+        Context::of(incarnation, Seen { prefix, own: self.own_above(prefix) })
     }
 }

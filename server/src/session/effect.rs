@@ -26,6 +26,8 @@ pub(crate) enum Effect {
     Resume(Position),
     /// Remember this of the node.
     Remember(NodeState),
+    /// Something was undone here, and is to be counted.
+    Undone(&'static str),
 }
 
 /// What to read from the log.

@@ -7,6 +7,7 @@ use super::{Effect, FORGET_AFTER_MS, Moment, Session};
 use crate::ingest::{Given, Submission, Verdict};
 use crate::rules::UndoReason;
 use std::collections::VecDeque;
+use tidelog_crdt::Position;
 use tidelog_protocol::{ActionId, Pair, Sync, builtin};
 
 /// Actions submitted at once. One submission is under way at a time, so that what an author had
@@ -24,8 +25,8 @@ pub(super) struct Intake {
     frames: VecDeque<Frame>,
     /// The serial number of the first frame in `frames`.
     first: u64,
-    /// Actions that wait for their turn, with the serial numbers of their frames.
-    queue: VecDeque<(u64, Pair)>,
+    /// Actions that wait for their turn.
+    queue: VecDeque<Waiting>,
     /// What those actions have in them.
     queue_bytes: usize,
     /// The frames of the actions that are being judged, in order.
@@ -47,6 +48,16 @@ struct Frame {
     unjudged: usize,
     /// Subscriptions whose load is not over.
     loading: usize,
+}
+
+/// An action that waits to be judged.
+#[derive(Debug)]
+struct Waiting {
+    /// The serial number of its frame.
+    frame: u64,
+    pair: Pair,
+    /// Up to where its author had the log when it came in.
+    had: Position,
 }
 
 impl Intake {
@@ -117,13 +128,13 @@ impl Intake {
         self.judged
     }
 
-    fn queue(&mut self, serial: u64, pair: Pair) {
+    fn queue(&mut self, waiting: Waiting) {
         self.received += 1;
-        if let Some(frame) = self.frame_mut(serial) {
+        if let Some(frame) = self.frame_mut(waiting.frame) {
             frame.unjudged += 1;
         }
-        self.queue_bytes += pair.action.json().len();
-        self.queue.push_back((serial, pair));
+        self.queue_bytes += waiting.pair.action.json().len();
+        self.queue.push_back(waiting);
     }
 
     /// A subscription that came in the frame `serial` waits for its load.
@@ -189,7 +200,10 @@ impl Session {
             match pair.action.kind() {
                 builtin::SUBSCRIBE => self.on_subscribe(pair, serial, at),
                 builtin::UNSUBSCRIBE => self.on_unsubscribe(&pair, at),
-                _ => self.intake.queue(serial, pair),
+                _ => {
+                    let had = self.delivery.had(pair.meta.time);
+                    self.intake.queue(Waiting { frame: serial, pair, had });
+                }
             }
         }
     }
@@ -201,10 +215,10 @@ impl Session {
         }
         let count = self.intake.queue.len().min(SUBMITTED_MAX);
         let mut batch = Vec::with_capacity(count);
-        for (serial, pair) in self.intake.queue.drain(..count) {
+        for Waiting { frame, pair, had } in self.intake.queue.drain(..count) {
             self.intake.queue_bytes -= pair.action.json().len();
-            let context = self.delivery.context(self.shared.incarnation, pair.meta.time);
-            self.intake.submitted.push(serial);
+            let context = self.delivery.context(self.shared.incarnation, had);
+            self.intake.submitted.push(frame);
             batch.push(Submission { pair, context });
         }
         self.effects.push(Effect::Ingest(batch));
@@ -281,6 +295,7 @@ impl Session {
         let given = Given { undone: Some(reason.clone()), answer };
         let id = pair.meta.id.clone();
         self.shared.verdicts.remember(self.subject.client(), id, given);
+        self.effects.push(Effect::Undone(reason.word()));
         let undo = || Answer::undone(pair, reason, answer);
         self.intake.answer(&pair.meta.id, undo);
     }

@@ -1,6 +1,8 @@
 //! Transcripts: what a page and its session say to each other, story by story.
 
 mod answers;
+mod causality;
+mod fuzz;
 mod history;
 mod lists;
 mod loads;

@@ -8,6 +8,7 @@
 //! them go on.
 
 use super::{Fold, Snapshot};
+use crate::aside::blocking;
 use crate::clock;
 use crate::log::{Channel, ReadError};
 use std::collections::HashMap;
@@ -116,13 +117,11 @@ impl Snapshots {
         // The semaphore is never closed. The turn goes with the work, which nobody can stop, and
         // lasts until there is room for what was made.
         let turn = self.turn.clone().acquire_owned().await.ok();
-        let making = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let made = fold().map(|(fold, through)| Snapshot::of(fold, through));
             (made, turn)
-        });
-        // Nobody cancels it.
-        let (made, _turn) =
-            making.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        };
+        let (made, _turn) = blocking(work).await;
         let snapshot = made?;
         loop {
             let Some(wait_ms) = self.table().keep(channel, &snapshot, Some(clock::now_ms())) else {

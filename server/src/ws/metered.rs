@@ -13,10 +13,10 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tidelog_protocol::UserId;
+use tidelog_protocol::{Form, UserId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Frames up to this length are read without asking.
+/// Frames that take no more than a text of this length are read without asking.
 const SMALL_BYTES: u64 = 16 << 10;
 
 /// The budget counts in units of this many bytes.
@@ -26,6 +26,13 @@ const UNIT_BYTES: usize = 1 << 10;
 /// but of the smallest, which are five times as large then, there may be 200,000.
 const READ_TIMES: u64 = 5;
 const READ_BYTES_MAX: u64 = 32 << 20;
+/// The same of a binary frame, whose smallest actions have six bytes with what is said of them, and
+/// stand for up to 32 times that in JSON.
+const BINARY_TIMES: u64 = 64;
+const BINARY_BYTES_MAX: u64 = 96 << 20;
+
+/// The opcode of a binary frame (RFC 6455, section 5.2).
+const BINARY: u8 = 2;
 
 /// One owner has at most this part of it, so that no one can keep all others waiting.
 const OWNERS: usize = 4;
@@ -61,16 +68,24 @@ impl Budget {
         self.units.saturating_sub(self.turns.free()) * UNIT_BYTES
     }
 
-    /// Waits for what a frame of `bytes` takes; who needs more than its part gets that.
+    /// Waits for what a text of `bytes` takes; who needs more than its part gets that.
     pub(crate) async fn reserve(&self, owner: Owner, bytes: u64) -> Reserved {
-        self.turns.take(owner, self.units_of(bytes)).await
+        self.turns.take(owner, self.units_of(bytes, Form::Text)).await
     }
 
-    fn units_of(&self, bytes: u64) -> usize {
-        let read = bytes.saturating_mul(READ_TIMES).min(READ_BYTES_MAX);
-        let units = bytes.saturating_add(read).div_ceil(UNIT_BYTES as u64);
+    fn units_of(&self, bytes: u64, form: Form) -> usize {
+        let units = taken(bytes, form).div_ceil(UNIT_BYTES as u64);
         usize::try_from(units).unwrap_or(usize::MAX).min(self.turns.share())
     }
+}
+
+/// What a frame of `bytes` takes, with what is read of it.
+fn taken(bytes: u64, form: Form) -> u64 {
+    let (times, most) = match form {
+        Form::Text => (READ_TIMES, READ_BYTES_MAX),
+        Form::Binary => (BINARY_TIMES, BINARY_BYTES_MAX),
+    };
+    bytes.saturating_add(bytes.saturating_mul(times).min(most))
 }
 
 type Asking = Pin<Box<dyn Future<Output = Reserved> + Send>>;
@@ -84,6 +99,8 @@ pub(super) struct Metered<S> {
     message_max: u64,
     /// Payload bytes of the message under way, over all its frames.
     message: u64,
+    /// How that is written.
+    form: Form,
     /// A message goes on in a further frame.
     unfinished: bool,
     scan: Scan,
@@ -113,6 +130,7 @@ impl<S> Metered<S> {
             owner,
             message_max,
             message: 0,
+            form: Form::Text,
             unfinished: false,
             scan,
             held: Vec::new(),
@@ -188,6 +206,7 @@ impl<S> Metered<S> {
             _ => self.message,
         };
         if (1..8).contains(&opcode) {
+            self.form = if opcode == BINARY { Form::Binary } else { Form::Text };
             self.end_message();
         }
         if length.max(self.message) > self.message_max {
@@ -196,10 +215,10 @@ impl<S> Metered<S> {
         if opcode < 8 {
             self.unfinished = !last;
         }
-        if opcode < 8 && self.message > SMALL_BYTES {
+        if opcode < 8 && taken(self.message, self.form) > taken(SMALL_BYTES, Form::Text) {
             // Of a message in several frames only what it takes beyond those before.
             let held: usize = self.held.iter().map(Reserved::units).sum();
-            let more = self.budget.units_of(self.message).saturating_sub(held);
+            let more = self.budget.units_of(self.message, self.form).saturating_sub(held);
             let (turns, owner) = (self.budget.turns.clone(), self.owner.clone());
             self.asking = Some(Box::pin(async move { turns.take(owner, more).await }));
         }

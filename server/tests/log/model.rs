@@ -334,6 +334,9 @@ fn run(steps: Vec<Step>, settings: &Settings) {
         }
     }
     model.audit(&log.0);
+    drop(log);
+    let report = log::check(&settings.dir, &mut |_| {}).unwrap();
+    assert_eq!(report.findings, [], "{report:#?}");
 }
 
 proptest! {

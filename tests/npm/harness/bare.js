@@ -1,19 +1,22 @@
-// Pages of bare `@logux/core`, which speaks protocols that no released `@logux/client` speaks. They have as much of a
-// client as the tests use: verdicts, subscriptions that are named again, and the record of what was heard.
+// Pages of bare `@logux/core`: protocol 4, whose clients cannot be installed beside those of today, and 7 as who uses
+// the core alone speaks it. They have as much of a client as the tests use: verdicts, subscriptions that are named
+// again, and the record of what was heard.
 
 import * as core4 from 'logux-core-4'
 import * as core7 from 'logux-core-7'
 
+import { subprotocolIn } from './names.js'
+
 let pages = 0
 
 const KINDS = {
-  '4': { core: core4, Connection: core4.WsConnection, subprotocol: '10.0.0' },
-  '7 text': { core: core7, Connection: core7.WsConnection, subprotocol: 10 },
-  '7 binary': { core: core7, Connection: core7.WsBinaryConnection, subprotocol: 10 }
+  '4': { core: core4, Connection: core4.WsConnection },
+  '7 text, core alone': { core: core7, Connection: core7.WsConnection },
+  '7 binary, core alone': { core: core7, Connection: core7.WsBinaryConnection }
 }
 
-/** How a page can speak: `client` is `@logux/client`, with protocol 5. */
-export const SPOKEN = ['client', ...Object.keys(KINDS)]
+/** How such a page can speak. */
+export const BARE = Object.keys(KINDS)
 
 class UndoError extends Error {
   name = 'LoguxUndoError'
@@ -34,16 +37,16 @@ export class BarePage {
   last = {}
 
   constructor(url, options) {
-    const { core, Connection, subprotocol } = KINDS[options.speaks]
+    const { core, Connection } = KINDS[options.speaks]
     pages += 1
     this.options = options
     this.clientId = `${options.userId}:${options.clientId ?? `c${pages}`}`
     this.nodeId = `${this.clientId}:t${pages}`
-    this.log = new core.Log({ nodeId: this.nodeId, store: new core.MemoryStore() })
+    this.log = new core.Log({ nodeId: this.nodeId, store: options.store ?? new core.MemoryStore() })
     const connection = new core.Reconnect(new Connection(url), options)
     this.node = new core.ClientNode(this.nodeId, this.log, connection, {
       ...options,
-      subprotocol,
+      subprotocol: subprotocolIn(core === core4 ? 4 : 7, options.subprotocol),
       // Nothing is left out of the meta: what a log notes for itself is not the server's to mind.
       onSend: async (action, meta) => (meta.sync ? [action, meta] : false)
     })
@@ -52,18 +55,13 @@ export class BarePage {
       if (meta.sync && action.type !== 'logux/subscribe') meta.reasons = [...(meta.reasons ?? []), 'syncing']
       if (meta.sync && action.type === 'logux/subscribe' && !meta.resubscribe) meta.reasons = ['syncing']
     })
-    // The state is no witness in protocol 7: whoever dispatches just as its line breaks shows `sending` ever after.
-    if (this.node.localProtocol === 7) {
-      this.node.on('ready', () => this.#back())
-    } else {
-      let away = true
-      this.node.on('state', () => {
-        if (this.node.state === 'disconnected') away = true
-        if (this.node.state !== 'synchronized' || !away) return
-        away = false
-        this.#back()
-      })
-    }
+    let away = true
+    this.node.on('state', () => {
+      if (this.node.state === 'disconnected') away = true
+      if (this.node.state !== 'synchronized' || !away) return
+      away = false
+      this.#back()
+    })
   }
 
   /** Names the subscriptions again, on every connection. */
@@ -117,17 +115,4 @@ export class BarePage {
     this.#asked.delete(action.id)
     this.log.changeMeta(action.id, { reasons: this.options.keep && !asked ? ['kept'] : [] })
   }
-}
-
-const DIGITS = '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz'
-const value = digits => [...digits].reduce((number, digit) => number * 64 + DIGITS.indexOf(digit), 0)
-
-/** An id as `@logux/client` has it, whatever the page speaks that heard it. */
-export function threeParts(id) {
-  const parts = id.split(' ')
-  if (parts.length === 3) return id
-  const t = value(parts[0])
-  const [node, sequence] = parts[1].split('\u001f')
-  if (sequence !== undefined) return `${t} ${node} ${value(sequence)}`
-  return `${t % 2 ** 42} ${node} ${Math.floor(t / 2 ** 42)}`
 }

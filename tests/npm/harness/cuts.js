@@ -28,8 +28,8 @@ export function cutOnce(proxy, { dir, nth, mode }) {
  * Runs `story(scene, cut)` without a cut, to learn how many frames it has in each direction, and then once for each
  * place where it can be cut. A story returns the frames that can be cut, and checks its own end.
  */
-export async function everyCut(t, story) {
-  const frames = await story(new Scene(t), undefined)
+export async function everyCut(t, speaks, story) {
+  const frames = await story(new Scene(t, speaks), undefined)
   const cuts = []
   for (const dir of [UP, DOWN]) {
     assert.ok(frames[dir] > 5)
@@ -40,7 +40,7 @@ export async function everyCut(t, story) {
   const work = cuts.values()
   const worker = async () => {
     for (const cut of work) {
-      await t.test(`cut ${cut.mode} frame ${cut.nth} of ${cut.dir}`, t => story(new Scene(t), cut))
+      await t.test(`cut ${cut.mode} frame ${cut.nth} of ${cut.dir}`, t => story(new Scene(t, speaks), cut))
     }
   }
   await Promise.all(Array.from({ length: PARALLEL }, worker))

@@ -1,7 +1,5 @@
 // SyncMap stores of a page: its own template, because templates cache by item id, and lists to look at.
 
-import { createFilter, syncMapTemplate } from '@logux/client'
-
 import { within } from './deadline.js'
 
 /** Resolves with the store's value once it fits. */
@@ -16,6 +14,10 @@ export function storeUntil(store, fits, missing) {
   return within(found, text).finally(() => stop())
 }
 
+export const create = ({ api, page, Template }, id, fields) => api.createSyncMap(page, Template, { id, ...fields })
+export const change = ({ api, page, Template }, id, fields) => api.changeSyncMapById(page, Template, id, fields)
+export const remove = ({ api, page, Template }, id) => api.deleteSyncMapById(page, Template, id)
+
 const plain = ({ isLoading, ...fields }) => fields
 const byId = (a, b) => (a.id < b.id ? -1 : 1)
 
@@ -24,12 +26,13 @@ export class Maps {
   constructor(scene, page, plural, options) {
     this.scene = scene
     this.page = page
-    this.Template = syncMapTemplate(plural, options)
+    this.api = page.kind.api
+    this.Template = this.api.syncMapTemplate(plural, options)
   }
 
   /** A live list, mounted until the scene ends. */
   list(filter = {}) {
-    const store = createFilter(this.page, this.Template, filter)
+    const store = this.api.createFilter(this.page, this.Template, filter)
     return this.#mount(store)
   }
 

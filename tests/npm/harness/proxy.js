@@ -9,6 +9,9 @@ import { Ledger } from './deadline.js'
 export const UP = 'C>S'
 export const DOWN = 'S>C'
 
+/** Whether there is an action of this type in a frame. */
+export const tells = (frame, type) => Array.isArray(frame) && frame.some(part => part?.type === type)
+
 /** Reads frames of one direction as clients do, with their own decoder for the binary ones. */
 class Reader extends WsBinaryConnection {
   constructor() {
@@ -55,7 +58,7 @@ class Link {
     this.proxy.seen[dir] += 1
     const frame = this.read(dir, data)
     const name = Array.isArray(frame) ? frame[0] : undefined
-    const verdict = this.proxy.rule?.({ dir, link: this, data, name, seen: this.proxy.seen[dir] }) ?? 'pass'
+    const verdict = this.proxy.rule?.({ dir, link: this, frame, name, seen: this.proxy.seen[dir] }) ?? 'pass'
     this.proxy.frames.push({ link: this.number, dir, frame, verdict })
     if (verdict === 'cut') return this.cut()
     if (verdict === 'drop') return

@@ -2,10 +2,10 @@
 
 import test, { after } from 'node:test'
 
-import { SPOKEN } from './bare.js'
 import { createPage, reaches } from './pages.js'
 import { Proxy } from './proxy.js'
 import { Server } from './server.js'
+import { CLIENTS, PROTOCOLS, SPOKEN } from './spoken.js'
 import { Wire } from './wire.js'
 
 /** A server for a whole test file. Each test takes users of its own. */
@@ -16,9 +16,21 @@ export async function sharedServer(options) {
 }
 
 /** One test for each way to speak; the pages of its scene speak so unless they are told otherwise. */
-export function inEachVersion(title, story, spoken = SPOKEN) {
+export function inEachVersion(title, story, { spoken = SPOKEN, ...options } = {}) {
   for (const speaks of spoken) {
-    test(`${title} (${speaks})`, t => story(new Scene(t, speaks), t))
+    test(`${title} (${speaks})`, options, t => story(new Scene(t, speaks), t))
+  }
+}
+
+/** The same for what takes all of `@logux/client`. */
+export function inEachClient(title, story, options) {
+  inEachVersion(title, story, { spoken: CLIENTS, ...options })
+}
+
+/** One test for each protocol, with frames that are made by hand; the wires of its scene speak it. */
+export function inEachProtocol(title, story) {
+  for (const protocol of PROTOCOLS) {
+    test(`${title} (by hand, ${protocol})`, t => story(new Scene(t, 'client', protocol), t))
   }
 }
 
@@ -27,8 +39,9 @@ let users = 0
 export class Scene {
   #closers = []
 
-  constructor(t, speaks = 'client') {
+  constructor(t, speaks = 'client', protocol = 5) {
     this.speaks = speaks
+    this.protocol = protocol
     t.after(async () => {
       for (const close of this.#closers.reverse()) await close()
     })
@@ -72,7 +85,7 @@ export class Scene {
   }
 
   async wire(at, options) {
-    const wire = await Wire.open(at.url, options)
+    const wire = await Wire.open(at.url, { protocol: this.protocol, ...options })
     this.onEnd(() => wire.dispose())
     return wire
   }

@@ -3,12 +3,16 @@
 import { WebSocket } from 'ws'
 
 import { Ledger, within } from './deadline.js'
+import { nameOf, subprotocolIn, threeParts } from './names.js'
 
 export class Wire {
-  /** Options: `headers` of the upgrade request; `acknowledge: false` leaves every `synced` to the test. */
-  static async open(url, { acknowledge = true, ...options } = {}) {
+  /**
+   * Options: `protocol`; `headers` of the upgrade request; `acknowledge: false` leaves every `synced` to the test.
+   */
+  static async open(url, { acknowledge = true, protocol = 5, ...options } = {}) {
     const wire = new Wire(url, options)
     wire.acknowledge = acknowledge
+    wire.protocol = protocol
     await within(wire.opened, `no WebSocket at ${url}`)
     return wire
   }
@@ -44,10 +48,16 @@ export class Wire {
     return this.frames.until(found, `${name} frame`)
   }
 
+  /** connect, as the protocol writes it. */
+  connect(node, { synced = 0, token, subprotocol }) {
+    const options = { token, subprotocol: subprotocolIn(this.protocol, subprotocol) }
+    this.send(['connect', this.protocol, node, synced, options])
+  }
+
   /** connect, and the answer's frame; `node` is the whole node id. */
-  async signIn(node, { protocol = 5, synced = 0, token = 'any', subprotocol = 10 } = {}) {
+  async signIn(node, { synced = 0, token = 'any', subprotocol = 10 } = {}) {
     this.node = node
-    this.send(['connect', protocol, node, synced, { token, subprotocol }])
+    this.connect(node, { synced, token, subprotocol })
     const connected = await this.next('connected')
     this.base = connected[3][1]
     return connected
@@ -55,7 +65,8 @@ export class Wire {
 
   /** The verdicts that were received for an action id: `logux/processed` and `logux/undo`. */
   verdicts(id) {
-    return this.actions().filter(([action]) => /^logux\/(processed|undo)$/.test(action.type) && action.id === id)
+    const isVerdict = ({ type }) => /^logux\/(processed|undo)$/.test(type)
+    return this.actions().filter(([action]) => isVerdict(action) && threeParts(action.id) === id)
   }
 
   /** All pairs of action and meta that came in `sync` frames, ids in their full form. */
@@ -70,22 +81,35 @@ export class Wire {
 
   #meta(meta) {
     const sender = this.received.find(i => i[0] === 'connected')[2]
+    const time = meta.time + this.base
+    if (this.protocol === 7) {
+      return { ...meta, id: threeParts(meta.id.includes(' ') ? meta.id : `${meta.id} ${sender}`), time }
+    }
     const [shift, node, sequence] =
       typeof meta.id === 'number'
         ? [meta.id, sender, 0]
         : meta.id.length === 2
           ? [meta.id[0], sender, meta.id[1]]
           : meta.id
-    return { ...meta, id: `${shift + this.base} ${node} ${sequence}`, time: meta.time + this.base }
+    return { ...meta, id: `${shift + this.base} ${node} ${sequence}`, time }
+  }
+
+  /** What says when, by whom and as which an action was made. */
+  meta(offset, node = this.node, sequence = 0) {
+    const short = node === this.node && sequence === 0
+    const inParts = short ? offset : [offset, node, sequence]
+    const id = this.protocol === 7 ? nameOf(7, this.base + offset, node, sequence) : inParts
+    return { id, time: offset }
   }
 
   /** Sends actions in one sync and waits for its `synced`; ids are `base + offset`, own node, sequence 0. */
   async sync(number, ...actions) {
-    const pairs = actions.flatMap(([action, offset]) => [action, { id: offset, time: offset }])
+    const pairs = actions.flatMap(([action, offset]) => [action, this.meta(offset)])
     this.send(['sync', number, ...pairs])
     await this.next('synced', { fits: i => i[1] === number })
   }
 
+  /** An id, with its three parts. */
   id(offset, sequence = 0) {
     return `${this.base + offset} ${this.node} ${sequence}`
   }

@@ -18,9 +18,11 @@ pub(super) const WHOLE: u8 = 11;
 
 /// What a client makes at random for each encrypted action.
 const IV_BYTES: usize = 12;
-/// An id stands for many times the bytes that it takes; a whole frame may grow as much as this.
+/// An id stands for many times the bytes that it takes; a whole frame may grow as much as this, and to
+/// so many of the longest frames.
 const GROWTH: usize = 32;
 const GROWTH_FROM: usize = 64 << 10;
+const GROWTH_FRAMES: usize = 2;
 
 /// An action as the binary form has it.
 pub(super) enum Shape {
@@ -84,14 +86,21 @@ pub(super) struct Actions<'a> {
     limits: &'a Limits,
     /// None before the handshake is over: then actions are checked, and not made.
     link: Option<&'a Link>,
-    /// JSON that this frame may still turn into.
+    /// JSON that this frame may still turn into, and the limit that then is passed.
     growth_left: usize,
+    growth: OverLimit,
 }
 
 impl<'a> Actions<'a> {
     pub(super) fn new(limits: &'a Limits, link: Option<&'a Link>, frame: &[u8]) -> Self {
-        let growth_left = frame.len().saturating_mul(GROWTH).saturating_add(GROWTH_FROM);
-        Self { limits, link, growth_left }
+        let by_length = frame.len().saturating_mul(GROWTH).saturating_add(GROWTH_FROM);
+        let most = limits.frame_bytes.saturating_mul(GROWTH_FRAMES);
+        let (growth_left, growth) = if by_length <= most {
+            (by_length, OverLimit::Growth(GROWTH))
+        } else {
+            (most, OverLimit::Json(most))
+        };
+        Self { limits, link, growth_left, growth }
     }
 
     pub(super) fn next(&mut self, reader: &mut Reader<'_>) -> Result<Option<Action>, Fault> {
@@ -140,8 +149,11 @@ impl<'a> Actions<'a> {
             let Some(id) = read_id(reader, self.link)? else { continue };
             // Less than it takes as JSON: an id has two numbers and three separators more.
             bytes = bytes.saturating_add(id.node.as_str().len() + 5);
-            if bytes > self.limits.action_bytes.min(self.growth_left) {
+            if bytes > self.limits.action_bytes {
                 return Err(OverLimit::Action(self.limits.action_bytes).into());
+            }
+            if bytes > self.growth_left {
+                return Err(self.growth.into());
             }
             ids.push(id);
         }
@@ -174,8 +186,7 @@ impl<'a> Actions<'a> {
         // Strings, lists and flags always serialize.
         let json = serde_json::to_vec(body).unwrap_or_default();
         self.limits.check_action(&json)?;
-        self.growth_left =
-            self.growth_left.checked_sub(json.len()).ok_or(OverLimit::Growth(GROWTH))?;
+        self.growth_left = self.growth_left.checked_sub(json.len()).ok_or(self.growth)?;
         Ok(Action::from_parts(Bytes::from(json), kind))
     }
 }

@@ -1,5 +1,6 @@
 //! A fetched key set on disk, so that a server that starts without a link knows its users.
 
+use crate::aside::blocking;
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -50,9 +51,7 @@ impl Cache {
     /// Replaces what is kept, as a whole or not at all.
     pub(super) async fn write(&self, set: String, fetched_ms: u64) -> io::Result<()> {
         let cache = self.clone();
-        let writing = tokio::task::spawn_blocking(move || cache.replace(set, fetched_ms));
-        // Nobody cancels it.
-        writing.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        blocking(move || cache.replace(set, fetched_ms)).await
     }
 
     fn replace(self, set: String, fetched_ms: u64) -> io::Result<()> {

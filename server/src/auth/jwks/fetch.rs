@@ -1,5 +1,6 @@
 //! Fetching a key set: over TLS, within a time and a size, without following anybody elsewhere.
 
+use crate::aside::blocking;
 use crate::config::Jwks;
 use crate::tls;
 use bytes::Bytes;
@@ -53,10 +54,7 @@ async fn fetch(url: &str, terms: &Jwks) -> Result<String, String> {
 /// Made anew for each fetch, so that authorities that were added since count.
 async fn connector(url: &str, terms: &Jwks) -> Result<HttpsConnector<HttpConnector>, String> {
     let ca_file = terms.ca_file.clone();
-    let reading = tokio::task::spawn_blocking(move || authorities(&ca_file));
-    // Nobody cancels it.
-    let roots =
-        reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+    let roots = blocking(move || authorities(&ca_file)).await?;
     if roots.is_empty() && url.starts_with("https:") {
         let way = "install the package ca-certificates, or name a file with ca_file in [auth.jwks]";
         return Err(format!("this machine knows no certificate authorities: {way}"));

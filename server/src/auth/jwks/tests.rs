@@ -320,6 +320,27 @@ async fn what_is_no_set_changes_nothing() {
 }
 
 #[tokio::test]
+async fn who_watches_is_told_how_fetching_goes_and_how_old_the_keys_are() {
+    let keys = Keys::new();
+    let provider = Provider::start((500, String::new())).await;
+    let now = clock::now_ms();
+    let site = site(&keys, &provider.url, "floor = \"1ms\"");
+    let good = token(&keys, NAMES[0], Some(kid(NAMES[0])));
+    assert_eq!(site.admit(&good).await.unwrap_err(), Refusal::NotNow);
+    let watched = site.authenticator.key_sets(now + 3_600_000);
+    assert!(watched.failed > 0 && watched.fetched == 0, "{watched:?}");
+    assert!(
+        (3_590_000..=3_600_000).contains(&watched.age_ms),
+        "as old as the process: {watched:?}"
+    );
+    provider.says(200, set(&keys, &NAMES));
+    site.admit_soon(&good).await.unwrap();
+    let watched = site.authenticator.key_sets(clock::now_ms() + 60_000);
+    assert_eq!(watched.fetched, 1, "{watched:?}");
+    assert!((60_000..3_600_000).contains(&watched.age_ms), "{watched:?}");
+}
+
+#[tokio::test]
 async fn a_sign_in_waits_for_a_slow_provider_no_longer_than_a_fetch_may_take() {
     let keys = Keys::new();
     let provider = Provider::start((200, set(&keys, &NAMES))).await;

@@ -211,7 +211,7 @@ async fn a_body_that_never_comes_is_given_up() {
 #[tokio::test]
 async fn too_many_actions_or_devices_are_refused_as_a_whole() {
     let site = Site::open(RULES);
-    let many = vec![json!([{"type": "note"}, {}]); crate::http::push::ACTIONS_MAX + 1];
+    let many = vec![json!([{"type": "note"}, {}]); tidelog_protocol::http::ACTIONS_MAX + 1];
     site.post("10:a", "/v1/log", &json!({ "actions": many })).await.problem(413, "too-large");
     let devices: Vec<_> = (0..17).map(|n| note(&format!("1 10:d{n}:t 0"), "x")).collect();
     site.post("10", "/v1/log", &json!({ "actions": devices })).await.problem(400, "too-many");

@@ -7,12 +7,11 @@ use super::super::manifest::{Manifest, Part};
 use super::super::nodes;
 use super::super::prefix::{Key, Prefix};
 use super::super::recover::INDEX;
-use super::super::run::{Order, REBUILD, Run, Scan};
+use super::super::run::{Item, Order, REBUILD, Run, Scan};
 use super::super::store::IndexStore;
 use super::digest::Digest;
 use super::feed::{Check, Expected};
 use super::{Finding, Progress, Report, Severity};
-use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -47,7 +46,7 @@ pub(super) fn check(
         if manifest.checkpoint > report.head {
             derived(&dir, "it knows of more than the feed has", REBUILD, report);
         }
-        runs(&dir, manifest, &expected, report, told);
+        runs(&dir, manifest, expected, report, told);
     }
     if let Some((store, _)) = &opened {
         count_nodes(&dir, store, report);
@@ -99,45 +98,66 @@ fn open(
 fn runs(
     dir: &Path,
     manifest: &Manifest,
-    expected: &Expected,
+    expected: Expected,
     report: &mut Report,
     told: &mut dyn FnMut(Progress),
 ) {
-    let mut families = [Vec::new(), Vec::new()];
-    let named = [&manifest.entries, &manifest.ids];
-    for (parts, named) in families.iter_mut().zip(named) {
-        for (file, level) in named {
-            match Run::open(&run_path(&Index::runs(dir), *file)) {
-                Ok(run) => parts.push(Part { file: *file, level: *level, run: Arc::new(run) }),
-                Err(error) => unreadable(dir, error, report),
-            }
-            report.counts.runs += 1;
-        }
-    }
-    let [entries, ids] = families;
-    if entries.len() + ids.len() < named.iter().map(|named| named.len()).sum() {
+    let named = [&manifest.entries, &manifest.ids, &manifest.usage];
+    let families = named.map(|named| open_runs(dir, named, report));
+    let [Some(entries), Some(ids), Some(usage)] = families else {
         // What is missing would only be said once more.
         return;
-    }
+    };
     let total = entries.iter().chain(&ids).map(|part| part.run.count()).sum();
     let mut tell = Tell { done: 0, total, told };
-    let undecided = &expected.undecided;
     // Of a damaged feed nobody knows what should be said.
     let comparable = report.worst() != Some(Severity::Feed);
-    if let Some(digest) = walk(dir, &entries, Some(undecided), report, &mut tell) {
+    let Expected { undecided, mut kept, .. } = expected;
+    let decided = |at: Position, item: &Item| {
+        if undecided.contains(&at) {
+            kept.count_item(at, item);
+        }
+        !undecided.contains(&at)
+    };
+    let walked = walk(dir, &entries, decided, report, &mut tell);
+    if let Some(digest) = walked {
         report.counts.indexed = digest.count;
         if comparable && digest != expected.entries {
             let what = "the runs of entries do not say what the feed says";
             derived(&Index::runs(dir), what, REBUILD, report);
         }
     }
-    if let Some(digest) = walk(dir, &ids, None, report, &mut tell) {
+    if let Some(digest) = walk(dir, &ids, |_, _| true, report, &mut tell) {
         report.counts.ids = digest.count;
         if comparable && digest != expected.ids {
             let what = "the runs of ids do not say what the feed says";
             derived(&Index::runs(dir), what, REBUILD, report);
         }
     }
+    match kept.differing(&usage) {
+        // Where entries cannot be read, nobody knows what should be said either.
+        Ok(users) if users > 0 && comparable && walked.is_some() => {
+            let what = format!(
+                "what is kept of users is not what the feed adds up to, of {users} of them"
+            );
+            derived(&Index::runs(dir), &what, REBUILD, report);
+        }
+        Ok(_) => {}
+        Err(_) => each(dir, &usage, report),
+    }
+}
+
+/// The runs of a family; none if one cannot be opened.
+fn open_runs(dir: &Path, named: &[(u64, u8)], report: &mut Report) -> Option<Vec<Part>> {
+    let mut parts = Vec::new();
+    for (file, level) in named {
+        match Run::open(&run_path(&Index::runs(dir), *file)) {
+            Ok(run) => parts.push(Part { file: *file, level: *level, run: Arc::new(run) }),
+            Err(error) => unreadable(dir, error, report),
+        }
+        report.counts.runs += 1;
+    }
+    (parts.len() == named.len()).then_some(parts)
 }
 
 struct Tell<'a> {
@@ -146,11 +166,11 @@ struct Tell<'a> {
     told: &'a mut dyn FnMut(Progress),
 }
 
-/// What the runs of a family say together; none if one cannot be read.
+/// What the runs of a family say together, as far as `counts` says so; none if one cannot be read.
 fn walk(
     dir: &Path,
     parts: &[Part],
-    undecided: Option<&HashSet<Position>>,
+    mut counts: impl FnMut(Position, &Item) -> bool,
     report: &mut Report,
     tell: &mut Tell<'_>,
 ) -> Option<Digest> {
@@ -161,7 +181,7 @@ fn walk(
             return None;
         };
         let at = Position::new(item.key.major).unwrap_or_default();
-        if !item.value.is_empty() && !undecided.is_some_and(|targets| targets.contains(&at)) {
+        if !item.value.is_empty() && counts(at, &item) {
             digest.add(item.key, &item.value);
         }
         tell.done += 1;

@@ -1,6 +1,7 @@
 //! The feed by itself: every row under its checksum and at its place, every record readable, requests to
 //! clean done, epochs in order, nothing missing at the end.
 
+use super::super::entry::Entry;
 use super::super::error::{Corrupt, Damage, OpenError, ReadError};
 use super::super::head::Head;
 use super::super::identity::Identity;
@@ -11,6 +12,7 @@ use super::super::row::Row;
 use super::super::run::REBUILD;
 use super::super::store::Feed;
 use super::digest::Digest;
+use super::kept::Kept;
 use super::{Progress, Report, Severity};
 use crate::epochs::Epoch;
 use bytes::Bytes;
@@ -30,10 +32,11 @@ pub(super) struct Check<'a> {
 }
 
 /// What the index has to say of a feed.
-#[derive(Default)]
 pub(super) struct Expected {
     pub(super) entries: Digest,
     pub(super) ids: Digest,
+    /// How many bytes are kept of each user, but for those of the undecided.
+    pub(super) kept: Kept,
     /// Whose body may or may not have been taken out yet: requests above the checkpoint.
     pub(super) undecided: HashSet<Position>,
 }
@@ -57,14 +60,20 @@ impl Check<'_> {
         report: &mut Report,
         told: &mut dyn FnMut(Progress),
     ) -> Result<Expected, OpenError> {
+        let hash = Hash::new(&self.identity.map_or([0; 16], |identity| identity.secret));
         let mut walk = Walk {
             check: self,
-            hash: Hash::new(&self.identity.map_or([0; 16], |identity| identity.secret)),
             checkpoint,
             last: self.feed.last_key(),
             next: Position::ZERO.plus(1),
             accepted_ms: 0,
-            expected: Expected { undecided: self.undecided(checkpoint), ..Expected::default() },
+            expected: Expected {
+                entries: Digest::default(),
+                ids: Digest::default(),
+                kept: Kept::new(hash.clone()),
+                undecided: self.undecided(checkpoint),
+            },
+            hash,
         };
         let mut tell_at = TELL_EVERY;
         for row in self.feed.rows() {
@@ -174,11 +183,8 @@ impl Walk<'_> {
                     return;
                 }
                 report.counts.entries += 1;
-                let indexed = at <= self.checkpoint && !self.expected.undecided.contains(&at);
-                let logs: HashSet<_> = entry.addresses.logs().collect();
-                for log in logs.iter().filter(|_| indexed) {
-                    let key = Key { prefix: self.hash.log(log), major: at.get(), minor: 0 };
-                    self.expected.entries.add(key, bytes);
+                if at <= self.checkpoint && !self.expected.undecided.contains(&at) {
+                    self.indexed(&entry, bytes);
                 }
             }
             Record::Clean(clean) => self.clean(at, &clean, report),
@@ -189,6 +195,15 @@ impl Walk<'_> {
                 }
             }
         }
+    }
+
+    fn indexed(&mut self, entry: &Entry, bytes: &Bytes) {
+        let logs: HashSet<_> = entry.addresses.logs().collect();
+        for log in &logs {
+            let (prefix, major) = (self.hash.log(log), entry.position.get());
+            self.expected.entries.add(Key { prefix, major, minor: 0 }, bytes);
+        }
+        self.expected.kept.count(entry);
     }
 
     fn id(&mut self, id: Key, at: Position) {

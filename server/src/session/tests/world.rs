@@ -50,6 +50,8 @@ pub(super) struct World {
     pub(super) now: u64,
     /// How pages speak that connect.
     pub(super) spoken: (Version, Form),
+    /// What the authors of submitted actions had seen.
+    pub(super) contexts: Vec<tidelog_crdt::Context>,
     lives: Lives,
 }
 
@@ -73,7 +75,14 @@ impl World {
             limits,
         };
         let spoken = (Version::V5, Form::Text);
-        Self { entries: Vec::new(), shared, now: 1_000_000, spoken, lives: Lives::default() }
+        Self {
+            entries: Vec::new(),
+            shared,
+            now: 1_000_000,
+            spoken,
+            contexts: Vec::new(),
+            lives: Lives::default(),
+        }
     }
 
     pub(super) fn head(&self) -> Position {
@@ -133,7 +142,8 @@ impl World {
     }
 
     pub(super) fn judge(&mut self, page: &Page, submission: Submission) -> Verdict {
-        let Submission { pair: Pair { action, meta, .. }, .. } = submission;
+        let Submission { pair: Pair { action, meta, .. }, context } = submission;
+        self.contexts.push(context);
         let known = self.entries.iter().find(|entry| entry.id == meta.id).cloned();
         let id = meta.id.clone();
         if known.is_none()
@@ -300,7 +310,7 @@ impl World {
                 page.live = through == self.head();
                 page.session.on_resumed(&resumed, self.at());
             }
-            Effect::Follow(_) | Effect::Unfollow(_) | Effect::Remember(_) => {}
+            Effect::Follow(_) | Effect::Unfollow(_) | Effect::Remember(_) | Effect::Undone(_) => {}
         }
     }
 
@@ -365,7 +375,7 @@ impl World {
 
     fn say_as(&self, page: &mut Page, json: &str, id: &ActionId) {
         let action = Action::new(Bytes::copy_from_slice(json.as_bytes())).unwrap();
-        let meta = Meta { id: id.clone(), time: self.now, subprotocol: None };
+        let meta = Meta { id: id.clone(), time: id.ms, subprotocol: None };
         let frame = page.client.sync(page.sequence, [(&action, &meta)], 0, self.now);
         page.session.on_frame(&frame, self.at()).unwrap();
     }

@@ -2,6 +2,8 @@
 
 use super::*;
 use futures_util::FutureExt;
+use tidelog_protocol::codec::{Codec, Link, Version};
+use tidelog_protocol::{Frame, Limits, NodeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// A masked frame of a client: opcode and FIN bit, declared length.
@@ -26,6 +28,7 @@ const TEXT: u8 = 0x81;
 const TEXT_TO_BE_CONTINUED: u8 = 0x01;
 const CONTINUATION: u8 = 0x00;
 const PING: u8 = 0x89;
+const BINARY_FRAME: u8 = 0x82;
 
 fn user(id: &str) -> Owner {
     Owner::User(UserId::new(id).unwrap())
@@ -130,6 +133,81 @@ async fn memory_of_a_message_that_is_not_whole_is_not_released() {
     socket.read_exact(&mut vec![0; 40 << 10]).await.unwrap();
     socket.release();
     assert!(!socket.held.is_empty());
+}
+
+#[tokio::test]
+async fn a_binary_frame_takes_what_its_actions_may_grow_to() {
+    let (mut peer, mut socket) = metered(64 << 20, 1 << 20);
+    let mut send = async |first: u8, length: u64| {
+        let length = usize::try_from(length).unwrap();
+        peer.write_all(&header(first, length as u64)).await.unwrap();
+        peer.write_all(&vec![0; length]).await.unwrap();
+        // Memory is asked for when the header was read, and had before the payload is.
+        socket.read_exact(&mut vec![0; header(first, length as u64).len()]).await.unwrap();
+        socket.read_exact(&mut vec![0; length]).await.unwrap();
+        let reserved = socket.budget.reserved_bytes();
+        socket.release();
+        reserved
+    };
+    // What 16 KiB of text take, and one byte more.
+    assert_eq!(send(TEXT, 16 << 10).await, 0);
+    assert_eq!(send(TEXT, (16 << 10) + 1).await, 97 << 10);
+    assert_eq!(send(BINARY_FRAME, (96 << 10) / 65).await, 0);
+    assert_eq!(send(BINARY_FRAME, (96 << 10) / 65 + 1).await, 97 << 10);
+    assert_eq!(send(BINARY_FRAME, 100 << 10).await, 6500 << 10);
+}
+
+/// The smallest actions there are, whose ids are of the longest node; and those that are JSON.
+fn frames(count: usize) -> [Frame; 3] {
+    let number = |mut number: usize| {
+        let mut bytes = Vec::new();
+        while number >= 0x80 {
+            bytes.push(u8::try_from(number & 0x7f).unwrap() | 0x80);
+            number >>= 7;
+        }
+        bytes.push(u8::try_from(number).unwrap());
+        bytes
+    };
+    let processed = b"p\x0a\0\x02\0\0".repeat(count);
+    let cleaned = [&b"C\xe8\x07"[..], &b"\x0a\0".repeat(1000), b"\x02\0\0"].concat();
+    let binary = |pairs: usize, bytes: Vec<u8>| {
+        Frame::binary([&b"s\x01"[..], &number(pairs), &bytes].concat())
+    };
+    let texts = r#",{"type":""},{"id":0,"time":0}"#.repeat(count);
+    [
+        binary(count, processed),
+        binary(count / 300, cleaned.repeat(count / 300)),
+        Frame::text(format!(r#"["sync",1{texts}]"#)),
+    ]
+}
+
+#[test]
+fn what_is_read_of_a_frame_is_not_much_more_than_was_reserved_for_it() {
+    let limits = std::sync::Arc::new(Limits::default());
+    for (node, count) in [(256, 1_000), (256, 20_000), (30, 20_000), (30, 50_000)] {
+        let client = NodeId::new(&"x".repeat(node)).unwrap();
+        let link = Link {
+            local: NodeId::new("server:s").unwrap(),
+            remote: client,
+            base: 1_795_222_838_404,
+            time_fix: 0,
+            implied_subprotocol: None,
+            connected_subprotocol: 0,
+        };
+        let server = Codec::new(Version::V7, link, limits.clone());
+        for frame in frames(count) {
+            let (read, bytes) = tidelog_fuzz::held(|| server.decode(&frame));
+            // Of what grows too much nothing is held.
+            let reserved = taken(frame.len() as u64, frame.form());
+            assert!(
+                bytes <= reserved * 3 / 2 + (64 << 10),
+                "{bytes} bytes of {} ({:?}), and {reserved} were reserved: {}",
+                frame.len(),
+                frame.form(),
+                read.is_ok()
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,322 @@
+//! Several people edit one document, by WebSocket in every protocol and by HTTP, offline, reloaded, and
+//! while the server is killed under them. In the end everybody has heard everything, nobody is said to
+//! have seen what they had not, and the document is what an oracle makes of the log.
+//!
+//! `TIDELOG_SEED` repeats a run; `TIDELOG_DOCUMENT_STEPS` says how long one is.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "the oracle is written for tests, where what is not there is a failure"
+)]
+
+#[path = "../../crdt/tests/oracle/acting.rs"]
+mod acting;
+#[path = "../../crdt/tests/oracle/meaning.rs"]
+mod meaning;
+#[path = "../../crdt/tests/oracle/order.rs"]
+mod order;
+
+use anyhow::{Context, ensure};
+use meaning::{Event, Name};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use tidelog_client_sim::client::Target;
+use tidelog_client_sim::{Ids, node, now_ms};
+use tidelog_protocol::codec::Version;
+use tidelog_protocol::{ActionId, Form};
+use tidelog_tests::{Chance, Device, Line, Server};
+
+const USER: &str = "ann";
+const BEARER: &str = "Authorization: Bearer ann";
+const SPOKEN: [(Version, Form); 4] = [
+    (Version::V4, Form::Text),
+    (Version::V5, Form::Text),
+    (Version::V7, Form::Text),
+    (Version::V7, Form::Binary),
+];
+
+/// Somebody who edits.
+enum Author {
+    Page(Box<Device>),
+    Phone(Phone),
+}
+
+/// A device that pushes and pulls over HTTP. What it makes it sends before it pulls.
+struct Phone {
+    ids: Ids,
+    cursor: Option<String>,
+    /// Actions with their metas that wait to be pushed.
+    queue: Vec<Value>,
+    made: Vec<ActionId>,
+    heard: Vec<ActionId>,
+}
+
+impl Phone {
+    async fn sync(&mut self, server: &Server) -> anyhow::Result<()> {
+        loop {
+            let mut body = json!({ "actions": self.queue });
+            if let Some(cursor) = &self.cursor {
+                body["since"] = cursor.as_str().into();
+                body["seen"] = cursor.as_str().into();
+            }
+            let headers = [BEARER, "Content-Type: application/json", "Tidelog-Client: ann:phone"];
+            let answer = server.request("POST", "/v1/sync", &headers, &body.to_string()).await?;
+            ensure!(answer.status == 200, "{answer:?}");
+            let page: Value = serde_json::from_str(&answer.body)?;
+            for result in page["results"].as_array().context("results")? {
+                ensure!(result["status"] == "processed", "{result}");
+            }
+            for pair in page["actions"].as_array().context("actions")? {
+                self.heard.push(pair[1]["id"].as_str().context("an id")?.parse()?);
+            }
+            self.queue.clear();
+            self.cursor = page["cursor"].as_str().map(str::to_owned);
+            if page["more"] == false {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// An action, when it was made.
+struct Made {
+    event: Event,
+    /// What its author had heard or made by then; for one that was sent again on a later connection,
+    /// by the begin of that, since nobody knows better.
+    known: BTreeSet<ActionId>,
+}
+
+struct World {
+    server: Server,
+    authors: Vec<Author>,
+    made: BTreeMap<ActionId, Made>,
+    chance: Chance,
+}
+
+impl World {
+    async fn new() -> anyhow::Result<Self> {
+        let server = Server::start().await?;
+        let pages = SPOKEN.into_iter().enumerate().map(|(number, (version, form))| {
+            let target = Target { version, form, ..server.target() };
+            let device = Device::new(target, USER, &format!("page{number}"))?;
+            anyhow::Ok(Author::Page(Box::new(device)))
+        });
+        let mut authors: Vec<_> = pages.collect::<Result<_, _>>()?;
+        authors.push(Author::Phone(Phone {
+            ids: Ids::new(node(USER, "phone")?),
+            cursor: None,
+            queue: Vec::new(),
+            made: Vec::new(),
+            heard: Vec::new(),
+        }));
+        Ok(Self { server, authors, made: BTreeMap::new(), chance: Chance::seeded() })
+    }
+
+    fn pick(&mut self, of: usize) -> usize {
+        usize::try_from(self.chance.below(of as u64)).unwrap()
+    }
+
+    async fn step(&mut self) -> anyhow::Result<()> {
+        let author = self.pick(self.authors.len());
+        match self.pick(100) {
+            0..50 => self.act(author).await,
+            50..75 => self.take_in(author).await,
+            75..90 => self.come_or_go(author).await,
+            90..96 => self.reload(author),
+            _ => {
+                self.server.kill().await?;
+                self.server.start_again().await
+            }
+        }
+    }
+
+    /// What the author has on the screen: what it heard, and its own.
+    fn known(&self, author: usize) -> BTreeSet<ActionId> {
+        let (own, heard) = match &self.authors[author] {
+            Author::Page(device) => (&device.dispatched, &device.heard),
+            Author::Phone(phone) => (&phone.made, &phone.heard),
+        };
+        own.iter().chain(heard).cloned().collect()
+    }
+
+    async fn act(&mut self, author: usize) -> anyhow::Result<()> {
+        let known = self.known(author);
+        let view: Vec<_> = known.iter().map(|id| self.made[id].event.clone()).collect();
+        let what: Vec<u16> = (0..8).map(|_| self.chance.next().to_le_bytes()).map(low).collect();
+        let action = acting::action(&what, &view);
+        let id = match &mut self.authors[author] {
+            Author::Page(device) => device.dispatch(&action.to_string()).await?,
+            Author::Phone(phone) => {
+                let id = phone.ids.next(now_ms());
+                phone.queue.push(json!([action, { "id": id.to_string(), "time": id.ms }]));
+                phone.made.push(id.clone());
+                id
+            }
+        };
+        let stamp = (id.ms, id.node.to_string(), id.sequence, id.ms);
+        let event = Event { names: [].into(), seen: [].into(), stamp, action };
+        self.made.insert(id, Made { event, known });
+        Ok(())
+    }
+
+    async fn take_in(&mut self, author: usize) -> anyhow::Result<()> {
+        match &mut self.authors[author] {
+            Author::Page(device) => {
+                for _ in 0..5 {
+                    if device.is_online() {
+                        device.next_if_any().await?;
+                    }
+                }
+                Ok(())
+            }
+            Author::Phone(phone) => phone.sync(&self.server).await,
+        }
+    }
+
+    async fn come_or_go(&mut self, author: usize) -> anyhow::Result<()> {
+        if let Author::Page(device) = &mut self.authors[author] {
+            if device.is_online() {
+                device.go_offline();
+            } else {
+                self.connect(author).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn connect(&mut self, author: usize) -> anyhow::Result<()> {
+        if let Author::Page(device) = &mut self.authors[author] {
+            let waiting = device.dispatched.len() - device.unacknowledged_count();
+            for id in &device.dispatched[waiting..] {
+                let made = self.made.get_mut(id).context("it was made")?;
+                made.known.extend(device.heard.iter().cloned());
+            }
+            device.connect().await?;
+        }
+        Ok(())
+    }
+
+    /// A page that keeps nothing is loaded again: it knows nothing, and asks for everything.
+    fn reload(&mut self, author: usize) -> anyhow::Result<()> {
+        if let Author::Page(device) = &mut self.authors[author]
+            && device.is_acknowledged()
+        {
+            let (version, form) = SPOKEN[author];
+            let target = Target { version, form, ..self.server.target() };
+            **device = Device::new(target, USER, &format!("page{author}"))?;
+        }
+        Ok(())
+    }
+
+    /// Everybody sends what they have, and hears what there is.
+    async fn settle(&mut self) -> anyhow::Result<()> {
+        for author in 0..self.authors.len() {
+            if let Author::Page(device) = &mut self.authors[author] {
+                device.go_offline();
+            }
+            self.connect(author).await?;
+            match &mut self.authors[author] {
+                Author::Page(device) => device.until_acknowledged().await?,
+                Author::Phone(phone) => phone.sync(&self.server).await?,
+            }
+        }
+        let all: BTreeSet<_> = self.made.keys().cloned().collect();
+        for author in 0..self.authors.len() {
+            match &mut self.authors[author] {
+                Author::Page(device) => {
+                    let has_all = |device: &Device| {
+                        let known: BTreeSet<_> =
+                            device.dispatched.iter().chain(&device.heard).collect();
+                        known.len() == all.len()
+                    };
+                    device.until("hearing everything", has_all).await?;
+                }
+                Author::Phone(phone) => phone.sync(&self.server).await?,
+            }
+            ensure!(self.known(author) == all, "author {author} has heard something else");
+        }
+        Ok(())
+    }
+
+    async fn document(&self) -> anyhow::Result<Value> {
+        let answer = self.server.get("/v1/docs/d", &[BEARER]).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Ok(serde_json::from_str::<Value>(&answer.body)?["value"].take())
+    }
+}
+
+fn low([first, second, ..]: [u8; 8]) -> u16 {
+    u16::from_le_bytes([first, second])
+}
+
+/// What is in the log, as the oracle takes it.
+fn events(log: &[Line]) -> anyhow::Result<BTreeMap<ActionId, Event>> {
+    let server = |text: &str| u64::from_str_radix(text, 16);
+    let event = |line: &Line| {
+        let id: ActionId = line.id.parse()?;
+        let (incarnation, position) = line.dot.split_once(':').context("a dot")?;
+        let mut seen = BTreeSet::new();
+        for (incarnation, ranges) in &line.seen {
+            let incarnation = server(incarnation)?;
+            let positions = ranges.iter().flat_map(|[first, last]| *first..=*last);
+            seen.extend(positions.map(|position| (incarnation, position)));
+        }
+        let name: Name = (server(incarnation)?, position.parse()?);
+        let stamp = (line.time, id.node.to_string(), id.sequence, id.ms);
+        let event = Event { names: [name].into(), seen, stamp, action: line.action.clone() };
+        anyhow::Ok((id, event))
+    };
+    log.iter().map(event).collect()
+}
+
+/// Nobody is said to have seen what they did not know; and those who knew `all` have seen it.
+fn judge_contexts(
+    events: &BTreeMap<ActionId, Event>,
+    made: &BTreeMap<ActionId, Made>,
+    last: &BTreeSet<ActionId>,
+) -> anyhow::Result<()> {
+    for (id, event) in events {
+        let seen = events.iter().filter(|(_, other)| event.saw(other)).map(|(id, _)| id);
+        let seen: BTreeSet<_> = seen.cloned().collect();
+        let known = &made[id].known;
+        let claimed: Vec<_> = seen.difference(known).collect();
+        ensure!(claimed.is_empty(), "the author of {id} had not seen {claimed:?}");
+        if last.contains(id) {
+            let missed: Vec<_> = known.difference(&seen).collect();
+            ensure!(missed.is_empty(), "the author of {id} had seen {missed:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn everybody_ends_with_what_the_oracle_says() -> anyhow::Result<()> {
+    let mut world = World::new().await?;
+    for _ in 0..Chance::rounds("TIDELOG_DOCUMENT_STEPS", 250) {
+        world.step().await?;
+    }
+    world.settle().await?;
+    // Everybody knows everything, and makes one more.
+    let settled = now_ms();
+    while now_ms() <= settled {
+        tokio::task::yield_now().await;
+    }
+    let before: BTreeSet<_> = world.made.keys().cloned().collect();
+    for author in 0..world.authors.len() {
+        world.act(author).await?;
+    }
+    world.settle().await?;
+    let last = world.made.keys().filter(|id| !before.contains(id)).cloned().collect();
+    let document = world.document().await?;
+    world.server.kill().await?;
+    let log = world.server.log(&["--user", USER]).await?;
+    let events = events(&log)?;
+    ensure!(events.keys().eq(world.made.keys()), "the log has something else");
+    judge_contexts(&events, &world.made, &last)?;
+    let events: Vec<Event> = events.into_values().collect();
+    ensure!(document == meaning::value(&events), "{document}");
+    world.server.start_again().await?;
+    ensure!(document == world.document().await?, "another document after a start");
+    Ok(())
+}
