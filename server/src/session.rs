@@ -403,6 +403,7 @@ impl Session {
 
     fn on_synced(&mut self, sent: &SentSync) {
         self.frames.acked += 1;
+        self.delivery.on_acked_frames(self.frames.acked);
         self.delivery.on_acked(Position::new(sent.token).unwrap_or_default(), sent.sent_ms);
         self.changed = true;
     }

@@ -90,6 +90,7 @@ impl Session {
             return;
         };
         subscription.loaded_ms = at.now;
+        self.delivery.on_loaded(subscription.through, self.frames.sent, at.now);
         self.changed = true;
         for waiting in load.waiting {
             self.intake.loaded(waiting.frame);
