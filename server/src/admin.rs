@@ -4,6 +4,8 @@
 //! ends. Only the owner of the directory can connect.
 
 use crate::app::App;
+use crate::compaction;
+use crate::doc::{self, Question};
 use crate::log_export::{self, Selection};
 use crate::revocations::{self, Order};
 use crate::users;
@@ -27,6 +29,13 @@ const REQUEST_BYTES_MAX: u64 = 16 << 10;
 pub enum Request {
     /// Entries, one a line.
     Log(Selection),
+    /// Take out what documents and maps have made superfluous; progress, and a receipt in the last line.
+    Compact {
+        /// Only what was accepted so many ms ago, if not as the configuration says.
+        older_than_ms: Option<u64>,
+    },
+    /// A document, in one line.
+    Doc(Question),
     /// Revoking, taking that back, and what was revoked.
     Revocations(Order),
     /// Everything of a user, one record a line.
@@ -213,6 +222,13 @@ async fn answer(stream: UnixStream, app: App) -> anyhow::Result<()> {
     let gone = async move { drop(reader.read(&mut [0]).await) };
     let answered = match serde_json::from_str(&line)? {
         Request::Log(selection) => log_export::stream(&app, selection, &mut writer, gone).await,
+        Request::Compact { older_than_ms } => {
+            compaction::compact_live(&app, older_than_ms, &mut writer).await
+        }
+        Request::Doc(question) => match doc::answer_live(&app, question).await {
+            Ok(line) => writer.write_all(line.as_bytes()).await.map_err(Into::into),
+            Err(error) => Err(error),
+        },
         Request::Revocations(order) => match revocations::answer(&app, order).await {
             Ok(lines) => writer.write_all(lines.as_bytes()).await.map_err(Into::into),
             Err(error) => Err(error),

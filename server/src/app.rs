@@ -2,6 +2,7 @@
 
 use crate::aside::blocking;
 use crate::auth::Authenticator;
+use crate::compaction::Terms;
 use crate::documents::Documents;
 use crate::http;
 use crate::hub::Hub;
@@ -39,6 +40,8 @@ pub struct Parts {
     pub ingest: Ingest,
     /// What the actions of its logs add up to.
     pub(crate) documents: Documents,
+    /// What goes when it is compacted.
+    pub(crate) compaction: Terms,
     /// Who is connected.
     pub hub: Hub,
     /// Who may do what.

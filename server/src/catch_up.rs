@@ -136,7 +136,7 @@ pub fn read_between_cached(
 /// A map's channel folded, as far as the position that comes with it. May wait for the disk.
 pub fn fold(log: &Log, channel: &Channel, name: &str) -> Result<(Fold, Position), ReadError> {
     let (until, logs) = (log.head(), LogName::Channel(channel.clone()));
-    let mut fold = Fold::new(name);
+    let mut fold = Fold::new(name).compacted(log.compacted());
     let mut above = Position::ZERO;
     loop {
         let page = log.read(&logs, above, until, FOLD_PAGE)?;
@@ -152,7 +152,7 @@ pub fn fold(log: &Log, channel: &Channel, name: &str) -> Result<(Fold, Position)
 fn fold_cached(log: &Log, channel: &Channel, name: &str) -> Option<(Fold, Position)> {
     let logs = LogName::Channel(channel.clone());
     let page = log.read_cached(&logs, Position::ZERO, log.head(), SMALL_FOLD)?;
-    let mut fold = Fold::new(name);
+    let mut fold = Fold::new(name).compacted(log.compacted());
     page.entries.iter().for_each(|entry| fold.add(entry));
     (!page.more).then_some((fold, page.through))
 }

@@ -6,7 +6,10 @@
 pub mod check;
 pub mod check_config;
 pub mod manual;
+mod store;
 pub mod token;
+
+pub use store::{CompactArgs, DocArgs};
 
 use crate::config::{Config, ConfigError};
 use clap::builder::FalseyValueParser;
@@ -66,6 +69,17 @@ pub enum Command {
     /// Works while a server runs on the same data, and without one. Without --user and --channel
     /// it prints all actions.
     Log(LogArgs),
+    /// Print a document: what the actions of a log add up to
+    ///
+    /// With --why it says of one place which entries made its value, which lost, and to what, as far
+    /// as they are kept. Works while a server runs on the same data, and without one.
+    Doc(DocArgs),
+    /// Take actions out that documents and maps have made superfluous, and give their space back
+    ///
+    /// Which types may go says the configuration, under [compaction]. Readers see no difference: who was
+    /// away gets what the actions add up to. Prints a receipt; needs room for a copy of the feed. Works
+    /// while a server runs on the same data, with what that is configured to do, and without one.
+    Compact(CompactArgs),
     /// Print every setting with its default and its meaning, as a configuration file
     ConfigReference,
     /// Print the completion script of a shell
@@ -387,6 +401,9 @@ mod tests {
             "tidelog token --user U --ttl 1h --key FILE",
             "tidelog log --data DIR --user U --since 7 --follow",
             "tidelog log --channel tasks/14",
+            "tidelog doc cart --user U",
+            "tidelog compact --older-than 7d",
+            "tidelog doc cart --channel carts/1 --why items/a --json",
             "tidelog revoke --user U",
             "tidelog revoke --token JTI --expires 1h",
             "tidelog revoke --token-file - --data DIR",

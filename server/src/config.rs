@@ -4,6 +4,7 @@
 //! else in the server reads the environment, but for a secret that `secret_env` names.
 
 mod auth;
+mod compaction;
 mod jwks;
 mod proxies;
 mod quantity;
@@ -14,6 +15,7 @@ mod source;
 mod tls;
 
 pub use auth::{Algorithm, Auth, Jwt, KeySource};
+pub use compaction::Compaction;
 pub use jwks::Jwks;
 pub use proxies::ProxyHeader;
 pub use quantity::{bytes, duration};
@@ -48,6 +50,8 @@ pub struct Config {
     pub cors: Cors,
     /// `[log]`
     pub log: LogSettings,
+    /// `[compaction]`
+    pub compaction: Compaction,
     /// `[[action]]`, `[[channel]]`, `[[sync_map]]` and `[[merge]]`
     pub rules: RuleSettings,
 }
@@ -62,6 +66,7 @@ struct Document {
     limits: Limits,
     cors: Cors,
     log: LogSettings,
+    compaction: Compaction,
     action: Vec<ActionRule>,
     channel: Vec<ChannelRule>,
     sync_map: Vec<SyncMapRule>,
@@ -134,6 +139,7 @@ impl Config {
             limits: document.limits,
             cors: document.cors,
             log: document.log,
+            compaction: document.compaction,
             rules: RuleSettings {
                 actions: document.action,
                 channels: document.channel,

@@ -13,8 +13,10 @@ mod fuzz;
 mod saved;
 mod shelves;
 mod states;
+mod why;
 
-pub(crate) use fold::Fold;
+pub(crate) use fold::{Fold, parts_of};
+pub(crate) use why::{Account, FateName, Part, Source};
 
 use crate::log::{Addresses, Log, LogName, PageLimit, ReadError};
 use crate::rules::Rules;
@@ -91,8 +93,11 @@ impl Documents {
             let (generation, cleaned) = (self.log.generation(), self.shelves.cleaned());
             let spoilt = shared.begin();
             if spoilt || fold.generation() != generation || fold.through() == Position::ZERO {
-                let saved = self.shelves.saved().load(log, generation);
-                *fold = saved.unwrap_or_default().of_generation(generation);
+                let kept = match self.shelves.saved().load(log, generation) {
+                    Some(saved) => saved,
+                    None => self.log.bases(log)?.map(Fold::of_bases).unwrap_or_default(),
+                };
+                *fold = kept.of_generation(generation);
             }
             self.follow(log, &mut fold)?;
             // Not in the middle of a long fold: saving costs as much as the documents are large.
@@ -101,8 +106,9 @@ impl Documents {
                     || self.log.generation() == generation && self.shelves.cleaned() == cleaned;
                 self.shelves.saved().save(log, &mut fold, stands);
             }
-            // An entry may have left while it was folded.
-            if !shared.is_spoilt() {
+            // An entry may have left while it was folded; and of a log that is compacted meanwhile, a
+            // part may have been missed.
+            if !shared.is_spoilt() && self.log.generation() == generation {
                 break;
             }
         }

@@ -30,6 +30,8 @@ mod nodes;
 mod numbers;
 
 pub mod admin;
+pub mod compaction;
+pub mod doc;
 pub mod log_export;
 mod metrics;
 pub mod revocations;

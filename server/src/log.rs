@@ -18,12 +18,14 @@
 //! makes it again. No run of the index is ever written over, and a checkpoint names only runs that
 //! are synced, so a crash leaves nothing to repair but files that nobody names.
 
+mod base;
 mod binary;
 mod bloom;
 mod check;
 mod checkpoint;
 mod clean;
 mod committer;
+mod compact;
 mod entry;
 mod erase;
 mod error;
@@ -41,6 +43,7 @@ mod merge;
 mod meter;
 mod nodes;
 mod place;
+mod positions;
 mod prefix;
 mod queue;
 mod read;
@@ -57,7 +60,9 @@ mod store;
 mod tail;
 mod usage;
 
+pub(crate) use base::{Base, Bases};
 pub use check::{Counts, Finding, Progress, Report, Severity, check};
+pub(crate) use compact::{Compacted, Compacting, Step as CompactionStep};
 pub use entry::{
     Addresses, Channel, ChannelError, Cleaned, Draft, Entry, LogName, NodeRecord, Outcome, Page,
     PageLimit, Step,
@@ -66,6 +71,7 @@ pub use erase::Removed;
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
 pub use export::Piece;
 pub use meter::Meter;
+pub(crate) use positions::Positions;
 pub use rebuild::{Rebuilt, rebuild};
 pub use rewrite::RewriteError;
 pub use settings::Settings;
@@ -321,6 +327,16 @@ impl Log {
     /// [`BYTES_BESIDE`] each. May wait for the disk.
     pub fn kept_bytes(&self, user: &UserId) -> Result<u64, ReadError> {
         self.shared().kept_bytes(self.shared().hash.user(user.as_str()))
+    }
+
+    /// What compaction made of the documents of `log`, if it did. May wait for the disk.
+    pub(crate) fn bases(&self, log: &LogName) -> Result<Option<Bases>, ReadError> {
+        self.shared().bases(log)
+    }
+
+    /// Up to where anything was ever compacted.
+    pub(crate) fn compacted(&self) -> Position {
+        self.shared().compacted()
     }
 
     /// What is remembered of `node`. May wait for the disk.

@@ -16,6 +16,8 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Serve(args) => tidelog_server::serve::run(&args).map(done),
         Command::Log(args) => tidelog_server::log_export::run(&args).map(done),
+        Command::Compact(args) => tidelog_server::compaction::run(&args).map(done),
+        Command::Doc(args) => tidelog_server::doc::run(&args).map(done),
         Command::CheckConfig(args) => check_config::run(&args).map(done),
         Command::Token(args) => token::run(&args).map(done),
         Command::Revoke(args) => revocations::revoke(&args).map(done),

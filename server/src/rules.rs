@@ -20,6 +20,7 @@ mod template;
 mod value;
 
 pub use filter::{Fields, Filter, FilterError};
+pub(crate) use pattern::Glob;
 pub use reason::UndoReason;
 pub use subject::Subject;
 pub use sync_map::{SyncMapChannel, SyncMapOp};
@@ -29,7 +30,7 @@ use crate::log::Channel;
 use address::Addresses;
 use expression::{Expression, Failure};
 use merge::Merges;
-use pattern::{ChannelPattern, Glob};
+use pattern::ChannelPattern;
 use reads::Reads;
 use scope::Scope;
 use sync_map::SyncMap;

@@ -3,6 +3,7 @@
 use crate::app::{self, App, Parts};
 use crate::auth::Authenticator;
 use crate::cli::ServeArgs;
+use crate::compaction;
 use crate::config::Config;
 use crate::documents::Documents;
 use crate::hub::Hub;
@@ -68,6 +69,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     service::ready(address);
     let mut alive = JoinSet::new();
     alive.spawn(service::stay_alive());
+    alive.spawn(compaction::keep_compact(app.clone()));
     alive.spawn(nodes::forget_the_absent(app.log.clone(), config.limits.node_records));
     let outcome = tokio::select! {
         () = door.open(&listener, &mut connections) => Ok(()),
@@ -114,6 +116,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         limits: session_limits(config),
     };
     Ok(App::new(Parts {
+        compaction: compaction::Terms::of(config),
         documents: Documents::new(
             log.clone(),
             rules.clone(),

@@ -12,6 +12,7 @@
 //! parts), `snapshots` (shared by all who load), `lives` (how single entries are shown).
 
 mod fold;
+mod holding;
 mod life;
 mod lives;
 mod snapshot;
@@ -19,6 +20,7 @@ mod snapshots;
 mod standing;
 
 pub(crate) use fold::Fold;
+pub(crate) use holding::Holding;
 pub(crate) use life::Life;
 pub(crate) use lives::{Fate, Fates, Lives};
 pub(crate) use snapshot::{Loaded, Snapshot, Told, Wanted};

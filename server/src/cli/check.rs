@@ -89,8 +89,8 @@ fn write_text(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "feed:  {} rows, {} entries, {} cleaned, {} erased, {} epochs",
-        counts.rows, counts.entries, counts.cleaned, counts.erased, counts.epochs
+        "feed:  {} rows, {} entries, {} cleaned, {} erased, {} documents, {} epochs",
+        counts.rows, counts.entries, counts.cleaned, counts.erased, counts.documents, counts.epochs
     )?;
     writeln!(
         out,

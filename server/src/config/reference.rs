@@ -1,6 +1,7 @@
 //! Every setting with its default and its meaning, from the types that the parser fills.
 
 use super::auth::{AuthTable, JwtTable};
+use super::compaction::Compaction;
 use super::jwks::Jwks;
 use super::rules::{ActionRule, ChannelRule, MergeRule, SyncMapRule};
 use super::settings::{Cors, Limits, LogSettings, Server};
@@ -35,6 +36,7 @@ pub fn reference() -> String {
     section(&mut text, "limits", &Limits::default());
     section(&mut text, "cors", &Cors::default());
     section(&mut text, "log", &LogSettings::default());
+    section(&mut text, "compaction", &Compaction::default());
     table::<TlsTable>(&mut text, "[tls]");
     table::<JwtTable>(&mut text, "[[auth.jwt]]");
     table::<ActionRule>(&mut text, "[[action]]");

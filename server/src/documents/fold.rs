@@ -1,6 +1,6 @@
 //! The documents of one log, folded up to a position.
 
-use crate::log::{Entry, Page};
+use crate::log::{Base, Bases, Entry, Page};
 use crate::rules::Rules;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -38,6 +38,19 @@ impl Fold {
         bytes: usize,
     ) -> Self {
         Self { through, documents, bytes, ..Self::default() }
+    }
+
+    /// What compaction has left of a log.
+    pub(super) fn of_bases(bases: Bases) -> Self {
+        let (mut documents, mut bytes) = (BTreeMap::new(), 0);
+        // In order of position: of a document the last one counts.
+        for Base { name, position, document, entries, latest_ms, .. } in bases.bases {
+            bytes += document.encode().len();
+            let rendered = OnceLock::new();
+            let changed = position;
+            documents.insert(name, Folded { document, changed, entries, latest_ms, rendered });
+        }
+        Self::restored(bases.through, documents, bytes)
     }
 
     /// The same, said to be of this generation of the feed.
@@ -102,23 +115,13 @@ impl Fold {
     }
 
     fn add(&mut self, entry: &Entry, incarnation: Incarnation, rules: &Rules) {
-        let meta =
-            Meta { id: entry.id.clone(), time: entry.time, subprotocol: Some(entry.subprotocol) };
-        let all = rules.operations(&entry.action, &meta, &entry.addresses.channels);
         let mut any = false;
-        for (name, changes) in all {
+        for (name, part) in parts_of(entry, rules) {
             let folded = self.documents.entry(name).or_default();
             // So that what the author had seen is known to be settled, and nothing is kept for it.
             folded.document.settle(incarnation, before(entry.position));
-            let applied = folded.document.apply(&tidelog_crdt::Entry {
-                dot: entry.dot,
-                aliases: Vec::new(),
-                context: entry.context.clone(),
-                stamp: meta.stamp(),
-                changes,
-            });
             // Without aliases nothing must be folded again.
-            if applied == Applied::Folded {
+            if folded.document.apply(&part) == Applied::Folded {
                 any = true;
                 folded.has(entry);
             }
@@ -126,6 +129,21 @@ impl Fold {
         self.bytes += if any { entry.action.json().len() } else { 0 };
         self.unsaved += usize::from(any);
     }
+}
+
+/// What an entry is to the documents of its logs.
+pub(crate) fn parts_of(entry: &Entry, rules: &Rules) -> Vec<(DocumentName, tidelog_crdt::Entry)> {
+    let meta =
+        Meta { id: entry.id.clone(), time: entry.time, subprotocol: Some(entry.subprotocol) };
+    let all = rules.operations(&entry.action, &meta, &entry.addresses.channels);
+    let part = |changes| tidelog_crdt::Entry {
+        dot: entry.dot,
+        aliases: Vec::new(),
+        context: entry.context.clone(),
+        stamp: meta.stamp(),
+        changes,
+    };
+    all.into_iter().map(|(name, changes)| (name, part(changes))).collect()
 }
 
 impl Folded {

@@ -62,6 +62,8 @@ pub struct Counts {
     pub cleaned: u64,
     /// Records of users that were erased.
     pub erased: u64,
+    /// Documents that compacted entries went into, each once for each of its logs.
+    pub documents: u64,
     /// Runs of the process.
     pub epochs: u64,
     /// Files of the index.

@@ -103,6 +103,8 @@ impl Committer {
                     self.land(syncer)?;
                     self.checkpoint()?;
                     work.run();
+                    // It may have taken out what counted.
+                    self.kept = Recent::new(self.terms.marks_max);
                     continue;
                 }
                 Batch::Idle => None,

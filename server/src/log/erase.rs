@@ -6,19 +6,20 @@
 //! action which is sent again does not come back. For readers it is what a cleaned one is: nothing.
 
 use super::Log;
+use super::base::{self, Base};
 use super::entry::{Addresses, Entry, LogName};
-use super::error::{Damage, Failure};
+use super::error::{Damage, Failure, ReadError};
 use super::prefix::{Hash, Prefix};
 use super::record::{Clean, Erased, Record, put_entry, put_erased, take_body};
-use super::rewrite::{RewriteError, rewrite};
+use super::rewrite::{Refused, RewriteError, Rewriting};
 use super::row::{Row, RowBuilder};
 use super::run::Item;
 use super::shared::Shared;
 use super::usage::{Changes, bytes_of};
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tidelog_crdt::{Dot, Incarnation, Position, Ranges};
+use tidelog_crdt::{DocumentName, Dot, Incarnation, Position, Ranges};
 use tidelog_protocol::UserId;
 
 /// What was removed.
@@ -32,6 +33,8 @@ pub struct Removed {
     pub cleans: Ranges,
     /// All of these together.
     pub positions: Ranges,
+    /// Documents of channels that have what the user made among what others did: it stays there.
+    pub documents: Vec<(LogName, DocumentName)>,
     /// Records of the user's nodes.
     pub nodes: usize,
     /// The head when it was done: what is above was written later.
@@ -53,14 +56,17 @@ impl Log {
         told: &mut dyn FnMut(Position),
     ) -> Result<Removed, RewriteError> {
         let shared = self.shared();
+        let rewriting = Rewriting::begin(shared)?;
         let eraser = Arc::new(Eraser {
             user: user.clone(),
             hash: shared.hash.clone(),
             incarnation: shared.identity.incarnation,
+            shown: shown(&rewriting)?,
             found: Mutex::default(),
         });
+        eraser.copy_bases(&rewriting)?;
         let changing = Arc::clone(&eraser);
-        let rewritten = rewrite(shared, Box::new(move |row| changing.row(row)), told)?;
+        let rewritten = rewriting.run(Box::new(move |row| changing.row(row)), told)?;
         // From here on the feed is right and the index is not, so a failure is one of the log: the
         // next opening makes the index anew.
         let nodes = eraser.clear_index(shared, rewritten.generation).map_err(|failure| {
@@ -83,6 +89,8 @@ struct Eraser {
     user: UserId,
     hash: Hash,
     incarnation: Incarnation,
+    /// In which logs something is shown where entries went.
+    shown: HashMap<Position, Vec<Prefix>>,
     found: Mutex<Found>,
 }
 
@@ -107,19 +115,48 @@ enum Judged {
 }
 
 impl Eraser {
+    /// The prefix of the user's log.
+    fn own(&self) -> Prefix {
+        self.hash.user(self.user.as_str())
+    }
+
+    /// Documents that entries went into, without those of the user's log.
+    fn copy_bases(&self, rewriting: &Rewriting) -> Result<(), RewriteError> {
+        let (from, next) = (rewriting.from(), rewriting.next());
+        for kept in from.all_bases() {
+            let (prefix, position, shown, bytes) = kept?;
+            if prefix == self.own() {
+                continue;
+            }
+            next.put_base((prefix, position, shown), &bytes)?;
+            if position > Position::ZERO && base::names(&self.user, &bytes) {
+                let base = Base::decode((position, shown), &bytes);
+                let (log, base) = base
+                    .map_err(|damage| from.damaged(position, damage))
+                    .map_err(ReadError::from)?;
+                self.found().removed.documents.push((log, base.name));
+            }
+        }
+        Ok(next.put_compacted(from.compacted()?)?)
+    }
+
     fn found(&self) -> MutexGuard<'_, Found> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The rows that take the place of `row`. More than one if it has grown beyond what fits: what is
     /// left of a record can be longer than a cleaned one.
-    fn row(&self, row: Row) -> Result<Vec<Row>, Damage> {
+    fn row(&self, row: Row) -> Result<Vec<Row>, Refused> {
         let mut found = self.found();
         let (mut records, mut changed) = (Vec::new(), false);
         for (position, record) in row.records() {
             let judged = self.judge(position, &record)?;
             changed |= !matches!(judged, Judged::Kept);
             found.note(position, &judged, (&self.hash, &self.user));
+            if let (false, Some(logs)) = (matches!(judged, Judged::Kept), self.shown.get(&position))
+            {
+                found.logs.extend(logs);
+            }
             records.push(judged.bytes().unwrap_or(record));
         }
         if !changed {
@@ -165,7 +202,13 @@ impl Eraser {
     /// What becomes of an entry in a run: the run says what the feed says now.
     fn item(&self, item: &Item) -> Result<Option<Bytes>, Damage> {
         let position = Position::new(item.key.major).unwrap_or_default();
-        let Some(bytes) = self.judge(position, &item.value)?.bytes() else {
+        let changed = self.judge(position, &item.value)?.bytes();
+        if self.shown.get(&position).is_some_and(|logs| logs.contains(&item.key.prefix)) {
+            // What is shown there is of the log, whoever made the entry that was there.
+            let is_own = item.key.prefix == self.own();
+            return Ok((!is_own).then(|| changed.unwrap_or_else(|| item.value.clone())));
+        }
+        let Some(bytes) = changed else {
             return Ok(Some(item.value.clone()));
         };
         let there = match Record::decode(position, &bytes)? {
@@ -180,13 +223,15 @@ impl Eraser {
 
     /// Brings the index to what the feed says; how many records of nodes went.
     fn clear_index(&self, shared: &Shared, generation: u64) -> Result<usize, Failure> {
-        let logs = self.found().logs.clone();
+        let mut logs = self.found().logs.clone();
+        logs.insert(self.own());
         let publish = |current: &_| shared.publish_index(current);
-        shared.index.rewrite_runs(&logs, |item| self.item(item), publish)?;
         let changes = self.found().changes();
         // All of it is in runs: a checkpoint was made before the rewritten feed took its place.
         let checkpoint = shared.state().checkpoint;
         shared.index.change_usage(&changes, (checkpoint, generation), publish)?;
+        let publish = |current: &_| shared.publish_rewritten(current);
+        shared.index.rewrite_runs((&logs, generation), |item| self.item(item), publish)?;
         shared.index.remove_others()?;
         let user = self.user.as_str();
         let nodes = shared.nodes.of_user(user, &shared.index.store())?.len();
@@ -194,6 +239,16 @@ impl Eraser {
         shared.nodes.forget_user(user, || shared.index.renew(generation, is_other))?;
         Ok(nodes)
     }
+}
+
+/// In which logs something is shown where entries went.
+fn shown(rewriting: &Rewriting) -> Result<HashMap<Position, Vec<Prefix>>, ReadError> {
+    let mut shown: HashMap<_, Vec<_>> = HashMap::new();
+    for place in rewriting.from().shown_places(Position::ZERO) {
+        let (position, prefix) = place?;
+        shown.entry(position).or_default().push(prefix);
+    }
+    Ok(shown)
 }
 
 fn left_of(position: Position, erased: &Erased) -> Bytes {

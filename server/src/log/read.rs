@@ -8,6 +8,7 @@ use super::prefix::{Key, Prefix};
 use super::record::Record;
 use super::run::{Item, Order, Scan};
 use super::shared::{Shared, State};
+use super::store::Feed;
 use bytes::Bytes;
 use std::sync::Arc;
 use tidelog_crdt::Position;
@@ -86,8 +87,8 @@ impl Shared {
         limit: PageLimit,
     ) -> Result<Page, ReadError> {
         let (walk, until) = self.walk(log, above, until);
-        let merge = merge_of(&self.state(), walk, limit.entries);
-        self.fill(log, merge, limit, until)
+        let found = Found::new(&self.state(), walk, limit.entries);
+        self.fill(log, found, limit, until)
     }
 
     /// The same page, if no run may have anything of it.
@@ -98,14 +99,14 @@ impl Shared {
         limit: PageLimit,
     ) -> Option<Page> {
         let (walk, until) = self.walk(log, above, until);
-        let merge = {
+        let found = {
             let state = self.state();
             if state.lists.entries.iter().any(|part| walk.meets(part)) {
                 return None;
             }
-            merge_of(&state, walk, limit.entries)
+            Found::new(&state, walk, limit.entries)
         };
-        self.fill(log, merge, limit, until).ok()
+        self.fill(log, found, limit, until).ok()
     }
 
     fn walk(&self, log: &LogName, above: Position, until: Position) -> (Walk, Position) {
@@ -124,8 +125,8 @@ impl Shared {
             order: Order::Descending,
         };
         let limit = PageLimit { entries: count, bytes: usize::MAX };
-        let merge = merge_of(&self.state(), walk, count);
-        let mut page = self.fill(log, merge, limit, head)?;
+        let found = Found::new(&self.state(), walk, count);
+        let mut page = self.fill(log, found, limit, head)?;
         page.entries.reverse();
         page.through = head;
         Ok(page)
@@ -134,7 +135,7 @@ impl Shared {
     fn fill(
         &self,
         log: &LogName,
-        merge: Merge,
+        Found { merge, bases }: Found,
         limit: PageLimit,
         until: Position,
     ) -> Result<Page, ReadError> {
@@ -142,7 +143,7 @@ impl Shared {
         for item in merge {
             let item = item?;
             // Empty: it is gone. Of another name: two names have one prefix.
-            let fits = match self.item(&item)? {
+            let fits = match self.item(&item, &bases)? {
                 Some(entry) if entry.addresses.includes(log) => filling.take(entry),
                 Some(_) | None => true,
             };
@@ -153,7 +154,8 @@ impl Shared {
         Ok(filling.finish(until, false))
     }
 
-    fn item(&self, item: &Item) -> Result<Option<Entry>, ReadError> {
+    /// What is to be seen of an item: its entry, or what stands for those that went.
+    fn item(&self, item: &Item, bases: &Feed) -> Result<Option<Entry>, ReadError> {
         if item.value.is_empty() {
             return Ok(None);
         }
@@ -161,7 +163,10 @@ impl Shared {
         // A copy, because the block would be kept for one entry of it.
         match Record::decode(position, &Bytes::copy_from_slice(&item.value)) {
             Ok(Record::Entry(entry)) if !entry.cleaned => Ok(Some(entry)),
-            Ok(_) => Ok(None),
+            Ok(Record::Entry(_) | Record::Erased(_)) => {
+                self.shown_at(bases, (item.key.prefix, position))
+            }
+            Ok(Record::Clean(_)) => Ok(None),
             Err(damage) => Err(self.index.damaged(position, damage).into()),
         }
     }
@@ -231,6 +236,18 @@ impl Shared {
     }
 }
 
+/// What there is of a walk, and the bases that it shows: those of the same moment.
+struct Found {
+    merge: Merge,
+    bases: Arc<Feed>,
+}
+
+impl Found {
+    fn new(state: &State, walk: Walk, count: usize) -> Self {
+        Self { merge: merge_of(state, walk, count), bases: Arc::clone(&state.bases) }
+    }
+}
+
 /// All that `state` has of `walk`; of what is in memory, enough for `count` entries and one more.
 fn merge_of(state: &State, walk: Walk, count: usize) -> Merge {
     let mut merge = Merge::new(walk.order);
@@ -281,7 +298,9 @@ mod tests {
         let frozen = tail(1, 20);
         let mut active = tail(21, 3);
         (1..=10).for_each(|position| active.hide(at(position), &[LOG], Bytes::new()));
+        let dir = tempfile::tempdir().unwrap();
         let state = State {
+            bases: Arc::new(Feed::open(dir.path(), 1 << 20).unwrap()),
             active,
             frozen: Some(Arc::new(frozen)),
             lists: Arc::default(),

@@ -9,6 +9,7 @@ use super::identity::{FORMAT, Identity, OLDEST, Unusable};
 use super::index::Index;
 use super::lock::Lock;
 use super::place::Place;
+use super::prefix::Prefix;
 use super::record::Record;
 use super::row::Row;
 use super::settings::Settings;
@@ -16,6 +17,7 @@ use super::shared::Shared;
 use super::store::Feed;
 use super::tail::{Staged, Tail};
 use crate::epochs::{Epoch, Epochs};
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -54,7 +56,9 @@ pub(super) fn open(settings: &Settings, now_ms: u64) -> Result<Recovered, OpenEr
     let checkpoint = index.current().checkpoint;
     let acknowledged = Head::read(&settings.dir, &identity)?.unwrap_or_default();
     let accepted_ms = check_end(&feed, last.as_ref(), checkpoint.max(acknowledged))?;
+    let compacted = feed.compacted()?;
     let mut shared = Shared::new(settings, (feed, identity), index, lock);
+    shared.set_compacted(compacted);
     let folded = fold(&shared, settings.tail_bytes, &mut |_| {})?;
     if !settings.read_only {
         shared.head_file = Some(Head::open(&settings.dir, &shared.identity, shared.head())?);
@@ -146,6 +150,7 @@ pub(super) fn fold(
 ) -> Result<u64, OpenError> {
     let mut folded = 0;
     let feed = shared.feed();
+    let shown = shown_above(&feed, shared.head())?;
     for row in feed.rows_above(shared.head())? {
         let row = row?;
         let expected = shared.state().active.next();
@@ -153,7 +158,7 @@ pub(super) fn fold(
             return Err(feed.gap(expected).into());
         }
         folded += row.next().get() - row.first().get();
-        fold_row(shared, row)?;
+        fold_row(shared, row, &shown)?;
         if shared.state().active.bytes() >= tail_bytes {
             write_tail(shared)?;
             told(shared.head());
@@ -162,10 +167,26 @@ pub(super) fn fold(
     Ok(folded)
 }
 
-fn fold_row(shared: &Shared, row: Row) -> Result<(), OpenError> {
+/// In which logs something is shown at which position instead of entries that went.
+type Shown = BTreeMap<Position, Vec<Prefix>>;
+
+fn shown_above(feed: &Feed, above: Position) -> Result<Shown, OpenError> {
+    let mut shown = Shown::new();
+    if feed.compacted()? > above {
+        for place in feed.shown_places(above) {
+            let (position, prefix) = place?;
+            shown.entry(position).or_default().push(prefix);
+        }
+    }
+    Ok(shown)
+}
+
+fn fold_row(shared: &Shared, row: Row, shown: &Shown) -> Result<(), OpenError> {
     let mut staged = Staged::default();
     let mut targets = Vec::new();
     for (position, record) in row.records() {
+        let logs = shown.get(&position).into_iter().flatten();
+        staged.logs.extend(logs.map(|log| (*log, position)));
         let record = Record::decode(position, &record)
             .map_err(|damage| shared.feed().damaged(position, damage))?;
         match record {

@@ -30,7 +30,22 @@ const ROUNDS_MAX: usize = 8;
 const SYNC_EVERY: u64 = 100_000;
 
 /// What becomes of a row: the rows that take its place, with the same positions.
-pub(super) type Change = Box<dyn FnMut(Row) -> Result<Vec<Row>, Damage> + Send>;
+pub(super) type Change = Box<dyn FnMut(Row) -> Result<Vec<Row>, Refused> + Send>;
+
+/// Why a row is not changed, and the feed is not rewritten.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Refused {
+    /// It is damaged.
+    Damage(Damage),
+    /// Something has happened to it since it was said what becomes of it.
+    Overtaken,
+}
+
+impl From<Damage> for Refused {
+    fn from(damage: Damage) -> Self {
+        Self::Damage(damage)
+    }
+}
 
 /// Why a feed was not rewritten. Nothing has changed then, unless the log has failed.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +56,9 @@ pub enum RewriteError {
     /// The disk or the engine failed; a copy takes about as much room as the feed.
     #[error("the feed could not be rewritten, and is what it was: {0}")]
     Failed(Arc<str>),
+    /// What was to go was changed meanwhile.
+    #[error("an action was cleaned meanwhile, and nothing has changed; try again")]
+    Overtaken,
     /// The log was closed, or has failed.
     #[error("the log is stopped; what was begun is finished or undone at the next start")]
     Stopped,
@@ -75,37 +93,64 @@ pub(super) struct Rewritten {
     pub(super) bytes: (u64, u64),
 }
 
-/// Rewrites the feed as `change` says. Blocks; `told` hears up to where it is copied.
-pub(super) fn rewrite(
-    shared: &Arc<Shared>,
-    change: Change,
-    told: &mut dyn FnMut(Position),
-) -> Result<Rewritten, RewriteError> {
-    let place = Place::new(shared.settings.dir.join(FEED));
-    let copying = Copying::begin(Arc::clone(shared), &place)?;
-    let mut copy = Copy::begin(&copying, change)?;
-    for _ in 0..ROUNDS_MAX {
-        let head = shared.head();
-        copy.until(head, told)?;
-        told(head);
-        if shared.head().get() - head.get() < LEFT_MAX {
-            break;
+/// A rewriting that has begun: nobody else rewrites the feed.
+pub(super) struct Rewriting {
+    // Closed before its directory is removed with `copying`.
+    next: Feed,
+    from: Arc<Feed>,
+    copying: Copying,
+}
+
+impl Rewriting {
+    pub(super) fn begin(shared: &Arc<Shared>) -> Result<Self, RewriteError> {
+        let place = Place::new(shared.settings.dir.join(FEED));
+        let copying = Copying::begin(Arc::clone(shared), &place)?;
+        let next = Feed::open(&copying.next(), shared.settings.cache_bytes)?;
+        Ok(Self { next, from: shared.feed(), copying })
+    }
+
+    /// The feed that is rewritten.
+    pub(super) fn from(&self) -> &Feed {
+        &self.from
+    }
+
+    /// The one that takes its place, in which there are no rows yet.
+    pub(super) fn next(&self) -> &Feed {
+        &self.next
+    }
+
+    /// Rewrites the feed as `change` says. Blocks; `told` hears up to where it is copied.
+    pub(super) fn run(
+        self,
+        change: Change,
+        told: &mut dyn FnMut(Position),
+    ) -> Result<Rewritten, RewriteError> {
+        let Self { next, from, copying } = self;
+        let (shared, place) = (Arc::clone(&copying.shared), copying.place.clone());
+        let mut copy = Copy::of(from, next, change);
+        for _ in 0..ROUNDS_MAX {
+            let head = shared.head();
+            copy.until(head, told)?;
+            told(head);
+            if shared.head().get() - head.get() < LEFT_MAX {
+                break;
+            }
         }
+        copy.next.sync()?;
+        let (answer, answered) = sync_channel(1);
+        let work = Alone::new(move || {
+            // Whoever asked may have gone; what was done stays done.
+            let _ = answer.send(copying.finish(copy));
+        });
+        shared.queue.push(Request::Alone(work)).map_err(|_| RewriteError::Stopped)?;
+        let rewritten = answered.recv().map_err(|_| RewriteError::Stopped)??;
+        if let Err(error) = place.remove_old() {
+            // What was to go is still on disk; the next opening tries again.
+            shared.fail(Failure::io(place.dir(), &error));
+            return Err(RewriteError::Stopped);
+        }
+        Ok(rewritten)
     }
-    copy.next.sync()?;
-    let (answer, answered) = sync_channel(1);
-    let work = Alone::new(move || {
-        // Whoever asked may have gone; what was done stays done.
-        let _ = answer.send(copying.finish(copy));
-    });
-    shared.queue.push(Request::Alone(work)).map_err(|_| RewriteError::Stopped)?;
-    let rewritten = answered.recv().map_err(|_| RewriteError::Stopped)??;
-    if let Err(error) = place.remove_old() {
-        // What was to go is still on disk; the next opening tries again.
-        shared.fail(Failure::io(place.dir(), &error));
-        return Err(RewriteError::Stopped);
-    }
-    Ok(rewritten)
 }
 
 /// The right to copy the feed; only one has it. What was not finished is removed with it.
@@ -178,10 +223,8 @@ struct Copy {
 }
 
 impl Copy {
-    fn begin(copying: &Copying, change: Change) -> Result<Self, RewriteError> {
-        let next = Feed::open(&copying.next(), copying.shared.settings.cache_bytes)?;
-        let from = copying.shared.feed();
-        Ok(Self { from, next, change, through: Position::ZERO, synced: Position::ZERO })
+    fn of(from: Arc<Feed>, next: Feed, change: Change) -> Self {
+        Self { from, next, change, through: Position::ZERO, synced: Position::ZERO }
     }
 
     /// Copies the rows up to `last`, which ends one.
@@ -223,8 +266,10 @@ impl Copy {
 
     fn put(&mut self, row: Row) -> Result<(), RewriteError> {
         let first = row.first();
-        let changed = (self.change)(row);
-        let rows = changed.map_err(|damage| ReadError::from(self.from.damaged(first, damage)))?;
+        let rows = (self.change)(row).map_err(|refused| match refused {
+            Refused::Damage(damage) => ReadError::from(self.from.damaged(first, damage)).into(),
+            Refused::Overtaken => RewriteError::Overtaken,
+        })?;
         Ok(rows.iter().try_for_each(|row| self.next.put(row))?)
     }
 

@@ -48,6 +48,8 @@ pub(super) struct Shared {
     pub(super) failure: watch::Sender<Option<Failure>>,
     state: RwLock<State>,
     head: AtomicU64,
+    /// Up to where anything was ever compacted.
+    compacted: AtomicU64,
     /// None while the store is only read.
     pub(super) head_file: Option<Head>,
     /// First positions of rows that were put again since the feed is being copied; none while it is
@@ -66,6 +68,8 @@ pub(super) struct State {
     /// Everything up to the checkpoint.
     pub(super) lists: Arc<Lists>,
     pub(super) checkpoint: Position,
+    /// The feed whose bases the lists show.
+    pub(super) bases: Arc<Feed>,
     /// Entries that are hidden and whose body still is in a row of the feed.
     pub(super) bodies_to_take: BTreeSet<Position>,
 }
@@ -78,16 +82,18 @@ impl Shared {
         lock: Lock,
     ) -> Self {
         let Current { lists, checkpoint, .. } = index.current();
+        let feed = Arc::new(feed);
         let state = State {
             active: Tail::new(checkpoint.plus(1)),
             frozen: None,
             lists,
             checkpoint,
+            bases: Arc::clone(&feed),
             bodies_to_take: BTreeSet::new(),
         };
         Self {
             settings: settings.clone(),
-            feed: RwLock::new(Arc::new(feed)),
+            feed: RwLock::new(feed),
             index,
             nodes: Nodes::new(settings.nodes_max),
             epochs: Epochs::default(),
@@ -101,6 +107,7 @@ impl Shared {
             failure: watch::Sender::new(None),
             state: RwLock::new(state),
             head: AtomicU64::new(checkpoint.get()),
+            compacted: AtomicU64::default(),
             head_file: None,
             put_again: Mutex::default(),
             lock,
@@ -132,6 +139,15 @@ impl Shared {
         Position::new(self.head.load(Ordering::Acquire)).unwrap_or_default()
     }
 
+    /// Up to where anything was ever compacted.
+    pub(super) fn compacted(&self) -> Position {
+        Position::new(self.compacted.load(Ordering::Acquire)).unwrap_or_default()
+    }
+
+    pub(super) fn set_compacted(&self, through: Position) {
+        self.compacted.store(through.get(), Ordering::Release);
+    }
+
     pub(super) fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -155,6 +171,14 @@ impl Shared {
         }
         state.lists = Arc::clone(&current.lists);
         state.checkpoint = current.checkpoint;
+    }
+
+    /// Lets readers see that the index says what the feed says that has taken the place of another.
+    pub(super) fn publish_rewritten(&self, current: &Current) {
+        let feed = self.feed();
+        let mut state = self.state_mut();
+        state.lists = Arc::clone(&current.lists);
+        state.bases = feed;
     }
 
     /// Nothing is acknowledged after this, and the process is to end.

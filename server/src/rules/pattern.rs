@@ -3,7 +3,7 @@
 /// A glob over action types: `*` is any run of characters, slashes among them, and nothing else
 /// is special, because types such as `[todo] add` are common.
 #[derive(Clone, Debug)]
-pub(super) struct Glob {
+pub(crate) struct Glob {
     /// What comes before the first `*`, or everything without one.
     head: Box<str>,
     /// What comes between and after each `*`.
@@ -11,12 +11,12 @@ pub(super) struct Glob {
 }
 
 impl Glob {
-    pub(super) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let mut parts = text.split('*').map(Box::from);
         Self { head: parts.next().unwrap_or_default(), rest: parts.collect() }
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         let Some(mut left) = text.strip_prefix(&*self.head) else {
             return false;
         };

@@ -17,6 +17,8 @@ use tidelog_protocol::{Action, ActionId, Meta};
 /// The items of one map, by id. Feed it the channel's entries in any order.
 pub struct Fold {
     name: String,
+    /// Of entries up to here some may be gone, which held nothing any more.
+    compacted: Position,
     items: HashMap<Box<str>, Item>,
     /// Names of fields: most items have the same.
     names: HashSet<Arc<str>>,
@@ -71,7 +73,14 @@ impl Write {
 impl Fold {
     /// No items yet of the map called `name`.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), items: HashMap::new(), names: HashSet::new() }
+        let compacted = Position::ZERO;
+        Self { name: name.to_owned(), compacted, items: HashMap::new(), names: HashSet::new() }
+    }
+
+    /// The same of a log that may be compacted up to `through`.
+    #[must_use]
+    pub fn compacted(self, through: Position) -> Self {
+        Self { compacted: through, ..self }
     }
 
     /// Takes one entry in; what is no action of this map has no effect.
@@ -93,7 +102,7 @@ impl Fold {
                 None => Arc::from(name),
             };
             self.names.insert(name.clone());
-            item.write(name, &stamp, &write);
+            item.write(name, &stamp, &write, self.compacted);
         }
         if operation == SyncMapOp::Create {
             item.life.create(stamp);
@@ -111,10 +120,11 @@ impl Fold {
 }
 
 impl Item {
-    fn write(&mut self, name: Arc<str>, stamp: &Stamp, write: &Arc<Write>) {
+    fn write(&mut self, name: Arc<str>, stamp: &Stamp, write: &Arc<Write>, compacted: Position) {
         let known = self.fields.iter_mut().find(|field| field.name == name);
         let Some(field) = known else {
-            return self.fields.push(Field { name, write: write.clone(), again: false });
+            let again = write.position <= compacted;
+            return self.fields.push(Field { name, write: write.clone(), again });
         };
         field.again = true;
         if *stamp > field.write.stamp() {

@@ -102,11 +102,12 @@ pub(super) fn receipt(
     now_ms: u64,
 ) -> String {
     let made = removed.made.iter().map(|(name, positions)| {
-        let (kind, name) = match name {
-            LogName::User(user) => ("user", user.as_str()),
-            LogName::Channel(channel) => ("channel", channel.as_str()),
-        };
+        let (kind, name) = kind_and_name(name);
         json!({ kind: name, "entries": count(positions), "positions": ranges(positions) })
+    });
+    let documents = removed.documents.iter().map(|(log, document)| {
+        let (kind, name) = kind_and_name(log);
+        json!({ kind: name, "document": document.as_str() })
     });
     let (before, after) = removed.feed_bytes;
     json!({
@@ -122,11 +123,19 @@ pub(super) fn receipt(
             "positions": ranges(&removed.received),
         },
         "cleans": { "requests": count(&removed.cleans), "positions": ranges(&removed.cleans) },
+        "documents": documents.collect::<Vec<_>>(),
         "nodes": removed.nodes,
         "sessions": sessions,
         "feed_bytes": { "before": before, "after": after },
     })
     .to_string()
+}
+
+fn kind_and_name(log: &LogName) -> (&'static str, &str) {
+    match log {
+        LogName::User(user) => ("user", user.as_str()),
+        LogName::Channel(channel) => ("channel", channel.as_str()),
+    }
 }
 
 fn count(positions: &Ranges) -> u64 {

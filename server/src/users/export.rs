@@ -2,7 +2,7 @@
 //! that says that it is all.
 
 use crate::app::App;
-use crate::log::{Log, NodeRecord, Piece, ReadError};
+use crate::log::{Base, Log, LogName, NodeRecord, Piece, ReadError};
 use crate::log_export;
 use crate::session::NodeState;
 use serde::Serialize;
@@ -24,6 +24,7 @@ pub(super) struct Export {
 struct Counts {
     entries: u64,
     cleans: u64,
+    documents: u64,
     nodes: u64,
 }
 
@@ -44,9 +45,12 @@ impl Export {
         if std::mem::replace(&mut self.ended, true) {
             return Ok(None);
         }
+        let bases = log.bases(&LogName::User(self.user.clone()))?.unwrap_or_default().bases;
+        self.counts.documents = bases.len() as u64;
+        let mut lines: String = bases.iter().map(document).collect();
         let nodes = log.nodes_of(&self.user)?;
         self.counts.nodes = nodes.len() as u64;
-        let mut lines: String = nodes.iter().map(|(id, record)| node(id, record)).collect();
+        lines.extend(nodes.iter().map(|(id, record)| node(id, record)));
         let end = json!({
             "kind": "end",
             "user": self.user.as_str(),
@@ -54,6 +58,7 @@ impl Export {
             "head": self.until,
             "entries": self.counts.entries,
             "cleans": self.counts.cleans,
+            "documents": self.counts.documents,
             "nodes": self.counts.nodes,
         });
         lines.push_str(&end.to_string());
@@ -79,6 +84,17 @@ impl Export {
             }
         }
     }
+}
+
+/// What actions of the user's log add up to that were compacted.
+fn document(base: &Base) -> String {
+    let line = json!({
+        "kind": "document",
+        "document": base.name.as_str(),
+        "position": base.position,
+        "value": base.document.value(),
+    });
+    format!("{line}\n")
 }
 
 fn node(node: &NodeId, record: &NodeRecord) -> String {

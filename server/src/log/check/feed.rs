@@ -1,11 +1,12 @@
 //! The feed by itself: every row under its checksum and at its place, every record readable, requests to
 //! clean done, epochs in order, nothing missing at the end.
 
+use super::super::base::Base;
 use super::super::entry::Entry;
 use super::super::error::{Corrupt, Damage, OpenError, ReadError};
 use super::super::head::Head;
 use super::super::identity::Identity;
-use super::super::prefix::{Hash, Key};
+use super::super::prefix::{Hash, Key, Prefix};
 use super::super::record::{Clean, Record};
 use super::super::recover::cut_off;
 use super::super::row::Row;
@@ -16,7 +17,7 @@ use super::kept::Kept;
 use super::{Progress, Report, Severity};
 use crate::epochs::Epoch;
 use bytes::Bytes;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use tidelog_crdt::Position;
 
@@ -50,6 +51,8 @@ struct Walk<'a> {
     next: Position,
     accepted_ms: u64,
     expected: Expected,
+    /// In which logs something is shown where entries went.
+    shown: HashMap<Position, Vec<Prefix>>,
 }
 
 impl Check<'_> {
@@ -74,6 +77,7 @@ impl Check<'_> {
                 undecided: self.undecided(checkpoint),
             },
             hash,
+            shown: self.bases(report)?,
         };
         let mut tell_at = TELL_EVERY;
         for row in self.feed.rows() {
@@ -92,6 +96,31 @@ impl Check<'_> {
         self.end(report)?;
         self.epochs(report);
         Ok(walk.expected)
+    }
+
+    /// What compaction left can be read; where it is shown, and in which logs.
+    fn bases(self, report: &mut Report) -> Result<HashMap<Position, Vec<Prefix>>, OpenError> {
+        let mut shown: HashMap<_, Vec<_>> = HashMap::new();
+        for kept in self.feed.all_bases() {
+            let (prefix, position, is_shown, bytes) = match kept {
+                Ok(kept) => kept,
+                Err(ReadError::Corrupt(corrupt)) => {
+                    report.corrupt(Severity::Feed, corrupt);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if is_shown {
+                shown.entry(position).or_default().push(prefix);
+            }
+            if position > Position::ZERO {
+                report.counts.documents += 1;
+                if let Err(damage) = Base::decode((position, is_shown), &bytes) {
+                    report.corrupt(Severity::Feed, self.feed.damaged(position, damage));
+                }
+            }
+        }
+        Ok(shown)
     }
 
     /// Targets of requests to clean above the checkpoint.
@@ -175,6 +204,10 @@ impl Walk<'_> {
             self.damaged(at, "a commit is earlier than the one before it", report);
         }
         self.accepted_ms = self.accepted_ms.max(record.accepted_ms());
+        let logs = self.shown.get(&at).filter(|_| at <= self.checkpoint).into_iter().flatten();
+        for prefix in logs {
+            self.expected.entries.add(Key { prefix: *prefix, major: at.get(), minor: 0 }, bytes);
+        }
         match record {
             Record::Entry(entry) => {
                 self.id(self.hash.id(&entry.id), at);

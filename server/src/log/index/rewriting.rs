@@ -15,42 +15,54 @@ use std::sync::{Arc, PoisonError};
 
 impl Index {
     /// Writes the runs again that may have entries of `logs`, each of their items as `keep` says:
-    /// with another value, or not at all.
+    /// with another value, or not at all. Readers see all of it or nothing, and then the lists say the
+    /// same as the feed of this generation.
     pub(in super::super) fn rewrite_runs(
         &self,
-        logs: &HashSet<Prefix>,
+        (logs, generation): (&HashSet<Prefix>, u64),
         keep: impl Fn(&Item) -> Result<Option<Bytes>, Damage>,
-        publish: impl Fn(&Current),
+        publish: impl FnOnce(&Current),
     ) -> Result<(), Failure> {
         let _merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let parts = self.current().lists.entries.clone();
-        let concerned = |part: &Part| logs.iter().any(|log| part.run.may_have(*log));
-        for part in parts.iter().filter(|part| concerned(part)) {
-            let rewritten = self.write(Family::Entries, |writer| {
-                let last = Key::last_of(Prefix(u64::MAX, u64::MAX));
-                let items =
-                    Scan::new(Arc::clone(&part.run), Key::default(), last, Order::Ascending);
-                for item in items {
-                    let item = item.map_err(io::Error::other)?;
-                    let kept = if item.value.is_empty() || !logs.contains(&item.key.prefix) {
-                        Some(item.value)
-                    } else {
-                        keep(&item).map_err(|Damage(what)| io::Error::other(what))?
-                    };
-                    kept.iter().try_for_each(|value| writer.push(item.key, value))?;
-                }
-                Ok(())
-            })?;
-            self.change(&publish, |current| {
-                let entries = &mut Arc::make_mut(&mut current.lists).entries;
-                if let Some(at) = entries.iter().position(|known| known.file == part.file) {
-                    let rewritten = rewritten.map(|fresh| Part { level: part.level, ..fresh });
-                    drop(entries.splice(at..=at, rewritten));
-                }
-            })?;
-            self.remove(part)?;
+        let concerned = |part: &&Part| logs.iter().any(|log| part.run.may_have(*log));
+        let mut rewritten = Vec::new();
+        for part in parts.iter().filter(concerned) {
+            rewritten.push((part, self.rewrite_run(part, logs, &keep)?));
         }
-        Ok(())
+        self.change(publish, |current| {
+            let entries = &mut Arc::make_mut(&mut current.lists).entries;
+            for (part, fresh) in &rewritten {
+                if let Some(at) = entries.iter().position(|known| known.file == part.file) {
+                    drop(entries.splice(at..=at, fresh.clone()));
+                }
+            }
+            current.generation = generation;
+        })?;
+        rewritten.iter().try_for_each(|(part, _)| self.remove(part))
+    }
+
+    fn rewrite_run(
+        &self,
+        part: &Part,
+        logs: &HashSet<Prefix>,
+        keep: impl Fn(&Item) -> Result<Option<Bytes>, Damage>,
+    ) -> Result<Option<Part>, Failure> {
+        let rewritten = self.write(Family::Entries, |writer| {
+            let last = Key::last_of(Prefix(u64::MAX, u64::MAX));
+            let items = Scan::new(Arc::clone(&part.run), Key::default(), last, Order::Ascending);
+            for item in items {
+                let item = item.map_err(io::Error::other)?;
+                let kept = if item.value.is_empty() || !logs.contains(&item.key.prefix) {
+                    Some(item.value)
+                } else {
+                    keep(&item).map_err(|Damage(what)| io::Error::other(what))?
+                };
+                kept.iter().try_for_each(|value| writer.push(item.key, value))?;
+            }
+            Ok(())
+        })?;
+        Ok(rewritten.map(|fresh| Part { level: part.level, ..fresh }))
     }
 
     /// Removes what others keep beside the index, made from what readers saw.

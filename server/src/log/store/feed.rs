@@ -1,5 +1,7 @@
 //! The rows of the feed, and what is known of the store as a whole.
 
+mod bases;
+
 use super::super::binary::Reader;
 use super::super::error::{Corrupt, Damage, Failure, OpenError, ReadError};
 use super::super::row::Row;
@@ -21,6 +23,8 @@ pub(in super::super) struct Feed {
     database: Database,
     rows: sled::Tree,
     meta: sled::Tree,
+    /// What compaction made of documents.
+    bases: sled::Tree,
 }
 
 impl Feed {
@@ -32,8 +36,8 @@ impl Feed {
     pub(in super::super) fn open(dir: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
         let database = Database::open(dir, cache_bytes, RESTORE)?;
         let tree = |name| database.tree(name, RESTORE);
-        let (rows, meta) = (tree("feed")?, tree("meta")?);
-        Ok(Self { database, rows, meta })
+        let (rows, meta, bases) = (tree("feed")?, tree("meta")?, tree("bases")?);
+        Ok(Self { database, rows, meta, bases })
     }
 
     /// Its directory was renamed.

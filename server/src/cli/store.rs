@@ -1,0 +1,52 @@
+//! What the commands about documents and about the room that they take are told.
+
+use super::StoreArgs;
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use std::time::Duration;
+
+/// `tidelog doc`
+#[derive(Clone, Debug, Args)]
+pub struct DocArgs {
+    /// The document
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// The document of this user's log
+    #[arg(
+        long,
+        env = "TIDELOG_USER",
+        value_name = "USER",
+        conflicts_with = "channel",
+        required_unless_present = "channel"
+    )]
+    pub user: Option<String>,
+    /// The document of this channel
+    #[arg(long, env = "TIDELOG_CHANNEL", value_name = "CHANNEL")]
+    pub channel: Option<String>,
+    /// Say why this place shows what it shows: keys separated by slashes, or as a JSON array; / is
+    /// the document itself
+    #[arg(long, env = "TIDELOG_WHY", value_name = "PATH")]
+    pub why: Option<String>,
+    /// Print one JSON object instead of lines for people
+    #[arg(long, env = "TIDELOG_JSON", value_parser = FalseyValueParser::new())]
+    pub json: bool,
+}
+
+/// `tidelog compact`
+#[derive(Clone, Debug, Args)]
+pub struct CompactArgs {
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Only what was accepted so long ago: 1h, 30d [default: as the configuration says]
+    #[arg(
+        long,
+        env = "TIDELOG_OLDER_THAN",
+        value_name = "TIME",
+        value_parser = crate::config::duration
+    )]
+    pub older_than: Option<Duration>,
+}

@@ -1,0 +1,142 @@
+//! Which entries go.
+
+use super::receipt::Receipt;
+use super::{Terms, bases};
+use crate::documents::parts_of;
+use crate::log::{
+    Addresses, Compacting, CompactionStep, Entry, Log, LogName, PageLimit, Positions, ReadError,
+    RewriteError,
+};
+use crate::rules::Rules;
+use crate::sync_map::Holding;
+use std::collections::{BTreeMap, BTreeSet};
+use tidelog_crdt::Position;
+
+/// How much of the feed is read at once.
+const PAGE: PageLimit = PageLimit { entries: 1000, bytes: 1 << 20 };
+
+/// What was found in the feed.
+pub(super) struct Plan<'a> {
+    log: &'a Log,
+    rules: &'a Rules,
+    /// Everything up to here was looked at.
+    through: Position,
+    entries: u64,
+    /// Entries of documents that go.
+    going: Positions,
+    /// The logs that they are in.
+    logs: BTreeSet<LogName>,
+    types: BTreeMap<String, u64>,
+    maps: BTreeMap<String, Holding>,
+}
+
+/// The log by which readers get an entry's document, if that is clear: the one channel that it went to, or
+/// else the one user's.
+pub(super) fn home(to: &Addresses) -> Option<LogName> {
+    match (&to.users[..], &to.channels[..]) {
+        (_, [channel]) => Some(LogName::Channel(channel.clone())),
+        ([user], []) => Some(LogName::User(user.clone())),
+        _ => None,
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// Looks at all that was accepted up to a moment.
+    pub(super) fn read(
+        log: &'a Log,
+        rules: &'a Rules,
+        (terms, cutoff_ms): (&Terms, u64),
+        told: &mut dyn FnMut(CompactionStep),
+    ) -> Result<Self, ReadError> {
+        let mut plan = Self {
+            log,
+            rules,
+            through: Position::ZERO,
+            entries: 0,
+            going: Positions::default(),
+            logs: BTreeSet::new(),
+            types: BTreeMap::new(),
+            maps: BTreeMap::new(),
+        };
+        let head = log.head();
+        let mut above = Position::ZERO;
+        while above < head {
+            let page = log.feed(above, PAGE)?;
+            // Times of acceptance never fall.
+            let old = page.entries.iter().take_while(|entry| entry.accepted_ms <= cutoff_ms);
+            let mut count = 0;
+            for entry in old {
+                count += 1;
+                plan.look_at(entry, terms);
+            }
+            above = page.through;
+            told(CompactionStep::Reading(above.min(head), head));
+            if count < page.entries.len() {
+                break;
+            }
+        }
+        Ok(plan)
+    }
+
+    fn look_at(&mut self, entry: &Entry, terms: &Terms) {
+        self.through = entry.position;
+        self.entries += 1;
+        let kind = entry.action.kind();
+        if !terms.actions.iter().any(|glob| glob.matches(kind)) {
+            return;
+        }
+        let parts = parts_of(entry, self.rules);
+        let changes: usize = parts.iter().map(|(_, part)| part.changes.len()).sum();
+        // What does something else too, by a rule of its own, is not spent when its item has moved on.
+        if let Some((map, _)) = self.rules.sync_map(kind).filter(|_| changes <= 1) {
+            let holding = self.maps.entry(map.to_owned()).or_insert_with(|| Holding::new(map));
+            if holding.take(entry) {
+                return;
+            }
+        }
+        if home(&entry.addresses).is_some() && parts.len() == 1 {
+            self.going.insert(entry.position);
+            self.logs.extend(entry.addresses.logs());
+            *self.types.entry(kind.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Puts what the entries add up to where they were; which go, if that is worth it.
+    pub(super) fn carry_out(
+        mut self,
+        compacting: &mut Compacting<'_>,
+        (receipt, terms): (&mut Receipt, &Terms),
+        told: &mut dyn FnMut(CompactionStep),
+    ) -> Result<Option<(Position, Positions)>, RewriteError> {
+        let mut spent = Vec::new();
+        for (name, holding) in std::mem::take(&mut self.maps) {
+            let positions = holding.spent();
+            receipt.maps.insert(name, positions.count());
+            spent.push(positions);
+        }
+        let of_maps: u64 = spent.iter().map(Positions::count).sum();
+        let count = self.going.count() + of_maps;
+        let least = terms.one_of.map_or(1, |one_of| self.entries.div_ceil(one_of).max(1));
+        receipt.through = self.through;
+        if count < least {
+            return Ok(None);
+        }
+        let all = self.logs.len() as u64;
+        for (done, name) in (1_u64..).zip(&self.logs) {
+            let (bases, kept) = bases::of((self.log, self.rules), name, self.through, &self.going)?;
+            for position in kept {
+                self.going.remove(position);
+            }
+            receipt.documents += bases.bases.len() as u64;
+            compacting.put(name, &bases)?;
+            told(CompactionStep::Folding(done, all));
+        }
+        receipt.logs = all;
+        receipt.types = self.types;
+        receipt.entries = self.going.count() + of_maps;
+        for positions in spent {
+            self.going.add(positions);
+        }
+        Ok(Some((self.through, self.going)))
+    }
+}
