@@ -225,15 +225,20 @@ impl Session {
             return Otherwise::Came;
         }
         let to_come = entry.position > self.delivery.cursor();
-        let mut others = self.subscriptions.of_entry(entry).filter(|other| other.key != *key);
-        let covered = others.any(|other| {
-            let covered = entry.position > other.from && (load.resumes || to_come);
-            other.is_live() && covered && other.filter_passes(entry)
-        });
-        match covered {
-            false => Otherwise::No,
-            true if to_come => Otherwise::WillCome,
-            true => Otherwise::Came,
+        let others = self.subscriptions.of_entry(entry).filter(|other| other.key != *key);
+        let covers = |other: &&Subscription| {
+            other.is_live() && entry.position > other.from && other.filter_passes(entry)
+        };
+        let (mut came, mut will_come) = (false, false);
+        for other in others.filter(covers) {
+            // What the other has loaded is behind it.
+            let comes = to_come && entry.position > other.through;
+            (came, will_come) = (came || !comes, will_come || comes);
+        }
+        match (came && load.resumes, will_come) {
+            (true, _) => Otherwise::Came,
+            (false, true) => Otherwise::WillCome,
+            (false, false) => Otherwise::No,
         }
     }
 }
