@@ -20,3 +20,41 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     // Nobody cancels it, so a panic is all that can have come between.
     spawn_blocking(work).await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+    use tokio::runtime::Builder;
+
+    /// Whether another task of the only thread runs while work on `bytes` waits for it, for `patience`.
+    fn others_run(bytes: usize, patience: Duration) -> bool {
+        let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let task = runtime.spawn(async move {
+            let (done, waited_for) = mpsc::sync_channel(1);
+            tokio::spawn(async move { done.send(()) });
+            aside(bytes, || waited_for.recv_timeout(patience).is_ok())
+        });
+        runtime.block_on(task).unwrap()
+    }
+
+    #[test]
+    fn work_on_much_leaves_the_thread_to_others_and_work_on_little_does_not() {
+        assert!(others_run(LARGE_BYTES + 1, Duration::from_secs(30)));
+        assert!(!others_run(LARGE_BYTES, Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn where_there_is_no_other_thread_work_is_done_all_the_same() {
+        assert_eq!(aside(LARGE_BYTES + 1, || 7), 7);
+        let runtime = Builder::new_current_thread().build().unwrap();
+        assert_eq!(runtime.block_on(async { aside(LARGE_BYTES + 1, || 7) }), 7);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "of the work")]
+    async fn a_panic_on_the_other_thread_is_the_callers() {
+        blocking(|| panic!("of the work")).await;
+    }
+}

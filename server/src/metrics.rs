@@ -105,63 +105,72 @@ impl Metrics {
             repeated: Counter::default(),
             undone: Family::default(),
         };
+        metrics.register_who_comes(to);
+        metrics.register_what_comes(to);
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// Connections, requests and sign-ins.
+    fn register_who_comes(&self, to: &mut Registry) {
         let build = Family::<Build, Gauge>::default();
         build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
-        let it = &metrics;
         put(to, "build_info", "1, with the version of the server", &build);
         put(
             to,
             "connections",
             "Open WebSockets, by the protocol version that they speak; none before sign-in",
-            &it.connections,
+            &self.connections,
         );
         put(
             to,
             "sessions_catching_up",
             "Sessions that are behind, and are sent what the log has",
-            &it.catching_up,
+            &self.catching_up,
         );
-        put(to, "outgoing_bytes", "Frames that wait for slow clients to take them", &it.outgoing);
-        put(to, "waiting", "Long polls and event streams that wait for news", &it.waiting);
+        put(to, "outgoing_bytes", "Frames that wait for slow clients to take them", &self.outgoing);
+        put(to, "waiting", "Long polls and event streams that wait for news", &self.waiting);
         put(
             to,
             "http_requests",
             "HTTP requests, by route, method, and status of the answer",
-            &it.requests,
+            &self.requests,
         );
-        put(to, "sign_ins", "Attempts to sign in, by result", &it.sign_ins);
+        put(to, "sign_ins", "Attempts to sign in, by result", &self.sign_ins);
+    }
+
+    /// Actions and numbers.
+    fn register_what_comes(&self, to: &mut Registry) {
         put(
             to,
             "actions_accepted",
             "Actions that were processed, other than subscriptions",
-            &it.accepted,
+            &self.accepted,
         );
         put(
             to,
             "actions_repeated",
             "Actions that came again and had been judged before",
-            &it.repeated,
+            &self.repeated,
         );
         put(
             to,
             "actions_undone",
             "Actions that were undone, subscriptions among them, by reason",
-            &it.undone,
+            &self.undone,
         );
         put(
             to,
             "cursor_claims_failed",
             "Numbers and cursors of clients that were not minted by this server for that user",
-            &it.claims_failed,
+            &self.claims_failed,
         );
         put(
             to,
             "live_dropped",
             "Live-only actions that found no room on their way to a slow session",
-            &it.live_dropped,
+            &self.live_dropped,
         );
-        metrics.begin_at_zero();
-        metrics
     }
 
     /// What is there from the start can be asked for a rate from the start.

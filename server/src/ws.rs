@@ -1,6 +1,8 @@
 //! WebSockets: the upgrade of an HTTP request, and frames in and out. The only file that knows the
 //! WebSocket library.
 
+#[cfg(test)]
+mod autobahn;
 mod impatient;
 mod metered;
 

@@ -48,6 +48,8 @@ inEachVersion('a page that was away gets what it missed, once, and not its own',
     await phone.heard.times(i => i.action.n === `desk ${round}`)
   }
   await settled(phone)
+  await desk.heard.times('app/add', 8)
+  await settled(desk)
   assert.deepEqual(ns(phone).sort(), ns(desk).sort())
   assert.equal(new Set(ns(phone)).size, 8)
   assert.equal(ns(phone).length, 8)

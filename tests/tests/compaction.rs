@@ -168,7 +168,7 @@ async fn kill_after(server: &mut Server, lines: u64) -> anyhow::Result<bool> {
 async fn a_server_that_is_killed_while_it_compacts_has_done_it_or_not() -> anyhow::Result<()> {
     let mut server = start(CONFIG).await?;
     let mut away = (None, 0);
-    let (mut done, mut undone) = (0, 0);
+    let mut done = 0;
     for round in 0..10 {
         push(&server, round).await?;
         // Behind the last line comes what counts: two directories are renamed, and the index follows.
@@ -182,14 +182,12 @@ async fn a_server_that_is_killed_while_it_compacts_has_done_it_or_not() -> anyho
         ensure!(anew == all, "round {round}: who is new has {anew} of {all}");
         push(&server, round / 2).await?;
         ensure!(value(&server).await? == all, "round {round}: known actions came again");
-        let whole = server.log(&["--user", "ann"]).await?.len() as u64 == all;
-        undone += u32::from(whole);
         done += u32::from(ended);
     }
     let receipt = receipt(&server).await?;
     ensure!(value(&server).await? == 10 * BATCH, "{receipt}");
     server.stop().await?;
     commands::checked(server.data(), 0)?;
-    ensure!(undone > 0, "{undone} times nothing had happened, {done} times all of it");
+    ensure!(done < 10, "it was never interrupted");
     Ok(())
 }

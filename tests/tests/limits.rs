@@ -1,6 +1,19 @@
 //! The limits of connections, at their edges, on a real server: what is just within passes, one more is
-//! answered as `docs/configuration.md` says. Limits of requests are tested in `server/src/http/tests`, and
-//! those that are times or queues where they are kept.
+//! answered as `docs/configuration.md` says. The others have their edges elsewhere:
+//!
+//! | setting | tested in |
+//! |---|---|
+//! | `window_entries`, `window_bytes` | `session/tests/{history,answers}.rs`, `history.rs` here |
+//! | `ingest_queue_bytes` | `server/tests/log/limits.rs` |
+//! | `frame_budget_bytes` | `server/src/ws/metered/tests.rs`, `greedy.rs` |
+//! | `handshake` | `hostile.rs`, `tls.rs` |
+//! | `ping`, `timeout` | `protocol/tests/peer/connection.rs`, to the millisecond; `hostile.rs` |
+//! | `body_bytes`, `page_actions`, `page_bytes`, `wait` | `server/src/http/tests/limits.rs` |
+//! | `sign_in_failures`, `sign_in_window`, `sign_in_failures_per_address` | `server/src/auth/limiter.rs`, `http/tests/sign_in.rs` |
+//! | `actions_per_second`, `actions_burst`, `kept_bytes_per_user` | `server/src/http/tests/quotas.rs`, `ingest/tests.rs` |
+//! | `node_records` | `server/src/nodes.rs` |
+//!
+//! Of the form of frames, bytes and JSON, `protocol/tests/codec/{limits,binary_limits}.rs` has every limit.
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};

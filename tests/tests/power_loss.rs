@@ -5,7 +5,7 @@
 
 use anyhow::{Context, ensure};
 use tidelog_tests::disk::Disk;
-use tidelog_tests::{Chance, Crowd, Options, Server, export};
+use tidelog_tests::{Chance, Crowd, Options, Server, export, tidelog};
 
 const USERS: usize = 8;
 const DEVICES: usize = 2;
@@ -44,4 +44,25 @@ async fn what_was_acknowledged_is_there_after_the_power_was_cut() -> anyhow::Res
 async fn start(disk: &Disk) -> anyhow::Result<Server> {
     let data = Some(disk.path().join("data"));
     Server::start_with(Options { data, ..Options::default() }).await
+}
+
+/// What commands are answered is as durable as an action that is acknowledged: losing it would let
+/// somebody in again, or shut somebody out.
+#[tokio::test]
+#[ignore = "needs root and loop devices: ./check power"]
+async fn what_was_revoked_is_revoked_after_the_power_was_cut() -> anyhow::Result<()> {
+    let mut disk = Disk::new()?;
+    for (command, listed) in [("revoke", true), ("unrevoke", false), ("revoke", true)] {
+        let mut server = start(&disk).await?;
+        let data = disk.path().join("data").display().to_string();
+        let ran = tidelog([command, "--data", &data, "--user", "ann"]).await?;
+        ensure!(ran.good, "{ran:?}");
+        let after = disk.after_power_loss()?;
+        server.kill().await?;
+        disk = after;
+        let data = disk.path().join("data").display().to_string();
+        let ran = tidelog(["revocations", "--data", &data]).await?;
+        ensure!(ran.good && ran.out.contains("ann") == listed, "after {command}: {ran:?}");
+    }
+    Ok(())
 }

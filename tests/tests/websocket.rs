@@ -1,5 +1,6 @@
 //! RFC 6455, byte by byte: what a conforming peer may send is understood, and what it may not ends the
-//! connection with the close code that the RFC gives it.
+//! connection with the close code that the RFC gives it. `./check autobahn` runs the cases of Autobahn's
+//! suite beside these.
 
 use anyhow::{Context, ensure};
 use tidelog_tests::{Server, within};

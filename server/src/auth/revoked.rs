@@ -5,6 +5,9 @@
 //! when it was issued, counts as issued before. It is forgotten once the tokens have expired anyway,
 //! as far as that is known: by the token's own `exp`, by what the operator says, by `token_age`.
 
+#[cfg(test)]
+mod tests;
+
 use super::jwt::Token;
 use super::{CLIENT_CLAIM, Identity};
 use crate::config::Auth;

@@ -1,6 +1,7 @@
 //! What the tests of signing in share: keys in a folder, tokens, attempts.
 
 mod attempts;
+mod fuzz;
 mod key_files;
 mod revoked;
 mod rotation;

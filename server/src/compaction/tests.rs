@@ -95,10 +95,15 @@ impl Store {
     }
 
     fn open(dir: TempDir) -> Self {
+        let settings = settings(dir.path());
+        Self::open_with(dir, settings)
+    }
+
+    fn open_with(dir: TempDir, settings: Settings) -> Self {
         let file = dir.path().join("tidelog.toml");
         let config = Config::parse(Source::new(&file, RULES)).unwrap();
         let rules = Arc::new(Rules::compile(&config).unwrap());
-        let (log, _) = Log::open(settings(dir.path()), 1000).unwrap();
+        let (log, _) = Log::open(settings, 1000).unwrap();
         let saved = dir.path().join("data/index/documents");
         let documents = Documents::new(log.clone(), rules.clone(), saved).unwrap();
         Self { log, documents, rules, dir }
@@ -211,4 +216,17 @@ fn a_large_document_is_kept_whole_and_the_space_of_its_history_given_back() {
     let report = check(&dir.path().join("data"), &mut |_| {}).unwrap();
     assert!(report.worst() <= Some(Severity::Note), "{report:#?}");
     assert_eq!((report.counts.documents, report.generation), (1, 1));
+}
+
+#[test]
+fn what_goes_counts_for_its_author_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { kept_bytes_max: Some(2000), ..settings(dir.path()) };
+    let store = Store::open_with(dir, settings);
+    let more = |ms| store.append(vec![draft("1", ms, None, &count("cart", 1))], 1000).remove(0);
+    let room = (1..).take_while(|ms| matches!(more(*ms), Outcome::Accepted(_))).count() as u64;
+    assert!((5..20).contains(&room), "{room}");
+    assert_eq!(store.compact(1000).entries, room);
+    let again = (100..).take_while(|ms| matches!(more(*ms), Outcome::Accepted(_))).count() as u64;
+    assert_eq!(again, room, "as many as before find room");
 }

@@ -74,8 +74,9 @@ pub struct Limits {
     /// connection with `wrong-format`.
     #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub frame_bytes_before_sign_in: usize,
-    /// A frame after sign-in: a client sends all that it made offline in one; a longer one ends
-    /// the connection with `wrong-format`.
+    /// A frame after sign-in: a client sends all that it made offline in one; a longer one, or a
+    /// binary one that stands for more than twice as much JSON, ends the connection with
+    /// `wrong-format`.
     #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub frame_bytes: usize,
     /// Actions in one frame; more end the connection with `wrong-format`.

@@ -161,7 +161,7 @@ impl Base {
 
     /// How a reader of `log` is shown it. The id is the server's: whoever made the last entry has not had the
     /// rest.
-    fn entry(&self, log: LogName, incarnation: Incarnation) -> Option<Entry> {
+    pub(super) fn entry(&self, log: LogName, incarnation: Incarnation) -> Option<Entry> {
         let json = serde_json::to_vec(&self.document.to_action(&self.name)).ok()?;
         let node = NodeId::new(&format!("server:{incarnation}:{}", self.position)).ok()?;
         let addresses = match log {
@@ -172,7 +172,7 @@ impl Base {
             position: self.position,
             id: ActionId { node, ms: self.accepted_ms, sequence: STATE_SEQUENCE },
             // After all that is in it, for stores that put actions in the order of their times.
-            time: self.latest_ms + 1,
+            time: self.latest_ms.saturating_add(1),
             accepted_ms: self.accepted_ms,
             subprotocol: 0,
             addresses,

@@ -1,17 +1,19 @@
 //! What is stored, damaged under a checksum that is right: what a fault in memory, or a hostile hand,
 //! could leave.
 
+use super::base::Base;
 use super::bloom::Bloom;
-use super::identity::Identity;
+use super::entry::LogName;
+use super::identity::{FORMAT, Identity};
 use super::manifest::Manifest;
 use super::prefix::{Key, Prefix};
 use super::record::{Clean, Erased, Record, put_clean, put_entry, put_erased, take_body};
 use super::row::{Row, RowBuilder};
 use bytes::Bytes;
-use tidelog_crdt::{Dot, Incarnation, Position};
+use tidelog_crdt::{Document, DocumentName, Dot, Incarnation, Position};
 use tidelog_fuzz::bolero::check;
 use tidelog_fuzz::{Feed, run, within};
-use tidelog_protocol::NodeId;
+use tidelog_protocol::{NodeId, UserId};
 use uuid::Uuid;
 
 /// One byte of an entry can stand for the author's whole id.
@@ -119,14 +121,49 @@ fn manifests() {
 
 #[test]
 fn identities() {
-    let stored = Identity::draw().unwrap().encode();
+    let identity = Identity {
+        store_id: Uuid::from_bytes([1; 16]),
+        incarnation: Incarnation(2),
+        secret: [3; 16],
+        generation: 4,
+    };
+    let stored = identity.encode();
     let newest = &stored[..stored.len() - 4];
     let oldest = [&1_u32.to_le_bytes(), &newest[4..newest.len() - 8]].concat();
     run(check!(), &Feed::of([newest, &oldest]), |bytes| {
         let stored = summed(bytes, &[]);
         let Ok((identity, _)) = within(BESIDE, || Identity::decode(&stored)) else { return };
         let again = Identity::decode(&identity.encode());
-        assert!(again.is_ok_and(|(again, format)| again == identity && format == 2));
+        assert!(again.is_ok_and(|(again, format)| again == identity && format == FORMAT));
+    });
+}
+
+#[test]
+fn bases() {
+    let mut document = Document::default();
+    document.settle(Incarnation(7), at(9));
+    let base = Base {
+        name: DocumentName::new("cart").unwrap(),
+        position: at(9),
+        accepted_ms: 1_000,
+        latest_ms: 2_000,
+        entries: 3,
+        shown: true,
+        document,
+    };
+    let stored = base.encode(&LogName::User(UserId::new("10").unwrap()));
+    let latest =
+        Base { latest_ms: u64::MAX, ..base }.encode(&LogName::User(UserId::new("1").unwrap()));
+    let bodies = [&stored[..stored.len() - 4], &latest[..latest.len() - 4]];
+    run(check!(), &Feed::of(bodies), |bytes| {
+        let stored = summed(bytes, &[]);
+        let memory = stored.len() * RECORD_TIMES + BESIDE;
+        let read = within(memory, || Base::decode((at(9), true), &stored));
+        let Ok((log, base)) = read else { return };
+        let written = base.encode(&log);
+        let (log_again, again) = Base::decode((at(9), true), &written).expect("just written");
+        assert_eq!((&log_again, again.encode(&log)), (&log, written));
+        drop(base.entry(log, Incarnation(7)));
     });
 }
 

@@ -6,6 +6,8 @@
 //! peer may send is refused at its header.
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use crate::turns::{Held, Turns};

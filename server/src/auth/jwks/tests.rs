@@ -173,7 +173,8 @@ async fn a_token_that_names_no_key_is_tried_with_a_new_set_once() {
 async fn however_many_ask_there_is_one_fetch_and_then_none_before_the_floor() {
     let keys = Keys::new();
     let provider = Provider::start((200, set(&keys, &NAMES[..1]))).await;
-    let site = Arc::new(site(&keys, &provider.url, "floor = \"1h\""));
+    // Who waited for a fetch that does not come would wait for an hour.
+    let site = Arc::new(site(&keys, &provider.url, "floor = \"1h\"\ntimeout = \"1h\""));
     provider.answers.forget_permits(1000);
     let mut asking = JoinSet::new();
     for number in 0..50 {
@@ -191,7 +192,8 @@ async fn however_many_ask_there_is_one_fetch_and_then_none_before_the_floor() {
     }
     let unknown = token(&keys, NAMES[1], Some("other".to_owned()));
     for _ in 0..10 {
-        assert_eq!(site.admit(&unknown).await.unwrap_err(), Refusal::NotNow, "it may come again");
+        let refused = tokio::time::timeout(Duration::from_secs(30), site.admit(&unknown)).await;
+        assert_eq!(refused.expect("at once").unwrap_err(), Refusal::NotNow, "it may come again");
     }
     let nameless = token(&keys, NAMES[0], None);
     let (start, _) = nameless.rsplit_once('.').unwrap();
@@ -200,6 +202,22 @@ async fn however_many_ask_there_is_one_fetch_and_then_none_before_the_floor() {
     site.admit(&token(&keys, NAMES[0], Some("0".to_owned())))
         .await
         .expect("no failure was counted");
+    assert_eq!(provider.asked(), 1);
+}
+
+#[tokio::test]
+async fn an_operator_who_asks_again_and_again_gets_no_fetch_before_the_floor() {
+    let keys = Keys::new();
+    let provider = Provider::start((200, set(&keys, &NAMES))).await;
+    let site = site(&keys, &provider.url, "floor = \"1h\"");
+    site.admit(&token(&keys, NAMES[0], None)).await.unwrap();
+    for _ in 0..10 {
+        site.authenticator.reload();
+        // A fetch that it led to would have been asked for when another one has been answered.
+        let after = Provider::start((200, set(&keys, &NAMES))).await;
+        let other = self::site(&keys, &after.url, "");
+        other.admit(&token(&keys, NAMES[0], None)).await.unwrap();
+    }
     assert_eq!(provider.asked(), 1);
 }
 

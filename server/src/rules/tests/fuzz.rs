@@ -2,6 +2,7 @@
 
 use super::*;
 use std::sync::LazyLock;
+use tidelog_crdt::{Document, Dot, Entry, Incarnation, Position};
 use tidelog_fuzz::bolero::check;
 use tidelog_fuzz::{Feed, run, within};
 
@@ -23,6 +24,17 @@ const ALL_KINDS: &str = r#"
     [[channel]]
     pattern = "users/:id"
     allow = "action.filter.n == params.id"
+    [[merge]]
+    type = "lists/*"
+    when = "!has(action.skip)"
+    document = "list-{action.id}"
+    path = ["items", "{action.to}"]
+    operation = "{action.op}"
+    value = "action.?value"
+    values = "action.?values"
+    by = "action.?by"
+    fields = "action.?fields"
+    text = "action.?text"
 "#;
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| rules(ALL_KINDS));
@@ -36,6 +48,9 @@ const BESIDE: usize = 256 << 10;
 fn actions() {
     let feed = Feed::of([
         r#"{"type":"lists/add","id":"1","list":[{"id":"a"},{"id":"b"}],"n":2,"to":"11","client":"c"}"#,
+        r#"{"type":"lists/set","id":"1","to":"a","op":"set/add","values":[1,"b",{"c":[1.5]}],"list":[1],"n":2}"#,
+        r#"{"type":"lists/count","id":"1","to":"a","op":"counter/add","by":-3,"list":[1],"n":2}"#,
+        r#"{"type":"lists/text","id":"1","to":"a","op":"text/insert","text":"é","list":[1],"n":2}"#,
         r#"{"type":"odd/1","id":"1s","n":"2024-01-01T00:00:00Z","to":"2023-01-01T00:00:00Z"}"#,
         r#"{"type":"tasks/create","id":"1","fields":{"n":1}}"#,
         r#"{"type":"crdt/batch","doc":"d","changes":[{"op":"set/add","path":["a"],"value":1}]}"#,
@@ -54,6 +69,18 @@ fn actions() {
         let placed = within(memory, || rules.place(&subject, &action, &meta));
         for channel in placed.iter().flat_map(|placement| &placement.channels) {
             assert!(address::channel(channel.as_str()).is_some(), "{channel}");
+        }
+        let channels = [Channel::new("tasks/1").unwrap()];
+        for (_, changes) in within(memory, || rules.operations(&action, &meta, &channels)) {
+            let mut document = Document::default();
+            let _ = document.apply(&Entry {
+                dot: Dot { incarnation: Incarnation(1), position: Position::ZERO.plus(1) },
+                aliases: Vec::new(),
+                context: tidelog_crdt::Context::default(),
+                stamp: meta.stamp(),
+                changes,
+            });
+            assert_eq!(Document::decode(&document.encode()), Ok(document));
         }
         drop(within(memory, || rules.subscribe(&subject, "users/10", &action, &meta)));
         let filter = within(memory, || Filter::of(&action));

@@ -27,6 +27,7 @@ fn header(first: u8, length: u64) -> Vec<u8> {
 const TEXT: u8 = 0x81;
 const TEXT_TO_BE_CONTINUED: u8 = 0x01;
 const CONTINUATION: u8 = 0x00;
+const LAST_CONTINUATION: u8 = 0x80;
 const PING: u8 = 0x89;
 const BINARY_FRAME: u8 = 0x82;
 
@@ -133,6 +134,15 @@ async fn memory_of_a_message_that_is_not_whole_is_not_released() {
     socket.read_exact(&mut vec![0; 40 << 10]).await.unwrap();
     socket.release();
     assert!(!socket.held.is_empty());
+    // Nor does what may stand in the middle of it end it.
+    peer.write_all(&header(PING, 0)).await.unwrap();
+    socket.read_exact(&mut [0; 6]).await.unwrap();
+    socket.release();
+    assert!(!socket.held.is_empty());
+    peer.write_all(&header(LAST_CONTINUATION, 0)).await.unwrap();
+    socket.read_exact(&mut [0; 6]).await.unwrap();
+    socket.release();
+    assert!(socket.held.is_empty());
 }
 
 #[tokio::test]
