@@ -35,7 +35,7 @@ pub(crate) fn at_once(app: &Parts, order: &ReadOrder) -> Option<Reading> {
             let fates = fates_cached(app, page.entries.iter())?;
             Some(Reading::Page(page, fates))
         }
-        ReadOrder::Stretch { .. } | ReadOrder::States { .. } => None,
+        ReadOrder::Stretch { .. } | ReadOrder::States { .. } | ReadOrder::Missed { .. } => None,
         ReadOrder::Items { channel, map, single, wanted } => {
             let kept = || app.maps.snapshots.get(channel, wanted.begins(), clock::now_ms());
             let snapshot = if *single { None } else { kept() };
@@ -58,6 +58,21 @@ pub(crate) fn patiently(app: &Parts, order: &ReadOrder) -> Result<Reading, ReadE
             let page = read_between(&app.log, logs, (*above, app.log.head()), app.page)?;
             let fates = fates(app, &page.entries)?;
             Ok(Reading::Page(page, fates))
+        }
+        ReadOrder::Missed { channel, map, most, wanted } => {
+            let logs = vec![LogName::Channel(channel.clone())];
+            let limit = PageLimit { entries: most.saturating_add(1), ..FOLD_PAGE };
+            let between = (wanted.after, app.log.head());
+            let missed = read_between(&app.log, &logs, between, limit)?;
+            let (channel, wanted) = (channel.clone(), wanted.clone());
+            let order = match map.clone() {
+                _ if missed.entries.len() <= *most && !missed.more => {
+                    ReadOrder::Stretch { logs, above: wanted.after }
+                }
+                Some(map) => ReadOrder::Items { channel, map, single: true, wanted },
+                None => ReadOrder::States { channel, wanted },
+            };
+            patiently(app, &order)
         }
         ReadOrder::States { channel, wanted } => {
             Ok(Reading::Loaded(app.documents.states(channel)?.part(wanted, app.page)))

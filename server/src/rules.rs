@@ -76,6 +76,15 @@ pub struct Access {
     pub load: Load,
     /// The channel belongs to a `[[sync_map]]`.
     pub sync_map: Option<SyncMapChannel>,
+    /// Who missed more actions than this gets what they add up to.
+    pub squash: Option<usize>,
+}
+
+impl Access {
+    /// The channel is loaded as its documents.
+    pub fn loads_documents(&self) -> bool {
+        self.load == Load::State && self.sync_map.is_none()
+    }
 }
 
 /// The compiled rules.
@@ -110,6 +119,7 @@ struct ChannelRule {
     pattern: ChannelPattern,
     allow: Allow,
     load: Option<Load>,
+    squash: Option<usize>,
 }
 
 /// Who may: everyone without an expression.
@@ -253,7 +263,8 @@ impl Rules {
             (None, None) => Load::Log,
             (Some(load), _) => load,
         };
-        Ok(Access { load, sync_map: map.map(|(_, channel)| channel) })
+        let squash = ruled.and_then(|(rule, _)| rule.squash).filter(|_| load == Load::State);
+        Ok(Access { load, sync_map: map.map(|(_, channel)| channel), squash })
     }
 
     /// The `[[sync_map]]` that an action type belongs to, and what it does there.

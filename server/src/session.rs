@@ -307,7 +307,8 @@ impl Session {
         let remember = self.changed.then_some(self.remember_at);
         // While a frame waits for its answer, that answer starts history.
         let history = self.delivery.history_at().filter(|_| self.intake.is_judged());
-        [self.forget_at, remember, history, self.intake.early_at()]
+        let renew = self.subscriptions.renew_at();
+        [self.forget_at, remember, history, self.intake.early_at(), renew]
             .into_iter()
             .flatten()
             .fold(self.conn.deadline(), u64::min)
@@ -358,6 +359,7 @@ impl Session {
             self.put(frame);
         }
         self.settle(at);
+        self.subscriptions.renew(self.delivery.cursor(), at.now);
         // Loads and history take turns at the one read that is under way at a time.
         if self.delivery.history_is_next() {
             self.read_on();
@@ -401,6 +403,7 @@ impl Session {
 
     fn on_synced(&mut self, sent: &SentSync) {
         self.frames.acked += 1;
+        self.delivery.on_acked_frames(self.frames.acked);
         self.delivery.on_acked(Position::new(sent.token).unwrap_or_default(), sent.sent_ms);
         self.changed = true;
     }

@@ -170,6 +170,26 @@ test('two pages, two stores and the document agree on a cart, counters and a lis
   assert.deepEqual(await document(users[3], shop, 'likes'), ended.likes)
 })
 
+test('a store that has loaded the state sees what was made offline before that', async t => {
+  const scene = new Scene(t)
+  const shop = scene.user('shop')
+  const [author, reader] = [scene.user(), scene.user()]
+  const proxy = await scene.proxy(tidelog)
+  const page = await scene.page(proxy, { userId: author, keep: true, clock: oneClock })
+  const left = reaches(page, 'disconnected')
+  proxy.goOffline()
+  await left
+  const early = send(page, { type: 'likes/inc', shop, post: 'p1' })
+  const other = await scene.page(tidelog, { userId: scene.user(), clock: oneClock })
+  await send(other, { type: 'likes/inc', shop, post: 'p1' })
+  const store = await openStore(scene, { userId: reader })
+  await store.dispatch.sync(subscribe(shop))
+  await shows(store, { ...EMPTY, likes: { p1: 1 } })
+  proxy.goOnline()
+  await early
+  await shows(store, { ...EMPTY, likes: { p1: 2 } })
+})
+
 test('a malformed operation is undone by its fault, on the page too', async t => {
   const scene = new Scene(t)
   const page = await scene.page(tidelog, { userId: scene.user() })

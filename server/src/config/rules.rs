@@ -61,6 +61,9 @@ pub struct ChannelRule {
     pub allow: Option<Spanned<String>>,
     /// What a new subscriber gets.
     pub load: Option<Spanned<LoadSetting>>,
+    /// Who comes back and missed more actions than this gets what they add up to; where load is
+    /// state.
+    pub squash: Option<Spanned<usize>>,
 }
 
 /// `load` of a `[[channel]]`

@@ -70,7 +70,8 @@ impl Folded {
             let json = Bytes::from(action.to_string());
             (action.get("state").is_none_or(Value::is_null), Action::from_parts(json, STATE))
         });
-        let node = NodeId::new(&format!("server:{incarnation}:{}", self.changed)).ok()?;
+        // Of two states of one time the later one counts: nodes are compared as texts.
+        let node = NodeId::new(&format!("server:{incarnation}:{:013}", self.changed.get())).ok()?;
         // Documents of one entry have names of their own, in each of its channels.
         let mut hasher = SipHasher24::new();
         (channel.as_str(), name.as_str()).hash(&mut hasher);

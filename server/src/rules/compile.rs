@@ -98,9 +98,16 @@ impl Compiler<'_> {
             LoadSetting::State => Load::State,
             LoadSetting::None => Load::None,
         });
+        let squash = rule.squash.as_ref();
+        if let Some(squash) = squash.filter(|_| matches!(load, Some(Load::Log | Load::None))) {
+            let reason = "squash is for channels with load = \"state\": others have nothing to give \
+                          instead of their actions";
+            return Err(self.error(squash, reason));
+        }
         let names = Names { params: Some(pattern.names().collect()), ..Names::default() };
         let allow = self.allow(rule.allow.as_ref(), &names)?;
-        Ok(ChannelRule { pattern, allow, load })
+        let squash = squash.map(|squash| *squash.get_ref());
+        Ok(ChannelRule { pattern, allow, load, squash })
     }
 
     fn sync_map(&self, rule: &config::SyncMapRule) -> Result<SyncMap, ConfigError> {

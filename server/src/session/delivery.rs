@@ -40,10 +40,24 @@ pub(super) struct Delivery {
     acked: Position,
     /// When the frames that were acknowledged had been sent, and the cursor that they carried.
     seen: VecDeque<(u64, Position)>,
+    /// Loads that were sent, beside the order of positions.
+    loaded: VecDeque<Loaded>,
+    /// How many frames were acknowledged.
+    acked_frames: u64,
     resumed_from: Position,
     connected_at: u64,
     /// The client's own positions above what it resumed from, the newest of them.
     own: Ranges,
+}
+
+/// A load that was sent.
+#[derive(Debug)]
+struct Loaded {
+    /// How far it goes.
+    through: Position,
+    /// The page has it when it has acknowledged so many frames.
+    frames: u64,
+    sent_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +101,8 @@ impl Delivery {
             history_is_next: true,
             acked: cursor,
             seen: VecDeque::new(),
+            loaded: VecDeque::new(),
+            acked_frames: 0,
             resumed_from: cursor,
             connected_at: now,
             own,
@@ -207,6 +223,19 @@ impl Delivery {
         self.seen.push_back((sent_ms, through));
     }
 
+    /// A load is over that goes as far as `through`, with the frame counted `frames` as its last.
+    pub(super) fn on_loaded(&mut self, through: Position, frames: u64, now: u64) {
+        if self.loaded.len() >= ACKS_MAX {
+            self.loaded.pop_front();
+        }
+        self.loaded.push_back(Loaded { through, frames, sent_ms: now });
+    }
+
+    /// So many frames were acknowledged.
+    pub(super) fn on_acked_frames(&mut self, frames: u64) {
+        self.acked_frames = frames;
+    }
+
     /// Whether an action of the client's own is sent to it.
     pub(super) fn echoes(&self, position: Position) -> bool {
         position <= self.echo_through && !self.held.contains(position)
@@ -240,10 +269,19 @@ impl Delivery {
     pub(super) fn had(&self, time: u64) -> Position {
         let before = |seen: &&(u64, Position)| seen.0 <= time;
         let acked = self.seen.iter().rev().find(before).map(|(_, position)| *position);
-        match acked {
+        let cursor = match acked {
             Some(position) if time >= self.connected_at => position,
             _ => self.resumed_from,
-        }
+        };
+        self.loaded_by(time).map_or(cursor, |loaded| cursor.max(loaded))
+    }
+
+    /// Up to where the loads go that the page had at `time`. The cursor moves on what the page
+    /// follows, so it may be far behind; what it leaves out then is on its way in the inbox at most.
+    fn loaded_by(&self, time: u64) -> Option<Position> {
+        let had = |it: &&Loaded| it.frames <= self.acked_frames && it.sent_ms <= time;
+        let loaded = self.loaded.iter().filter(had).map(|it| it.through).max();
+        loaded.filter(|_| self.is_live())
     }
 
     /// What an author had seen of the log who had it up to `prefix`: that, and its own actions so far

@@ -58,6 +58,17 @@ pub(crate) enum ReadOrder {
         /// Which of them.
         wanted: Wanted,
     },
+    /// The entries of a channel above `after`; or, when they are many, what they add up to.
+    Missed {
+        /// The channel.
+        channel: Channel,
+        /// The name of the map whose channel it is.
+        map: Option<Arc<str>>,
+        /// More are many.
+        most: usize,
+        /// Which items or documents, then.
+        wanted: Wanted,
+    },
     /// Nothing but the head: from where a subscription without a load starts.
     Head,
 }

@@ -52,6 +52,9 @@ impl Session {
             owed: Ranges::default(),
             sent_at: None,
             implied_by: Some(by.clone()),
+            state_ms: 0,
+            loaded_ms: at.now,
+            late: None,
         };
         let id = AnswerId::unplaced(self.shared.incarnation, self.delivery.cursor, at.now);
         sent.extend(answers::subscribed(channel.as_str(), id));

@@ -89,6 +89,8 @@ impl Session {
         let State::Loading(load) = std::mem::replace(&mut subscription.state, State::Live) else {
             return;
         };
+        subscription.loaded_ms = at.now;
+        self.delivery.on_loaded(subscription.through, self.frames.sent, at.now);
         self.changed = true;
         for waiting in load.waiting {
             self.intake.loaded(waiting.frame);
@@ -119,10 +121,11 @@ impl Session {
         // A subscription without a load starts at the head that it first saw.
         if let Some(subscription) = self.subscriptions.get_mut(key)
             && let State::Loading(load) = &mut subscription.state
-            && load.kind == LoadKind::Nothing
         {
+            if load.kind == LoadKind::Nothing {
+                subscription.from = page.through;
+            }
             load.kind = LoadKind::Entries;
-            subscription.from = page.through;
         }
         self.continue_load(key, page.through, |load| {
             load.queue.extend(frames);
@@ -150,6 +153,8 @@ impl Session {
         // An item that takes several actions is not brought along: the page then asks for it, and
         // its store hears of all of them.
         let list = subscription.list_name();
+        let told = loaded.rounds.iter().flatten().map(|told| told.shown.meta.time);
+        let state_ms = told.max().filter(|_| subscription.access.loads_documents());
         let mut frames = Frames::default();
         for round in loaded.rounds {
             frames.start();
@@ -162,14 +167,18 @@ impl Session {
             }
         }
         let (frames, through) = (self.frames_of(frames), loaded.through);
+        if let Some(subscription) = self.subscriptions.get_mut(&key) {
+            subscription.state_ms = subscription.state_ms.max(state_ms.unwrap_or_default());
+        }
         if !loaded.done {
             let Some(load) = self.subscriptions.load_mut(&key) else { return };
             load.queue.extend(frames);
-            if let LoadKind::Items { after, shown_above } = &mut load.kind {
-                *after = loaded.after;
-                // What is touched later may be in this part.
-                shown_above.get_or_insert(through);
-            }
+            // What is touched later may be in this part.
+            let shown_above = match load.kind {
+                LoadKind::Items { shown_above, .. } => shown_above.or(Some(through)),
+                LoadKind::Missed(_) | LoadKind::Entries | LoadKind::Nothing => Some(Position::ZERO),
+            };
+            load.kind = LoadKind::Items { after: loaded.after, shown_above };
             return;
         }
         let read = through >= self.delivery.cursor();
@@ -216,15 +225,20 @@ impl Session {
             return Otherwise::Came;
         }
         let to_come = entry.position > self.delivery.cursor();
-        let mut others = self.subscriptions.of_entry(entry).filter(|other| other.key != *key);
-        let covered = others.any(|other| {
-            let covered = entry.position > other.from && (load.resumes || to_come);
-            other.is_live() && covered && other.filter_passes(entry)
-        });
-        match covered {
-            false => Otherwise::No,
-            true if to_come => Otherwise::WillCome,
-            true => Otherwise::Came,
+        let others = self.subscriptions.of_entry(entry).filter(|other| other.key != *key);
+        let covers = |other: &&Subscription| {
+            other.is_live() && entry.position > other.from && other.filter_passes(entry)
+        };
+        let (mut came, mut will_come) = (false, false);
+        for other in others.filter(covers) {
+            // What the other has loaded is behind it.
+            let comes = to_come && entry.position > other.through;
+            (came, will_come) = (came || !comes, will_come || comes);
+        }
+        match (came && load.resumes, will_come) {
+            (true, _) => Otherwise::Came,
+            (false, true) => Otherwise::WillCome,
+            (false, false) => Otherwise::No,
         }
     }
 }
@@ -241,6 +255,16 @@ enum Otherwise {
 fn order_of(key: &Key, load: &Load, subscription: &Subscription) -> ReadOrder {
     match (load.kind, &subscription.access.sync_map) {
         (LoadKind::Nothing, _) => ReadOrder::Head,
+        (LoadKind::Missed(most), map) => ReadOrder::Missed {
+            channel: key.channel.clone(),
+            map: map.as_ref().map(|map| map.name.clone()),
+            most,
+            wanted: Wanted {
+                filter: subscription.filter.clone(),
+                after: subscription.through,
+                shown_above: Some(Position::ZERO),
+            },
+        },
         (LoadKind::Items { after, shown_above }, Some(map)) => ReadOrder::Items {
             channel: key.channel.clone(),
             map: map.name.clone(),

@@ -99,6 +99,7 @@ impl Session {
 
     /// Adds what the client is to see of `entry`.
     fn show(&mut self, entry: &Entry, live: bool, showing: &mut Showing<'_>) {
+        self.subscriptions.note_late(entry);
         let own = entry.id.node.client_str() == self.subject.client().as_str();
         if own && entry.kept {
             self.delivery.on_own(entry.position);

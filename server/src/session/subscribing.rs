@@ -149,7 +149,7 @@ impl Session {
         }
         let resumed = self.resumed_from(&mut asked);
         let goes_on = resumed.is_some();
-        let kind = if goes_on { LoadKind::Entries } else { full_load(&asked) };
+        let kind = if goes_on { missed(&asked) } else { full_load(&asked) };
         let Resumed { from, brought } = resumed.unwrap_or_default();
         self.intake.loading(waiting.frame);
         let load = Load::new(kind, goes_on, self.intake.received(), Some(waiting));
@@ -254,6 +254,12 @@ fn full_load(asked: &Asked) -> LoadKind {
         (None, LoadRule::State) if asked.key.filter.is_empty() => items(asked),
         (None, LoadRule::Log | LoadRule::State) => LoadKind::Entries,
     }
+}
+
+/// How the page comes by what it missed.
+fn missed(asked: &Asked) -> LoadKind {
+    let has_state = asked.access.sync_map.is_some() || asked.key.filter.is_empty();
+    asked.access.squash.filter(|_| has_state).map_or(LoadKind::Entries, LoadKind::Missed)
 }
 
 fn items(asked: &Asked) -> LoadKind {

@@ -44,6 +44,13 @@ pub(super) struct Subscription {
     pub sent_at: Option<u64>,
     /// The subscription that brought this one along.
     pub implied_by: Option<Key>,
+    /// The latest time of a document's state that was sent: a store that goes by time would not show
+    /// an entry that was made before.
+    pub state_ms: u64,
+    /// When the last load was over.
+    pub loaded_ms: u64,
+    /// The first such entry that came since; its document is sent anew.
+    pub late: Option<Position>,
 }
 
 /// Whether a subscription's load is over.
@@ -108,6 +115,8 @@ pub(super) enum LoadKind {
         /// The page may show items that were touched above this; none when it has nothing yet.
         shown_above: Option<Position>,
     },
+    /// What came above `through`: entry by entry, unless there are more than so many.
+    Missed(usize),
     /// Nothing of it.
     Nothing,
 }
@@ -144,6 +153,9 @@ impl Subscription {
             owed: Ranges::default(),
             sent_at: None,
             implied_by: None,
+            state_ms: 0,
+            loaded_ms: 0,
+            late: None,
         }
     }
 
@@ -208,6 +220,17 @@ impl Subscription {
         load.again = Some((owed, above.max(self.through)));
         load.read = false;
         self.through = before(first);
+    }
+
+    /// What was sent of documents is not to be seen with what came late: those that changed since
+    /// `first` are sent anew, and then what comes after `cursor`.
+    pub(super) fn load_anew(&mut self, first: Position, cursor: Position, serial: u64) {
+        let after = before(first);
+        let kind = LoadKind::Items { after, shown_above: Some(Position::ZERO) };
+        self.state = State::Loading(Load { serial, ..Load::new(kind, false, 0, None) });
+        self.through = self.through.max(cursor);
+        // If this is cut, it is loaded in full.
+        (self.sent_at, self.resumed, self.late) = (None, false, None);
     }
 
     /// Whether `entry` is of this load, by its position.
@@ -285,6 +308,6 @@ impl Subscription {
     }
 }
 
-fn before(position: Position) -> Position {
+pub(super) fn before(position: Position) -> Position {
     Position::new(position.get().saturating_sub(1)).unwrap_or_default()
 }

@@ -7,6 +7,9 @@ use crate::rules::SyncMapOp;
 use std::collections::{HashMap, VecDeque};
 use tidelog_crdt::Position;
 
+/// Documents are sent anew at most so often: in a lively channel actions overtake each other.
+const RENEW_AFTER_MS: u64 = 1_000;
+
 /// The subscriptions of one session.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
@@ -16,6 +19,8 @@ pub(super) struct Subscriptions {
     loads: u64,
     /// Some have left entries to others.
     owes: bool,
+    /// Some have documents to send anew.
+    late: bool,
     /// Those whose load is not over, in the order in which they came; some may be gone.
     loading: VecDeque<Key>,
 }
@@ -78,6 +83,45 @@ impl Subscriptions {
             None => self.count += 1,
         }
         first
+    }
+
+    /// An entry is shown: where it is older than what was sent of its documents, they are sent anew.
+    pub(super) fn note_late(&mut self, entry: &Entry) {
+        let channels = entry.addresses.channels.iter();
+        for channel in channels {
+            let all = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
+            for subscription in all.filter(|it| it.is_live() && entry.time <= it.state_ms) {
+                if entry.kept && entry.position > subscription.through {
+                    subscription.late.get_or_insert(entry.position);
+                    self.late = true;
+                }
+            }
+        }
+    }
+
+    /// When documents are to be sent anew next.
+    pub(super) fn renew_at(&self) -> Option<u64> {
+        let all = || self.by_channel.values().flat_map(HashMap::values);
+        let late = || all().filter(|it| it.late.is_some() && it.is_live());
+        if self.late { late().map(|it| it.loaded_ms + RENEW_AFTER_MS).min() } else { None }
+    }
+
+    /// Begins to send documents anew whose time has come; everything up to `cursor` was sent.
+    pub(super) fn renew(&mut self, cursor: Position, now: u64) {
+        if self.renew_at().is_none_or(|at| at > now) {
+            return;
+        }
+        self.late = false;
+        for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
+            let due = subscription.loaded_ms + RENEW_AFTER_MS <= now && subscription.is_live();
+            if let Some(first) = subscription.late.filter(|_| due) {
+                self.loads += 1;
+                subscription.load_anew(first, cursor, self.loads);
+                self.loading.push_back(subscription.key.clone());
+            }
+            self.late |= subscription.late.is_some();
+        }
+        self.load_owed();
     }
 
     /// Takes one out. Returns it, and whether it was the last of its channel.

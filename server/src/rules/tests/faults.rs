@@ -30,6 +30,7 @@ const FAULTS: &[(&str, usize, &str)] = &[
     ("[[action]]\ntype = \"a\"\nnodes = [\"a b\"]", 3, "space"),
     ("[[channel]]\npattern = \"a/:\"", 2, "parameter"),
     ("[[channel]]\npattern = \"a/:id\"\nallow = \"params.ide == 'a'\"", 3, "no params.ide"),
+    ("[[channel]]\npattern = \"a\"\nload = \"log\"\nsquash = 9", 4, "load = \"state\""),
     ("[[sync_map]]\nname = \"\"", 2, "name of a channel"),
     ("[[sync_map]]\nname = \"logux\"", 2, "taken"),
     ("[[sync_map]]\nname = \"crdt/a\"", 2, "taken"),

@@ -174,7 +174,7 @@ fn a_sync_map_has_its_channels_and_a_channel_rule_goes_first() {
     );
     let map = |name: &str, item: Option<&str>, load| {
         let sync_map = SyncMapChannel { name: name.into(), item: item.map(str::to_owned) };
-        Ok(Access { load, sync_map: Some(sync_map) })
+        Ok(Access { load, sync_map: Some(sync_map), squash: None })
     };
     assert_eq!(subscribe(&rules, "open"), map("open", None, Load::State));
     assert_eq!(subscribe(&rules, "open/a/b"), map("open", Some("a/b"), Load::State));
@@ -192,7 +192,10 @@ fn a_channel_says_who_may_subscribe_and_what_they_get() {
         "[[channel]]\npattern = \"users/:id\"\nallow = \"params.id == user.id\"\n\
          [[channel]]\npattern = \"live\"\nload = \"none\"",
     );
-    assert_eq!(subscribe(&rules, "users/10"), Ok(Access { load: Load::Log, sync_map: None }));
+    assert_eq!(
+        subscribe(&rules, "users/10"),
+        Ok(Access { load: Load::Log, sync_map: None, squash: None })
+    );
     assert_eq!(subscribe(&rules, "users/20"), Err(UndoReason::Denied));
     assert_eq!(subscribe(&rules, "live").map(|it| it.load), Ok(Load::None));
     for channel in ["", "users", "live/x", "live\n"] {

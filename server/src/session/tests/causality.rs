@@ -57,3 +57,28 @@ fn an_author_has_seen_its_own_actions_whatever_it_has_acknowledged_since() {
     let context = world.contexts.last().unwrap();
     assert!(sees(context, 1) && sees(context, 2) && !sees(context, 3), "{context:?}");
 }
+
+/// The cursor of a page moves on what it follows. What came in a channel before the page subscribed to
+/// it was not covered, so a page that removed what it was shown removed nothing.
+#[test]
+fn an_author_has_seen_what_was_loaded_and_acknowledged() {
+    for (kind, channel) in [("posts/add", "posts"), ("crdt/counter/add", "shelf")] {
+        for acknowledges in [true, false] {
+            let mut world = World::new();
+            let mut page = world.open("10:a:t");
+            world.add("11:b:t", &format!(r#"{{"type":"{kind}","doc":"a"}}"#));
+            page.acknowledges = acknowledges;
+            world
+                .send(&mut page, &format!(r#"{{"type":"logux/subscribe","channel":"{channel}"}}"#));
+            let loaded_at = world.now;
+            world.now += 10;
+            world.add("11:b:t", &format!(r#"{{"type":"{kind}","doc":"a"}}"#));
+            world.send(&mut page, NOTE);
+            let context = world.contexts.last().unwrap();
+            assert_eq!(sees(context, 1), acknowledges, "{channel}");
+            assert!(!sees(context, 2), "it came later");
+            world.send_as(&mut page, NOTE, &made_at(loaded_at - 1));
+            assert!(!sees(world.contexts.last().unwrap(), 1), "made before the load was sent");
+        }
+    }
+}

@@ -71,6 +71,89 @@ fn what_comes_while_states_are_sent_comes_in_a_state_or_by_itself() {
     }
 }
 
+/// Made offline long ago: a store that goes by time puts it under the state, where nobody sees it.
+#[test]
+fn a_document_comes_anew_when_an_entry_is_older_than_its_state() {
+    let mut world = World::new();
+    (0..4).for_each(|n| add(&mut world, n));
+    let mut page = world.open("10:a:t");
+    world.send(&mut page, SHELF);
+    let first = page.got.iter().find(|got| got.doc.as_deref() == Some("d1")).unwrap().clone();
+    world.now += 1_000;
+    let late = |world: &mut World, page: &mut Page| {
+        let json = format!(r#"{{"type":"{ADD}","doc":"d1"}}"#);
+        let entry = world.add_made("11:b:t", &json, 1_000);
+        world.publish(&entry, page);
+    };
+    late(&mut world, &mut page);
+    assert_eq!(of(&page, "d1"), ["crdt/state", ADD, "crdt/state"]);
+    let anew = page.got.last().unwrap();
+    assert!(anew.time == first.time && anew.id.node.as_str() > first.id.node.as_str());
+    assert_eq!(page.count("crdt/state"), 5, "the others did not change");
+    // Once more, but not at once: in a lively channel actions overtake each other all the time.
+    late(&mut world, &mut page);
+    assert_eq!(of(&page, "d1").len(), 4);
+    page.session.on_tick(world.at()).unwrap();
+    world.settle(&mut page);
+    assert_eq!(page.session.deadline(), world.now + 1_000);
+    late(&mut world, &mut page);
+    world.now += 1_000;
+    page.session.on_tick(world.at()).unwrap();
+    world.settle(&mut page);
+    assert_eq!(of(&page, "d1")[3..], [ADD, ADD, "crdt/state"]);
+    add(&mut world, 1);
+    let entry = world.entries.last().unwrap().clone();
+    world.publish(&entry, &mut page);
+    assert_eq!(of(&page, "d1")[6..], [ADD], "what is new comes by itself");
+    assert_eq!(page.count(ADD), 4, "each once");
+}
+
+#[test]
+fn who_missed_many_actions_gets_what_they_add_up_to() {
+    for (missed, kinds) in [(3, vec![ADD; 3]), (4, vec!["crdt/state"])] {
+        let mut world = World::new();
+        (0..4).for_each(|n| add(&mut world, n));
+        let mut page = world.open("10:a:t");
+        world.send(&mut page, SHELF);
+        (0..missed).for_each(|_| add(&mut world, 2));
+        let mut page = world.reconnect(page);
+        world.send(&mut page, SHELF);
+        world.start(&mut page);
+        assert_eq!(of(&page, "d2"), kinds);
+        assert_eq!(page.got.iter().filter(|got| got.doc.is_some()).count(), kinds.len());
+        add(&mut world, 2);
+        let entry = world.entries.last().unwrap().clone();
+        world.publish(&entry, &mut page);
+        assert_eq!(page.got.last().unwrap().kind, ADD);
+    }
+}
+
+#[test]
+fn who_missed_many_changes_of_a_map_gets_one_for_each_item_or_that_it_is_gone() {
+    let mut world = World::new();
+    let task = |world: &mut World, op: &str, id: u8, n: u8| {
+        let json = format!(r#"{{"type":"tasks/{op}","id":"{id}","fields":{{"n":{n}}}}}"#);
+        world.add("11:b:t", &json);
+    };
+    (0..3).for_each(|id| task(&mut world, "create", id, 0));
+    let subscribe = r#"{"type":"logux/subscribe","channel":"tasks"}"#;
+    let mut page = world.open("10:a:t");
+    world.send(&mut page, subscribe);
+    (0..10).for_each(|n| task(&mut world, "change", 1, n));
+    task(&mut world, "delete", 2, 0);
+    let last = world.entries[world.entries.len() - 2].time;
+    let mut page = world.reconnect(page);
+    // A page that is alive says what it last had.
+    world.send(
+        &mut page,
+        r#"{"type":"logux/subscribe","channel":"tasks","since":{"id":"","time":0}}"#,
+    );
+    world.start(&mut page);
+    assert_eq!((page.count("tasks/changed"), page.count("tasks/deleted")), (1, 1));
+    let changed = page.got.iter().find(|got| got.kind == "tasks/changed").unwrap();
+    assert_eq!(changed.time, last, "with its own time");
+}
+
 #[test]
 fn a_document_has_no_filter_so_its_log_is_loaded() {
     let mut world = World::new();

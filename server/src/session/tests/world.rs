@@ -34,6 +34,10 @@ pub(super) const RULES: &str = r#"
     [[channel]]
     pattern = "shelf"
     load = "state"
+    squash = 3
+    [[channel]]
+    pattern = "tasks"
+    squash = 3
     [[sync_map]]
     name = "tasks"
 "#;
@@ -285,6 +289,20 @@ impl World {
                 let limit = PageLimit { entries: 2, bytes: 1000 };
                 let loaded = fold.states(&channel, HERE).part(&wanted, limit);
                 page.session.on_loaded(loaded, self.at());
+            }
+            Effect::Read(ReadOrder::Missed { channel, map, most, wanted }) => {
+                let log = LogName::Channel(channel.clone());
+                let missed = self.entries.iter().filter(|entry| {
+                    entry.position > wanted.after && entry.addresses.includes(&log)
+                });
+                let order = match map {
+                    _ if missed.count() <= most => {
+                        ReadOrder::Stretch { logs: vec![log], above: wanted.after }
+                    }
+                    Some(map) => ReadOrder::Items { channel, map, single: true, wanted },
+                    None => ReadOrder::States { channel, wanted },
+                };
+                self.do_effect(Effect::Read(order), page);
             }
             Effect::Resume(through) => {
                 let resumed =
