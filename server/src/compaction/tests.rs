@@ -227,6 +227,7 @@ fn what_goes_counts_for_its_author_no_more() {
     let room = (1..100).take_while(|ms| matches!(more(*ms), Outcome::Accepted(_))).count() as u64;
     assert!((5..20).contains(&room), "{room}");
     assert_eq!(store.compact(1000).entries, room);
-    let again = (100..200).take_while(|ms| matches!(more(*ms), Outcome::Accepted(_))).count() as u64;
+    let again =
+        (100..200).take_while(|ms| matches!(more(*ms), Outcome::Accepted(_))).count() as u64;
     assert_eq!(again, room, "as many as before find room");
 }
