@@ -76,7 +76,7 @@ pub enum Command {
     Doc(DocArgs),
     /// Take actions out that documents and maps have made superfluous, and give their space back
     ///
-    /// Which types may go says the configuration, under [compaction]. Readers see no difference: who was
+    /// Which types may go says the configuration, under `[compaction]`. Readers see no difference: who was
     /// away gets what the actions add up to. Prints a receipt; needs room for a copy of the feed. Works
     /// while a server runs on the same data, with what that is configured to do, and without one.
     Compact(CompactArgs),

@@ -25,11 +25,13 @@ use quotas::{Accounts, Allowance};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tidelog_crdt::{Context, Position};
-use tidelog_protocol::{Action, ActionId, Meta, Pair};
+use tidelog_protocol::{Action, ActionId, Meta, Pair, builtin};
 
-/// Steps that go to the committer at once: a frame of a hundred thousand actions takes its turn with
-/// everybody else's.
+/// Steps that go to the committer at once, or those of one action: a frame of a hundred thousand
+/// actions takes its turn with everybody else's.
 const STEPS_AT_ONCE: usize = 1000;
+/// The least that one id takes in a `0/clean`, with its quotes and a comma: each is a step.
+const ID_BYTES: usize = 12;
 
 /// An action to be judged.
 #[derive(Debug)]
@@ -118,7 +120,8 @@ impl Ingest {
         let mut verdicts = Vec::with_capacity(submissions.len());
         let mut submissions = submissions.into_iter();
         while submissions.len() > 0 {
-            let together: Vec<_> = submissions.by_ref().take(STEPS_AT_ONCE).collect();
+            let count = fitting(submissions.as_slice());
+            let together: Vec<_> = submissions.by_ref().take(count).collect();
             self.take_together(subject, together, now, &mut verdicts).await?;
         }
         for verdict in &verdicts {
@@ -282,4 +285,16 @@ impl Given {
         };
         Verdict { id, outcome, answer: self.answer, repeated: true, position: None }
     }
+}
+
+/// How many of those that come next go to the committer together: one at least.
+fn fitting(submissions: &[Submission]) -> usize {
+    let mut room = STEPS_AT_ONCE;
+    let fits = |submission: &&Submission| {
+        let action = &submission.pair.action;
+        let ids = if action.kind() == builtin::CLEAN { action.json().len() / ID_BYTES } else { 1 };
+        room = room.saturating_sub(ids.max(1));
+        room > 0
+    };
+    submissions.iter().take_while(fits).count().max(1)
 }

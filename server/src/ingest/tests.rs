@@ -195,6 +195,19 @@ async fn a_clean_of_many_takes_out_all_or_nothing_and_has_one_verdict() {
     assert_eq!(scene.stored(), [3, 8, 10]);
 }
 
+/// A frame of cleans with thousands of ids each was millions of look-ups in one commit, which everybody
+/// waited for.
+#[tokio::test]
+async fn cleans_of_very_many_take_their_turn_with_others() {
+    let scene = Scene::open();
+    let ids: Vec<_> = (0..900).map(|n| id(n).to_string()).collect();
+    let many = |sequence| pair(sequence, &json!({"type": "0/clean", "ids": ids}));
+    let words =
+        scene.take(vec![note(1_001), many(1_002), note(1_003), many(1_004), note(1_005)]).await;
+    assert_eq!(words, ["accepted"; 5]);
+    assert_eq!(scene.commits(), [1, 1, 1]);
+}
+
 /// What the rules let in once stays in, also when its original came in the same frame.
 #[tokio::test]
 async fn an_action_that_was_let_in_is_not_undone_by_a_later_one_of_its_name() {
