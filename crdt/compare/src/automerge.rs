@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::work::{Edit, Kind};
 use anyhow::Context as _;
 use automerge::transaction::Transactable;
-use automerge::{ActorId, Change, AutoCommit, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, Value};
+use automerge::{ActorId, AutoCommit, Change, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, Value};
 
 pub struct Automerge {
     doc: AutoCommit,
