@@ -52,6 +52,7 @@ mod recent;
 mod record;
 mod recover;
 mod rewrite;
+mod room;
 mod row;
 mod run;
 mod settings;

@@ -12,6 +12,7 @@ use super::identity::Identity;
 use super::place::Place;
 use super::queue::{Alone, Request};
 use super::recover::FEED;
+use super::room::Room;
 use super::row::Row;
 use super::shared::Shared;
 use super::store::Feed;
@@ -98,6 +99,7 @@ pub(super) struct Rewriting {
     // Closed before its directory is removed with `copying`.
     next: Feed,
     from: Arc<Feed>,
+    room: Room,
     copying: Copying,
 }
 
@@ -105,8 +107,9 @@ impl Rewriting {
     pub(super) fn begin(shared: &Arc<Shared>) -> Result<Self, RewriteError> {
         let place = Place::new(shared.settings.dir.join(FEED));
         let copying = Copying::begin(Arc::clone(shared), &place)?;
+        let room = Room::on(&shared.settings.dir)?;
         let next = Feed::open(&copying.next(), shared.settings.cache_bytes)?;
-        Ok(Self { next, from: shared.feed(), copying })
+        Ok(Self { next, from: shared.feed(), room, copying })
     }
 
     /// The feed that is rewritten.
@@ -125,9 +128,9 @@ impl Rewriting {
         change: Change,
         told: &mut dyn FnMut(Position),
     ) -> Result<Rewritten, RewriteError> {
-        let Self { next, from, copying } = self;
+        let Self { next, from, room, copying } = self;
         let (shared, place) = (Arc::clone(&copying.shared), copying.place.clone());
-        let mut copy = Copy::of(from, next, change);
+        let mut copy = Copy::of(from, next, room, change);
         for _ in 0..ROUNDS_MAX {
             let head = shared.head();
             copy.until(head, told)?;
@@ -215,6 +218,7 @@ impl Drop for Copying {
 struct Copy {
     from: Arc<Feed>,
     next: Feed,
+    room: Room,
     change: Change,
     /// Copied up to here.
     through: Position,
@@ -223,8 +227,8 @@ struct Copy {
 }
 
 impl Copy {
-    fn of(from: Arc<Feed>, next: Feed, change: Change) -> Self {
-        Self { from, next, change, through: Position::ZERO, synced: Position::ZERO }
+    fn of(from: Arc<Feed>, next: Feed, room: Room, change: Change) -> Self {
+        Self { from, next, room, change, through: Position::ZERO, synced: Position::ZERO }
     }
 
     /// Copies the rows up to `last`, which ends one.
@@ -270,7 +274,11 @@ impl Copy {
             Refused::Damage(damage) => ReadError::from(self.from.damaged(first, damage)).into(),
             Refused::Overtaken => RewriteError::Overtaken,
         })?;
-        Ok(rows.iter().try_for_each(|row| self.next.put(row))?)
+        for row in &rows {
+            self.room.take(row.value().len())?;
+            self.next.put(row)?;
+        }
+        Ok(())
     }
 
     /// Copies what is known of the store as a whole, and makes everything durable; the generation.
