@@ -11,7 +11,6 @@ use super::entry::{Addresses, Entry, LogName};
 use super::error::{Damage, Failure};
 use super::positions::Positions;
 use super::prefix::{Hash, Prefix};
-use super::queue::{Alone, Request};
 use super::record::{Record, put_entry, take_body};
 use super::rewrite::{Refused, RewriteError, Rewriting};
 use super::row::{Row, RowBuilder};
@@ -177,20 +176,14 @@ impl Taker {
 
     /// Brings the index to what the feed says.
     fn clear_index(&self, shared: &Shared, generation: u64) -> Result<(), Failure> {
-        let publish = |current: &_| shared.publish_index(current);
         let Found { logs, changes, .. } = std::mem::take(&mut *self.found());
-        // All of it is in runs: a checkpoint was made before the rewritten feed took its place.
-        let checkpoint = shared.state().checkpoint;
-        shared.index.change_usage(&changes, (checkpoint, generation), publish)?;
+        shared.change_usage(&changes, generation)?;
         let shown = shown(shared, &logs)?;
         let keep =
             |item: &Item| self.item(item, |position| shown.contains(&(item.key.prefix, position)));
         let publish = |current: &_| shared.publish_rewritten(current);
         shared.index.rewrite_runs((&logs, generation), keep, publish)?;
-        shared.index.remove_others()?;
-        // So that the committer counts anew what is kept of whom.
-        let nothing = Request::Alone(Alone::new(|| ()));
-        shared.queue.push(nothing).map_err(|_| Failure("the log was closed meanwhile".into()))
+        shared.index.remove_others()
     }
 }
 

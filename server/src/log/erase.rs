@@ -225,11 +225,8 @@ impl Eraser {
     fn clear_index(&self, shared: &Shared, generation: u64) -> Result<usize, Failure> {
         let mut logs = self.found().logs.clone();
         logs.insert(self.own());
-        let publish = |current: &_| shared.publish_index(current);
         let changes = self.found().changes();
-        // All of it is in runs: a checkpoint was made before the rewritten feed took its place.
-        let checkpoint = shared.state().checkpoint;
-        shared.index.change_usage(&changes, (checkpoint, generation), publish)?;
+        shared.change_usage(&changes, generation)?;
         let publish = |current: &_| shared.publish_rewritten(current);
         shared.index.rewrite_runs((&logs, generation), |item| self.item(item), publish)?;
         shared.index.remove_others()?;

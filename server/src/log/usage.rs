@@ -5,9 +5,10 @@
 //! over the runs and the tail, so it is as exact as they are, and a rebuild comes to the same.
 
 use super::entry::Entry;
-use super::error::ReadError;
+use super::error::{Failure, ReadError};
 use super::merge::Merge;
 use super::prefix::{Hash, Key, Prefix};
+use super::queue::{Alone, Request};
 use super::record::Record;
 use super::run::{Item, Order, Scan};
 use super::shared::{Shared, State};
@@ -123,6 +124,17 @@ impl Iterator for Sums {
 }
 
 impl Shared {
+    /// By how much the bytes of users have changed by the rewriting with this number. All that it took
+    /// is in runs: a checkpoint was made before the rewritten feed took its place.
+    pub(super) fn change_usage(&self, changes: &Changes, generation: u64) -> Result<(), Failure> {
+        let checkpoint = self.state().checkpoint;
+        let publish = |current: &_| self.publish_index(current);
+        self.index.change_usage(changes, (checkpoint, generation), publish)?;
+        // So that the committer counts anew what is kept of whom; once the log is closed nobody does.
+        let _ = self.queue.push(Request::Alone(Alone::new(|| ())));
+        Ok(())
+    }
+
     /// How many bytes of the user's are kept, as far as the log is on disk.
     pub(super) fn kept_bytes(&self, user: Prefix) -> Result<u64, ReadError> {
         let (mut sum, lists) = {
@@ -176,7 +188,11 @@ fn in_memory(state: &State, log: Prefix, position: Position) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::merge::Source;
+    use super::super::settings::Settings;
+    use super::super::{Addresses, Draft, Log, Outcome};
     use super::*;
+    use tidelog_crdt::Context;
+    use tidelog_protocol::{Action, ActionId, NodeId};
 
     #[test]
     fn changes_of_many_runs_add_up_and_what_comes_to_nothing_goes() {
@@ -198,5 +214,35 @@ mod tests {
         let sums: Vec<_> =
             sums.iter().map(|it| (it.key.prefix, it.key.major, change(it))).collect();
         assert_eq!(sums, [(user, 20, 2), (other, 20, 1)]);
+    }
+
+    /// Who wrote while an erasure or a compaction brought the index up to date stayed over the quota.
+    #[tokio::test]
+    async fn what_was_taken_out_is_counted_no_more_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings { kept_bytes_max: Some(1_000), ..Settings::new(dir.path()) };
+        let (log, _) = Log::open(settings, 0).unwrap();
+        let node = NodeId::new("1:c:t").unwrap();
+        let append = async |ms| {
+            let draft = Draft {
+                id: ActionId { node: node.clone(), ms, sequence: 0 },
+                time: ms,
+                subprotocol: 1,
+                addresses: Addresses { users: vec![node.user().unwrap()], ..Addresses::default() },
+                context: Context::default(),
+                action: Action::new(r#"{"type":"add"}"#.into()).unwrap(),
+                kept: true,
+            };
+            log.append(vec![draft], 0).await.unwrap().remove(0)
+        };
+        let mut ms = 0;
+        while !matches!(append(ms).await, Outcome::OverQuota) {
+            ms += 1;
+        }
+        let shared = log.shared();
+        let mut changes = Changes::default();
+        changes.add(shared.hash.user("1"), -900);
+        shared.change_usage(&changes, 1).unwrap();
+        assert!(matches!(append(ms).await, Outcome::Accepted(_)));
     }
 }
