@@ -292,9 +292,11 @@ fn fitting(submissions: &[Submission]) -> usize {
     let mut room = STEPS_AT_ONCE;
     let fits = |submission: &&Submission| {
         let action = &submission.pair.action;
-        let ids = if action.kind() == builtin::CLEAN { action.json().len() / ID_BYTES } else { 1 };
-        room = room.saturating_sub(ids.max(1));
-        room > 0
+        let steps =
+            if action.kind() == builtin::CLEAN { action.json().len() / ID_BYTES } else { 1 };
+        let left = room.checked_sub(steps);
+        room = left.unwrap_or_default();
+        left.is_some()
     };
     submissions.iter().take_while(fits).count().max(1)
 }

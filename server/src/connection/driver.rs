@@ -266,9 +266,7 @@ impl<'a> Driver<'a> {
                 let snapshot = app.maps.snapshots.shared(&channel, begins, fold).await?;
                 Ok(Reading::Loaded(snapshot.part(&wanted, app.page)))
             }),
-            order => {
-                Box::pin(async move { blocking(move || catch_up::patiently(&app, &order)).await })
-            }
+            order => Box::pin(blocking(move || catch_up::patiently(&app, &order))),
         });
     }
 
