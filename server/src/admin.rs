@@ -9,6 +9,7 @@ use crate::doc::{self, Question};
 use crate::log_export::{self, Selection};
 use crate::revocations::{self, Order};
 use crate::users;
+use crate::wake;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -38,6 +39,8 @@ pub enum Request {
     Doc(Question),
     /// Revoking, taking that back, and what was revoked.
     Revocations(Order),
+    /// Devices that are woken.
+    Push(wake::Order),
     /// Everything of a user, one record a line.
     UserExport {
         /// Who.
@@ -230,6 +233,10 @@ async fn answer(stream: UnixStream, app: App) -> anyhow::Result<()> {
             Err(error) => Err(error),
         },
         Request::Revocations(order) => match revocations::answer(&app, order).await {
+            Ok(lines) => writer.write_all(lines.as_bytes()).await.map_err(Into::into),
+            Err(error) => Err(error),
+        },
+        Request::Push(order) => match wake::answer(&app, order).await {
             Ok(lines) => writer.write_all(lines.as_bytes()).await.map_err(Into::into),
             Err(error) => Err(error),
         },

@@ -13,10 +13,11 @@ use crate::nodes::Recent;
 use crate::rules::Rules;
 use crate::session::{self, NodeState};
 use crate::sync_map::{Lives, Snapshots};
+use crate::wake::{Had, Wakes};
 use crate::ws::Budget;
 use std::ops::Deref;
 use std::sync::Arc;
-use tidelog_protocol::{Headers, NodeId, peer};
+use tidelog_protocol::{ClientId, Headers, NodeId, peer};
 use tokio::sync::watch;
 
 /// A handle of the running server. Cheap to clone.
@@ -50,6 +51,8 @@ pub struct Parts {
     pub auth: Arc<Authenticator>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Who is woken, and how.
+    pub(crate) wakes: Arc<Wakes>,
     /// What sessions share.
     pub session: session::Shared,
     /// What is known of maps.
@@ -108,8 +111,16 @@ impl Parts {
         Ok(record.map(|record| NodeState::from_bytes(&record.bytes)).unwrap_or_default())
     }
 
+    /// A device has had something, and need not be woken for it.
+    pub(crate) fn has_had(&self, client: &ClientId, had: &Had) {
+        for seconds in self.wakes.had(client, had) {
+            self.metrics.push.pulled(seconds);
+        }
+    }
+
     /// Remembers a running session's node on disk, about a second later.
     pub fn save_node(&self, node: &NodeId, state: &NodeState, now: u64) {
+        self.has_had(&node.client(), &Had::All(state.acked));
         let record = NodeRecord { seen_ms: now, bytes: state.to_bytes() };
         self.log.save_node(node.clone(), record);
     }

@@ -29,6 +29,7 @@ mod limiter;
 mod revoked;
 mod signing;
 
+pub(crate) use jwks::authorities;
 pub(crate) use jwt::seconds_as_ms;
 pub(crate) use key_sets::KeySets;
 pub(crate) use revoked::{Presence, Revocation, Revoked, Target, Terms};
@@ -221,6 +222,11 @@ impl Authenticator {
     ) -> Result<(), Refusal> {
         let refused = self.revoked.refuses(identity, client, now_ms);
         if refused { Err(Refusal::Revoked) } else { Ok(()) }
+    }
+
+    /// Whether `client` of `user` is connected, or waits for news over HTTP.
+    pub(crate) fn is_here(&self, user: &UserId, client: &ClientId) -> bool {
+        self.revoked.is_here(user, client)
     }
 
     /// Notes that who signed in is here; if that is revoked, or was meanwhile, `inbox` is dismissed.

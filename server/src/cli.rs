@@ -6,9 +6,11 @@
 pub mod check;
 pub mod check_config;
 pub mod manual;
+mod push;
 mod store;
 pub mod token;
 
+pub use push::{PushArgs, PushCommand, PushListArgs, PushStatusArgs, PushTestArgs};
 pub use store::{CompactArgs, DocArgs};
 
 use crate::config::{Config, ConfigError};
@@ -103,6 +105,8 @@ pub enum Command {
     Rebuild(RebuildArgs),
     /// Hand over or remove everything of one user
     User(UserArgs),
+    /// Look at the devices that a running server wakes, or try one
+    Push(PushArgs),
 }
 
 /// The command line; `serve` says of its flags what the configuration says of their keys.
@@ -419,6 +423,9 @@ mod tests {
             "tidelog check --data DIR --json",
             "tidelog check --config FILE",
             "tidelog rebuild --data DIR",
+            "tidelog push status --data DIR",
+            "tidelog push list ann",
+            "tidelog push test ann phone --title Hello",
             "tidelog user export ann --data DIR",
             "tidelog user erase ann --config FILE",
         ] {

@@ -13,6 +13,7 @@ mod rules;
 mod settings;
 mod source;
 mod tls;
+mod wake;
 
 pub use auth::{Algorithm, Auth, Jwt, KeySource};
 pub use compaction::Compaction;
@@ -20,10 +21,14 @@ pub use jwks::Jwks;
 pub use proxies::ProxyHeader;
 pub use quantity::{bytes, duration};
 pub use reference::{Setting, reference, server_setting};
-pub use rules::{ActionRule, ChannelRule, LoadSetting, MergeRule, RuleSettings, SyncMapRule};
+pub use rules::{
+    ActionRule, ChannelRule, LoadSetting, MergeRule, PushHow, PushLanguage, PushRule, RuleSettings,
+    SyncMapRule,
+};
 pub use settings::{Cors, Limits, LogSettings, Server};
 pub use source::{ConfigError, Source};
 pub use tls::Tls;
+pub use wake::{Apns, Fcm, Wake};
 
 use crate::cli::ServeArgs;
 use std::path::{Path, PathBuf};
@@ -52,7 +57,9 @@ pub struct Config {
     pub log: LogSettings,
     /// `[compaction]`
     pub compaction: Compaction,
-    /// `[[action]]`, `[[channel]]`, `[[sync_map]]` and `[[merge]]`
+    /// `[wake]`
+    pub wake: Wake,
+    /// `[[action]]`, `[[channel]]`, `[[sync_map]]`, `[[merge]]` and `[[push]]`
     pub rules: RuleSettings,
 }
 
@@ -67,10 +74,12 @@ struct Document {
     cors: Cors,
     log: LogSettings,
     compaction: Compaction,
+    wake: Wake,
     action: Vec<ActionRule>,
     channel: Vec<ChannelRule>,
     sync_map: Vec<SyncMapRule>,
     merge: Vec<MergeRule>,
+    push: Vec<PushRule>,
 }
 
 impl Config {
@@ -140,11 +149,13 @@ impl Config {
             cors: document.cors,
             log: document.log,
             compaction: document.compaction,
+            wake: document.wake.beside(&source),
             rules: RuleSettings {
                 actions: document.action,
                 channels: document.channel,
                 sync_maps: document.sync_map,
                 merges: document.merge,
+                pushes: document.push,
                 source,
             },
         };
@@ -168,6 +179,7 @@ impl Config {
         if let Err(reason) = crate::trace::levels(&self.server.trace) {
             return refused(format!("[server] trace: {reason}"));
         }
+        self.wake.check().or_else(refused)?;
         self.cors.check().or_else(refused)
     }
 

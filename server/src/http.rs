@@ -2,13 +2,14 @@
 //!
 //! One line per route. In order of reading: `caller` (who asks), `pull` and `stream` (what is new),
 //! `push` and `sync` (what comes in), with `cursor`, `standpoint` and `look` (where a reader stands,
-//! and what it sees) below them. The same rules, the same way in and the same logs as for WebSockets; nothing is remembered
+//! and what it sees) below them; `devices` (who wants to be woken). The same rules, the same way in and the same logs as for WebSockets; nothing is remembered
 //! of a reader but what its cursor says.
 
 mod body;
 mod caller;
 mod cors;
 mod cursor;
+mod devices;
 mod document;
 mod etag;
 mod following;
@@ -36,7 +37,7 @@ use crate::config::{Config, Cors};
 use crate::log::{Log, PageLimit};
 use axum::Router;
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use cursor::Cursors;
 use mint::Mint;
 use std::net::IpAddr;
@@ -108,6 +109,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/log", get(pull::pull).post(push::push))
         .route("/v1/sync", post(sync::sync))
         .route("/v1/docs/{name}", get(document::document))
+        .route("/v1/push/key", get(devices::key))
+        .route("/v1/push/devices", get(devices::list).post(devices::register))
+        .route("/v1/push/devices/{id}", put(devices::put).delete(devices::delete))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))

@@ -24,6 +24,7 @@ mod documents;
 pub mod hub;
 pub mod log;
 mod sync_map;
+pub mod wake;
 
 mod epochs;
 mod nodes;

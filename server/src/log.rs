@@ -356,10 +356,31 @@ impl Log {
         self.shared().feed().notes(start)
     }
 
+    /// The note of this name. May wait for the disk.
+    pub fn note(&self, name: &str) -> Result<Option<Bytes>, ReadError> {
+        self.shared().feed().note(name)
+    }
+
+    /// Up to `count` names of notes that begin with `start` and come after `after`, in order. May wait
+    /// for the disk.
+    pub fn note_names(
+        &self,
+        start: &str,
+        after: &str,
+        count: usize,
+    ) -> Result<Vec<String>, ReadError> {
+        self.shared().feed().note_names(start, after, count)
+    }
+
     /// Keeps `note` under its name, or forgets what is kept under it; on disk on return.
     pub async fn keep_note(&self, name: String, note: Option<Vec<u8>>) -> Result<(), Stopped> {
+        self.keep_notes(vec![(name, note)]).await
+    }
+
+    /// The same for several, in this order and with one sync; a crash may leave the first of them.
+    pub async fn keep_notes(&self, notes: Vec<(String, Option<Vec<u8>>)>) -> Result<(), Stopped> {
         let (answer, answered) = oneshot::channel();
-        self.shared().queue.push(Request::Note(NoteRequest { name, note, answer }))?;
+        self.shared().queue.push(Request::Note(NoteRequest { notes, answer }))?;
         answered.await.map_err(|_| Stopped)
     }
 

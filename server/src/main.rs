@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Rebuild(args) => check::rebuild(&args).map(done),
         Command::User(args) => tidelog_server::users::run(&args).map(done),
+        Command::Push(args) => tidelog_server::wake::run(&args).map(done),
         Command::ConfigReference => manual::config_reference().map(done),
         Command::Completions(args) => manual::completions(&args).map(done),
         Command::Man(args) => manual::man(&args).map(done),

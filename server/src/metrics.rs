@@ -4,6 +4,7 @@
 //! choose would grow without bound.
 
 mod process;
+mod push;
 mod share;
 mod site;
 mod text;
@@ -21,6 +22,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
+use push::Pushes;
 use std::sync::Arc;
 use tidelog_protocol::codec::Version;
 
@@ -32,6 +34,8 @@ pub struct Metrics {
     pub waiting: Gauge,
     /// Numbers in `connect`, and cursors, that were not minted here for that user.
     pub claims_failed: Counter,
+    /// From an action to the device that has it.
+    pub(crate) push: Pushes,
     live_dropped: Counter,
     catching_up: Gauge,
     outgoing: Gauge,
@@ -95,6 +99,7 @@ impl Metrics {
             registry: Arc::default(),
             waiting: Gauge::default(),
             claims_failed: Counter::default(),
+            push: Pushes::default(),
             live_dropped: Counter::default(),
             catching_up: Gauge::default(),
             outgoing: Gauge::default(),
@@ -107,6 +112,7 @@ impl Metrics {
         };
         metrics.register_who_comes(to);
         metrics.register_what_comes(to);
+        metrics.push.register(to);
         metrics.begin_at_zero();
         metrics
     }

@@ -18,12 +18,14 @@ mod subject;
 mod sync_map;
 mod template;
 mod value;
+mod wake;
 
 pub use filter::{Fields, Filter, FilterError};
 pub(crate) use pattern::Glob;
 pub use reason::UndoReason;
 pub use subject::Subject;
 pub use sync_map::{SyncMapChannel, SyncMapOp};
+pub(crate) use wake::Told;
 
 use crate::config::{Config, ConfigError};
 use crate::log::Channel;
@@ -37,6 +39,7 @@ use sync_map::SyncMap;
 use template::Template;
 use tidelog_crdt::DocumentAction;
 use tidelog_protocol::{Action, ClientId, Meta, NodeId, UserId};
+use wake::Wakes;
 
 /// Where an accepted action goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,6 +97,7 @@ pub struct Rules {
     channels: Vec<ChannelRule>,
     sync_maps: Vec<SyncMap>,
     merges: Merges,
+    wakes: Wakes,
     anonymous: Vec<UserId>,
     addresses_max: usize,
 }

@@ -13,8 +13,9 @@ use crate::log::{Log, PageLimit, Settings};
 use crate::metrics::{Metrics, Site};
 use crate::nodes::{self, Recent};
 use crate::rules::Rules;
+use crate::wake::Wakes;
 use crate::ws::Budget;
-use crate::{clock, http, service, session};
+use crate::{clock, http, service, session, wake};
 use anyhow::Context;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -71,6 +72,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     alive.spawn(service::stay_alive());
     alive.spawn(compaction::keep_compact(app.clone()));
     alive.spawn(nodes::forget_the_absent(app.log.clone(), config.limits.node_records));
+    alive.spawn(wake::follow(app.clone()));
     let outcome = tokio::select! {
         () = door.open(&listener, &mut connections) => Ok(()),
         signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }
@@ -97,15 +99,20 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     let (log, opened) = Log::open(log_settings(config), clock::now_ms())?;
     tracing::info!("{opened}");
     crate::revocations::load(&log, auth.revoked())?;
+    let wakes = Arc::new(Wakes::open(config, &log)?);
     let (hub, budget) = (Hub::default(), Budget::new(config.limits.frame_budget_bytes));
     let metrics = Metrics::of(Site {
         log: log.clone(),
         auth: auth.clone(),
         budget: budget.clone(),
         data: config.server.data.clone(),
+        wakes: wakes.clone(),
     });
-    let publishing = hub.clone();
-    log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
+    let (publishing, committed) = (hub.clone(), wakes.committed.clone());
+    log.on_commit(Arc::new(move |entries| {
+        publishing.publish(entries);
+        committed.notify_one();
+    }));
     let settings = (config.limits.action_bytes, quotas(config));
     let ingest = Ingest::new(log.clone(), rules.clone(), metrics.clone(), settings);
     let session = session::Shared {
@@ -124,6 +131,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         )?,
         http: http::Shared::new(http::Settings::of(config), &log),
         node: NodeId::new(&format!("server:{}", log.incarnation()))?,
+        wakes,
         log,
         ingest,
         hub,

@@ -11,6 +11,7 @@ use crate::admin::{self, Request};
 use crate::cli::{UserArgs, UserCommand, UserDataArgs};
 use crate::clock;
 use crate::log::{Log, OpenError, Settings};
+use crate::wake;
 use anyhow::Context;
 use std::io::Write;
 use tidelog_protocol::UserId;
@@ -52,13 +53,14 @@ fn erase(args: &UserDataArgs, out: &mut impl Write) -> anyhow::Result<()> {
     }
     let (log, _) = Log::open(Settings::new(data), clock::now_ms())?;
     let head = log.head();
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let devices = runtime.block_on(wake::forget_user(&log, &user))?;
     let removed = log.erase(&user, &mut |at| {
         // Progress that cannot be shown is no reason to stop.
         drop(erase::show(&erase::progress(at, head), &mut std::io::sink()));
     })?;
-    erase::show(&erase::receipt(&user, &removed, &log, 0, clock::now_ms()), out)?;
+    erase::show(&erase::receipt(&user, (&removed, devices), &log, 0, clock::now_ms()), out)?;
     out.flush()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(log.close()).context("the user is erased; closing the store")
 }
 

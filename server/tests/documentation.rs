@@ -55,7 +55,7 @@ fn keys(section: &str) -> Vec<String> {
 
 #[test]
 fn the_examples_work() {
-    for name in ["configuration.md", "documents.md", "rules.md"] {
+    for name in ["configuration.md", "documents.md", "push.md", "rules.md"] {
         let document = document(name);
         let examples = examples(&document);
         assert!(!examples.is_empty(), "{name}");
@@ -101,16 +101,29 @@ fn the_settings_shown_are_the_defaults() {
 #[test]
 fn every_key_is_documented() {
     let configuration = document("configuration.md");
-    for section in ["[server]", "[auth]", "[auth.jwks]", "[limits]", "[cors]", "[log]"] {
+    for section in [
+        "[server]",
+        "[auth]",
+        "[auth.jwks]",
+        "[limits]",
+        "[cors]",
+        "[log]",
+        "[wake]",
+        "[wake.apns]",
+        "[wake.fcm]",
+    ] {
         let all = examples(&configuration)[0];
         let (_, shown) = all.split_once(section).unwrap_or_else(|| panic!("{section}"));
         let shown = shown.split("\n[").next().unwrap_or_default();
-        for key in keys(section).iter().filter(|key| !["jwt", "jwks"].contains(&key.as_str())) {
+        for key in keys(section)
+            .iter()
+            .filter(|key| !["jwt", "jwks", "apns", "fcm"].contains(&key.as_str()))
+        {
             let line = |line: &str| line.split_whitespace().next() == Some(key.as_str());
             assert!(shown.lines().any(line), "{section} {key}");
         }
     }
-    let rules = document("rules.md");
+    let (rules, push) = (document("rules.md"), document("push.md"));
     for (section, document) in [
         ("[[auth.jwt]]", &configuration),
         ("[tls]", &configuration),
@@ -118,6 +131,7 @@ fn every_key_is_documented() {
         ("[[channel]]", &rules),
         ("[[sync_map]]", &rules),
         ("[[merge]]", &rules),
+        ("[[push]]", &push),
     ] {
         for key in keys(section) {
             assert!(document.contains(&format!("`{key}`")), "{section} {key}");

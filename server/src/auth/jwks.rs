@@ -9,6 +9,8 @@
 mod cache;
 mod fetch;
 
+pub(crate) use fetch::authorities;
+
 use super::key_sets::KeySets;
 use super::keys::{self, Key};
 use crate::clock;

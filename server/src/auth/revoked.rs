@@ -250,6 +250,13 @@ impl Revoked {
         Presence { revoked: this.clone(), user, number }
     }
 
+    /// Whether `client` of `user` is here.
+    pub(crate) fn is_here(&self, user: &UserId, client: &ClientId) -> bool {
+        let present = self.present();
+        let guests = present.users.get(user).into_iter().flatten();
+        guests.into_iter().any(|guest| guest.client.as_ref() == Some(client))
+    }
+
     /// When the token called `id` expires, as far as it is here.
     pub(crate) fn expiry_of(&self, id: &str) -> Option<u64> {
         let present = self.present();

@@ -3,9 +3,10 @@
 use super::auth::{AuthTable, JwtTable};
 use super::compaction::Compaction;
 use super::jwks::Jwks;
-use super::rules::{ActionRule, ChannelRule, MergeRule, SyncMapRule};
+use super::rules::{ActionRule, ChannelRule, MergeRule, PushLanguage, PushRule, SyncMapRule};
 use super::settings::{Cors, Limits, LogSettings, Server};
 use super::tls::TlsTable;
+use super::wake::{Apns, Fcm, Wake};
 use documented::DocumentedFields;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -37,12 +38,17 @@ pub fn reference() -> String {
     section(&mut text, "cors", &Cors::default());
     section(&mut text, "log", &LogSettings::default());
     section(&mut text, "compaction", &Compaction::default());
+    section(&mut text, "wake", &Wake::default());
+    section(&mut text, "wake.apns", &Apns::default());
+    section(&mut text, "wake.fcm", &Fcm::default());
     table::<TlsTable>(&mut text, "[tls]");
     table::<JwtTable>(&mut text, "[[auth.jwt]]");
     table::<ActionRule>(&mut text, "[[action]]");
     table::<ChannelRule>(&mut text, "[[channel]]");
     table::<SyncMapRule>(&mut text, "[[sync_map]]");
     table::<MergeRule>(&mut text, "[[merge]]");
+    table::<PushRule>(&mut text, "[[push]]");
+    table::<PushLanguage>(&mut text, "[[push.language]]");
     text
 }
 

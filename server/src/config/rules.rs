@@ -16,6 +16,8 @@ pub struct RuleSettings {
     pub sync_maps: Vec<SyncMapRule>,
     /// `[[merge]]`, in order.
     pub merges: Vec<MergeRule>,
+    /// `[[push]]`, in order.
+    pub pushes: Vec<PushRule>,
     /// Where they stand, for the lines of errors.
     pub source: Source,
 }
@@ -143,4 +145,55 @@ impl MergeRule {
         ];
         all.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?)))
     }
+}
+
+/// `[[push]]`
+#[derive(Clone, Debug, Deserialize, DocumentedFields)]
+#[serde(deny_unknown_fields)]
+pub struct PushRule {
+    /// Glob over the action's type.
+    #[serde(rename = "type")]
+    #[documented_fields(rename = "type")]
+    pub kind: Spanned<String>,
+    /// Which of those actions: an expression.
+    pub when: Option<Spanned<String>>,
+    /// What devices that are not there are told: nothing, silent or message.
+    pub how: Spanned<PushHow>,
+    /// Template of what a message is headed with.
+    pub title: Option<Spanned<String>>,
+    /// Template of what it says.
+    pub body: Option<Spanned<String>>,
+    /// Template of where a click leads.
+    pub url: Option<Spanned<String>>,
+    /// Template of a name: the next message of the same name takes the place of one not yet delivered.
+    pub collapse: Option<Spanned<String>>,
+    /// The same in other languages.
+    #[serde(default)]
+    pub language: Vec<PushLanguage>,
+}
+
+/// `how` of a `[[push]]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PushHow {
+    /// They find out when they come by themselves.
+    Nothing,
+    /// The device is woken, and the user is shown nothing.
+    Silent,
+    /// The user is shown a message.
+    Message,
+}
+
+/// `[[push.language]]`
+#[derive(Clone, Debug, Deserialize, DocumentedFields)]
+#[serde(deny_unknown_fields)]
+pub struct PushLanguage {
+    /// The language: de is for de-AT, too.
+    pub tag: String,
+    /// Template of what a message is headed with.
+    pub title: Spanned<String>,
+    /// Template of what it says.
+    pub body: Option<Spanned<String>>,
+    /// Template of where a click leads; that of the rule when left out.
+    pub url: Option<Spanned<String>>,
 }

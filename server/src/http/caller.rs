@@ -37,6 +37,11 @@ impl Caller {
         self.device.as_ref()
     }
 
+    /// A user without a log.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.identity.anonymous
+    }
+
     /// Who signed in, and as which device.
     pub(super) fn signed_in(&self) -> (&Identity, Option<&ClientId>) {
         (&self.identity, self.device())

@@ -31,7 +31,7 @@ pub(super) async fn document(
     let mut reader = Reader::new(&app, &caller, query.since.as_deref(), channels)?;
     let log = reader.only_log()?;
     let read = read(app, log, name).await?;
-    reader.has_had(read.through);
+    reader.has_folded(read.through);
     let format = Format::accepted(&headers, Format::Json);
     let tag = ETag::of_document(&caller, &reader, &read, format);
     let mut response = if tag.is_known(&headers) {

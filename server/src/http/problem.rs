@@ -27,18 +27,24 @@ pub(super) enum Kind {
     ChannelDenied,
     /// No rule knows the channel.
     UnknownChannel,
+    /// There is no key for the push service.
+    PushNotConfigured,
     /// No such path.
     NotFound,
     /// Not with this method.
     MethodNotAllowed,
     /// The body did not come in time.
     BodyTimeout,
+    /// The user has as many devices registered as one may.
+    TooManyDevices,
     /// The cursor is of another user, or of a history that this server does not have.
     ForeignCursor,
     /// The body, or the number of its actions.
     TooLarge,
     /// A format that is not spoken here.
     UnsupportedMediaType,
+    /// Nothing is sent to this endpoint of Web Push.
+    EndpointRefused,
     /// Too many failed sign-ins.
     TooManyFailures,
     /// The user acts faster than one may.
@@ -56,7 +62,7 @@ pub(super) enum Kind {
 impl Kind {
     /// All of them, as docs/http.md lists them.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 24] = [
         Self::MalformedBody,
         Self::MalformedQuery,
         Self::MalformedHeader,
@@ -66,12 +72,15 @@ impl Kind {
         Self::WrongClient,
         Self::ChannelDenied,
         Self::UnknownChannel,
+        Self::PushNotConfigured,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
+        Self::TooManyDevices,
         Self::ForeignCursor,
         Self::TooLarge,
         Self::UnsupportedMediaType,
+        Self::EndpointRefused,
         Self::TooManyFailures,
         Self::TooManyActions,
         Self::OverQuota,
@@ -103,15 +112,22 @@ impl Kind {
             Self::WrongClient => ("wrong-client", 403, "The token belongs to another device"),
             Self::ChannelDenied => ("channel-denied", 403, "The channel may not be read"),
             Self::UnknownChannel => ("unknown-channel", 404, "There is no such channel"),
+            Self::PushNotConfigured => {
+                ("push-not-configured", 404, "The server does not use this push service")
+            }
             Self::NotFound => ("not-found", 404, "There is nothing at this path"),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "The path has no such method"),
             Self::BodyTimeout => ("body-timeout", 408, "The body did not come in time"),
+            Self::TooManyDevices => ("too-many-devices", 409, "No more devices may register"),
             Self::ForeignCursor => {
                 ("foreign-cursor", 410, "The cursor says nothing about this user's log here")
             }
             Self::TooLarge => ("too-large", 413, "The request is too large"),
             Self::UnsupportedMediaType => {
                 ("unsupported-media-type", 415, "The format of the body is not spoken here")
+            }
+            Self::EndpointRefused => {
+                ("push-endpoint-refused", 422, "Nothing is sent to this endpoint")
             }
             Self::TooManyFailures => ("too-many-failures", 429, "Too many failed sign-ins"),
             Self::TooManyActions => ("too-many-actions", 429, "The user acts too fast"),

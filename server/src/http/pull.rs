@@ -39,6 +39,7 @@ pub(super) async fn pull(
     let format = Format::accepted(&headers, Format::Json);
     let reader = Reader::new(&app, &caller, since.as_deref(), channels)?;
     let view = wait_for_view(&app, &caller, &reader, limit, wait).await?;
+    reader.has_had(&view.after);
     let cursor = reader.cursor(&view.after);
     let tag = ETag::of(&caller, &reader, &cursor, view.more, format);
     let mut response = if tag.is_known(&headers) {

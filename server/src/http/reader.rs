@@ -10,6 +10,7 @@ use crate::aside::blocking;
 use crate::clock;
 use crate::log::{Channel, LogName, PageLimit};
 use crate::rules::{Access, Load, Subject, UndoReason};
+use crate::wake::Had;
 use tidelog_crdt::{Incarnation, Position};
 use tidelog_protocol::http::Cursor;
 use tidelog_protocol::{ActionId, Meta, UserId, builtin};
@@ -111,7 +112,7 @@ impl Reader {
     }
 
     /// The reader has had what its only log adds up to, as far as `through`.
-    pub(super) fn has_had(&mut self, through: Position) {
+    pub(super) fn has_folded(&mut self, through: Position) {
         let mark = Mark { through, stage: Stage::Partly, ..Mark::default() };
         match self.standpoint.channels.first_mut() {
             Some(followed) => followed.mark = mark,
@@ -127,6 +128,15 @@ impl Reader {
     /// The cursor of where it stands.
     pub(super) fn here(&self) -> Cursor {
         self.cursor(&self.standpoint)
+    }
+
+    /// A device that has a name has had what is before `standpoint`.
+    pub(super) fn has_had(&self, standpoint: &Standpoint) {
+        let Some(device) = &standpoint.device else { return };
+        let reached = standpoint.channels.iter();
+        let channels = reached.map(|it| (it.channel.clone(), it.mark.through)).collect();
+        let had = Had::Logs { own: standpoint.own_mark.through, channels };
+        self.app.has_had(device, &had);
     }
 
     /// The reader has had what it saw.
@@ -172,7 +182,8 @@ pub(super) fn seen(app: &App, user: &UserId, cursor: Option<&Cursor>) -> Result<
     Ok(reached.map(|reached| reached.prefix()).unwrap_or_default())
 }
 
-fn access(app: &App, subject: &Subject, channel: &Channel) -> Result<Access, Problem> {
+/// What `subject` may read of `channel`, if anything.
+pub(super) fn access(app: &App, subject: &Subject, channel: &Channel) -> Result<Access, Problem> {
     let (name, now) = (channel.as_str(), clock::now_ms());
     let id = ActionId { node: subject.node().clone(), ms: now, sequence: 0 };
     let meta = Meta { id, time: now, subprotocol: None };

@@ -93,6 +93,7 @@ impl Live {
             return Ok(None);
         }
         self.first = false;
+        self.reader.has_had(&view.after);
         let cursor = self.reader.cursor(&view.after);
         self.reader.move_on(view.after);
         let actions = view.shown.into_iter().map(Visible::render).collect();

@@ -33,6 +33,7 @@ pub(super) async fn sync(
     let results = push::take(&app, &caller, &headers, actions, seen.as_ref()).await?;
     drop(reserved);
     let view = reader.look(limit).await?;
+    reader.has_had(&view.after);
     let response = SyncResponse {
         results,
         actions: view.shown.into_iter().map(Visible::render).collect(),

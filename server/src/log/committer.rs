@@ -95,8 +95,8 @@ impl Committer {
             let work = self.in_flight.is_some() || !self.shared.state().bodies_to_take.is_empty();
             let next = match self.shared.queue.take(self.terms.batch, work) {
                 Batch::Appends(appends) => Some(self.stage(appends)?),
-                Batch::Note(request) => {
-                    self.keep(request)?;
+                Batch::Notes(requests) => {
+                    self.keep(requests)?;
                     None
                 }
                 Batch::Alone(work) => {
@@ -169,11 +169,18 @@ impl Committer {
         Ok(cleaned)
     }
 
-    /// Keeps or forgets a note, on disk when it is answered.
-    fn keep(&self, NoteRequest { name, note, answer }: NoteRequest) -> Result<(), Failure> {
-        self.shared.feed().put_note(&name, note.as_deref())?;
-        // Whoever asked may have gone; what was done stays done.
-        let _ = answer.send(());
+    /// Keeps or forgets notes, on disk when it is answered.
+    fn keep(&self, requests: Vec<NoteRequest>) -> Result<(), Failure> {
+        let (feed, mut answers) = (self.shared.feed(), Vec::with_capacity(requests.len()));
+        for NoteRequest { notes, answer } in requests {
+            notes.iter().try_for_each(|(name, note)| feed.put_note(name, note.as_deref()))?;
+            answers.push(answer);
+        }
+        feed.sync()?;
+        for answer in answers {
+            // Whoever asked may have gone; what was done stays done.
+            let _ = answer.send(());
+        }
         Ok(())
     }
 

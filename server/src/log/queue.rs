@@ -20,12 +20,16 @@ pub(super) struct Append {
     pub(super) room: OwnedSemaphorePermit,
 }
 
-/// A note to keep, or to forget.
+/// A note under its name; none forgets what is kept there.
+pub(super) type Noted = (String, Option<Vec<u8>>);
+
+/// Requests for notes that one sync makes durable.
+const NOTES_AT_ONCE: usize = 256;
+
+/// Notes to keep, or to forget.
 #[derive(Debug)]
 pub(super) struct NoteRequest {
-    pub(super) name: String,
-    /// None forgets it.
-    pub(super) note: Option<Vec<u8>>,
+    pub(super) notes: Vec<Noted>,
     pub(super) answer: oneshot::Sender<()>,
 }
 
@@ -63,7 +67,7 @@ pub(super) enum Request {
 #[derive(Debug)]
 pub(super) enum Batch {
     Appends(Vec<Append>),
-    Note(NoteRequest),
+    Notes(Vec<NoteRequest>),
     Alone(Alone),
     Close(oneshot::Sender<()>),
     /// Nothing waits, and the committer has work of its own.
@@ -146,7 +150,7 @@ impl Queue {
                 Some(Request::Append(first)) => {
                     return Batch::Appends(waiting.take_appends(first, limit));
                 }
-                Some(Request::Note(request)) => return Batch::Note(request),
+                Some(Request::Note(first)) => return Batch::Notes(waiting.take_notes(first)),
                 Some(Request::Alone(work)) => return Batch::Alone(work),
                 Some(Request::Close(answer)) => return Batch::Close(answer),
                 None if waiting.closed => return Batch::Closed,
@@ -175,6 +179,19 @@ impl Waiting {
             if let Some(Request::Append(next)) = self.requests.pop_front() {
                 taken.push(next);
             }
+        }
+        taken
+    }
+}
+
+impl Waiting {
+    fn take_notes(&mut self, first: NoteRequest) -> Vec<NoteRequest> {
+        let mut taken = vec![first];
+        while taken.len() < NOTES_AT_ONCE
+            && matches!(self.requests.front(), Some(Request::Note(_)))
+            && let Some(Request::Note(next)) = self.requests.pop_front()
+        {
+            taken.push(next);
         }
         taken
     }

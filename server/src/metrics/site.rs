@@ -3,6 +3,7 @@
 use crate::auth::{Authenticator, KeySets};
 use crate::clock;
 use crate::log::Log;
+use crate::wake::Wakes;
 use crate::ws::Budget;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric};
@@ -24,6 +25,8 @@ pub(crate) struct Site {
     pub(crate) budget: Budget,
     /// The data directory.
     pub(crate) data: PathBuf,
+    /// Who is woken.
+    pub(crate) wakes: Arc<Wakes>,
 }
 
 impl fmt::Debug for Site {
@@ -71,6 +74,18 @@ impl Collector for Site {
             "tidelog_node_records_dropped",
             "Records of nodes that found no room while the disk was slow; each costs a repeat.",
             stats.nodes_dropped,
+        )?;
+        gauge(
+            to,
+            "tidelog_push_devices",
+            "Devices that are registered to be woken.",
+            self.wakes.book.devices(),
+        )?;
+        gauge(
+            to,
+            "tidelog_push_waiting",
+            "Devices that wait to be told that something has come.",
+            self.wakes.waiting(),
         )?;
         key_sets(to, self.auth.key_sets(clock::now_ms()))?;
         self.store_bytes(to)?;

@@ -1,6 +1,7 @@
 //! From the settings of a file to rules, with the line of whatever is wrong.
 
 mod merge;
+mod wake;
 
 use super::check::Names;
 use super::expression::{Expression, Fault};
@@ -45,6 +46,7 @@ fn compile(config: &Config) -> Result<Rules, ConfigError> {
         actions: actions.collect::<Result<_, _>>()?,
         channels: channels.collect::<Result<_, _>>()?,
         merges: compiler.merges(settings)?,
+        wakes: compiler.wakes(settings)?,
         sync_maps,
         anonymous: config.auth.anonymous.clone(),
         addresses_max: config.limits.addresses_per_action,

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::clock;
 use crate::log::{Log, LogName, Removed};
+use crate::wake;
 use anyhow::Context;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,6 +27,9 @@ pub async fn erase_live(
 ) -> anyhow::Result<()> {
     let user = super::user(user)?;
     let sessions = end_sessions(app, &user).await;
+    // They are notes, which the copy of the feed takes along as they are.
+    let devices = wake::forget_user(&app.log, &user).await?;
+    app.wakes.book.count_again()?;
     let (progress_sent, mut lines) = mpsc::channel(PROGRESS_MAX);
     let (log, erased) = (app.log.clone(), user.clone());
     let head = log.head();
@@ -43,7 +47,7 @@ pub async fn erase_live(
     let removed = work.await?;
     app.documents.forget_earlier();
     let removed = removed?;
-    let receipt = receipt(&user, &removed, &app.log, sessions, clock::now_ms());
+    let receipt = receipt(&user, (&removed, devices), &app.log, sessions, clock::now_ms());
     tracing::info!(
         records = count(&removed.positions),
         nodes = removed.nodes,
@@ -96,7 +100,7 @@ pub(super) fn show(line: &str, out: &mut impl Write) -> anyhow::Result<()> {
 /// What was removed, as one line of JSON.
 pub(super) fn receipt(
     user: &UserId,
-    removed: &Removed,
+    (removed, devices): (&Removed, usize),
     log: &Log,
     sessions: usize,
     now_ms: u64,
@@ -125,6 +129,7 @@ pub(super) fn receipt(
         "cleans": { "requests": count(&removed.cleans), "positions": ranges(&removed.cleans) },
         "documents": documents.collect::<Vec<_>>(),
         "nodes": removed.nodes,
+        "devices": devices,
         "sessions": sessions,
         "feed_bytes": { "before": before, "after": after },
     })

@@ -2,9 +2,10 @@
 //! that says that it is all.
 
 use crate::app::App;
-use crate::log::{Base, Log, LogName, NodeRecord, Piece, ReadError};
+use crate::log::{Base, Channel, Log, LogName, NodeRecord, Piece, ReadError};
 use crate::log_export;
 use crate::session::NodeState;
+use crate::wake::{self, Device};
 use serde::Serialize;
 use serde_json::json;
 use tidelog_crdt::Position;
@@ -26,6 +27,7 @@ struct Counts {
     cleans: u64,
     documents: u64,
     nodes: u64,
+    devices: u64,
 }
 
 impl Export {
@@ -51,6 +53,9 @@ impl Export {
         let nodes = log.nodes_of(&self.user)?;
         self.counts.nodes = nodes.len() as u64;
         lines.extend(nodes.iter().map(|(id, record)| node(id, record)));
+        let devices = wake::of_user(log, &self.user)?;
+        self.counts.devices = devices.len() as u64;
+        lines.extend(devices.iter().map(device));
         let end = json!({
             "kind": "end",
             "user": self.user.as_str(),
@@ -60,6 +65,7 @@ impl Export {
             "cleans": self.counts.cleans,
             "documents": self.counts.documents,
             "nodes": self.counts.nodes,
+            "devices": self.counts.devices,
         });
         lines.push_str(&end.to_string());
         lines.push('\n');
@@ -116,6 +122,25 @@ fn node(node: &NodeId, record: &NodeRecord) -> String {
         "seen": record.seen_ms,
         "acknowledged": state.acked,
         "subscriptions": subscriptions,
+    });
+    format!("{line}\n")
+}
+
+/// A device that the user registered, with the place where it is woken.
+fn device(device: &Device) -> String {
+    let (kind, place) = (device.target.kind(), device.target.place());
+    let channels: Vec<_> = device.channels.iter().map(Channel::as_str).collect();
+    let line = json!({
+        "kind": "device",
+        "device": device.id.as_str(),
+        "client": device.client.as_str(),
+        "push": kind,
+        "place": place,
+        "channels": channels,
+        "language": device.language,
+        "claims": *device.claims,
+        "registered": device.registered_ms,
+        "refreshed": device.refreshed_ms,
     });
     format!("{line}\n")
 }

@@ -70,7 +70,7 @@ async fn connector(url: &str, terms: &Jwks) -> Result<HttpsConnector<HttpConnect
 }
 
 /// Those in `file`, or the system's if it is empty.
-pub(super) fn authorities(file: &Path) -> Result<RootCertStore, String> {
+pub(crate) fn authorities(file: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     if file.as_os_str().is_empty() {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

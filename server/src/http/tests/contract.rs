@@ -1,6 +1,7 @@
 //! The document at `/openapi.json` is true: every answer that any test of the routes gets is held
 //! against it, and every answer that it names can be had.
 
+use super::devices;
 use super::site::{Answer, RULES, Site, post, request};
 use crate::http::problem::Kind;
 use crate::http::status::OPENAPI;
@@ -17,8 +18,18 @@ use std::sync::{LazyLock, Mutex};
 
 /// What clients of another version may find more in is closed here, so that nothing is answered that
 /// is not documented.
-const CLOSED: [&str; 7] =
-    ["Document", "Page", "Problem", "PulledMeta", "Result", "Results", "Synced"];
+const CLOSED: [&str; 10] = [
+    "Device",
+    "Devices",
+    "Document",
+    "Page",
+    "Problem",
+    "PulledMeta",
+    "PushKey",
+    "Result",
+    "Results",
+    "Synced",
+];
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let mut document: Value = serde_json::from_str(OPENAPI).unwrap();
@@ -38,7 +49,11 @@ static SEEN: Mutex<BTreeSet<[String; 3]>> = Mutex::new(BTreeSet::new());
 /// Holds the answer to a request against the document.
 pub(super) fn check(method: &Method, path: &str, answer: &Answer) {
     let status = answer.status.to_string();
-    let path = if path.starts_with("/v1/docs/") { "/v1/docs/{name}" } else { path };
+    let path = match path {
+        path if path.starts_with("/v1/docs/") => "/v1/docs/{name}",
+        path if path.starts_with("/v1/push/devices/") => "/v1/push/devices/{id}",
+        path => path,
+    };
     let Some(operations) = DOCUMENT["paths"].get(path) else {
         answer.problem(404, "not-found");
         return fits("/components/schemas/Problem", &answer.json(), path);
@@ -123,22 +138,37 @@ fn escape(name: &str) -> String {
 const OPERATIONS: [(&str, &str); 4] =
     [("GET", "/v1/log"), ("GET", "/v1/docs/cart"), ("POST", "/v1/log"), ("POST", "/v1/sync")];
 
+/// What is asked about devices.
+const DEVICES: [(&str, &str); 4] = [
+    ("GET", "/v1/push/devices"),
+    ("DELETE", "/v1/push/devices/a"),
+    ("POST", "/v1/push/devices"),
+    ("PUT", "/v1/push/devices/a"),
+];
+
+fn all_operations() -> impl Iterator<Item = (&'static str, &'static str)> {
+    OPERATIONS.into_iter().chain(DEVICES)
+}
+
 /// A request as `who`, with something to push if the operation pushes.
 fn ask(who: &str, (method, path): (&str, &str), query: &str, body: &Value) -> Request<Body> {
     if method == "GET" {
         return request(who, &format!("{path}?{query}")).body(Body::empty()).unwrap();
     }
-    post(who, path).body(Body::from(body.to_string())).unwrap()
+    post(who, path).method(method).body(Body::from(body.to_string())).unwrap()
 }
 
 fn plain(operation: (&str, &str)) -> Request<Body> {
+    if DEVICES.contains(&operation) {
+        return ask("10:a", operation, "", &devices::browser("https://push.example.com/a"));
+    }
     ask("10:a", operation, "", &json!({"actions": [[{"type": "note"}, {}]]}))
 }
 
 #[tokio::test]
 async fn every_answer_in_the_document_can_be_had() {
     let site = Site::open(RULES);
-    for path in ["/health", "/ready", "/metrics", "/openapi.json"] {
+    for path in ["/health", "/ready", "/metrics", "/openapi.json", "/v1/push/key"] {
         assert_eq!(site.get("10", path).await.status, 200);
     }
     for operation in OPERATIONS {
@@ -146,6 +176,7 @@ async fn every_answer_in_the_document_can_be_had() {
     }
     conditional(&site).await;
     refusals(&site).await;
+    devices::refusals(RULES).await;
     bodies().await;
     signing_in().await;
     stopping().await;
@@ -193,7 +224,7 @@ async fn refusals(site: &Site) {
         let since = ask("10", operation, &format!("since={foreign}"), &json!({"since": foreign}));
         site.send(since).await.problem(410, "foreign-cursor");
     }
-    for operation in OPERATIONS {
+    for operation in all_operations() {
         let mut nobody = plain(operation);
         nobody.headers_mut().remove("authorization");
         nobody.headers_mut().remove("tidelog-client");
@@ -204,11 +235,12 @@ async fn refusals(site: &Site) {
 async fn bodies() {
     let limits = "[limits]\nping = \"10ms\"\ntimeout = \"20ms\"\nbody_bytes = 100";
     let site = Site::open(&format!("{RULES}\n{limits}"));
-    for operation in &OPERATIONS[2..] {
+    for operation in OPERATIONS[2..].iter().chain(&DEVICES[2..]) {
         let long = json!({"actions": [[{"type": "note", "text": "x".repeat(100)}, {}]]});
         site.send(ask("10", *operation, "", &long)).await.problem(413, "too-large");
         let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
-        let never = post("10", operation.1).body(Body::from_stream(never)).unwrap();
+        let never = post("10", operation.1).method(operation.0).body(Body::from_stream(never));
+        let never = never.unwrap();
         site.send(never).await.problem(408, "body-timeout");
         let mut text = plain(*operation);
         text.headers_mut().insert("content-type", "text/plain".parse().unwrap());
@@ -225,13 +257,13 @@ async fn signing_in() {
     let claims =
         json!({"sub": "10", "client": "phone", "exp": crate::clock::now_ms() / 1000 + 3600});
     let token = format!("Bearer {}", key.sign(claims.as_object().unwrap()).unwrap());
-    for operation in OPERATIONS {
+    for operation in all_operations() {
         let mut other = plain(operation);
         other.headers_mut().insert("authorization", token.parse().unwrap());
         site.send(other).await.problem(403, "wrong-client");
     }
     site.send(plain(OPERATIONS[0])).await.problem(401, "not-signed-in");
-    for operation in OPERATIONS {
+    for operation in all_operations() {
         site.send(plain(operation)).await.problem(429, "too-many-failures");
     }
 }
@@ -243,7 +275,7 @@ async fn stopping() {
     let site = Site::open_in(dir, &format!("{RULES}\n{issuer}"), false);
     site.stop.send(true).unwrap();
     site.get("10", "/ready").await.problem(503, "stopping");
-    for operation in OPERATIONS {
+    for operation in all_operations() {
         // Over the ceiling of the address, all but the first have to wait, and the server stops.
         let crowd = (0..9).map(|_| site.send(plain(operation)));
         let answers = join_all(crowd).await;

@@ -94,18 +94,48 @@ impl Feed {
         Ok(notes)
     }
 
-    /// Keeps a note under its name, or forgets it; on disk on return.
+    /// The note of this name.
+    pub(in super::super) fn note(&self, name: &str) -> Result<Option<Bytes>, ReadError> {
+        let note = self.meta.get([NOTE_KEYS, name.as_bytes()].concat());
+        let note = note.map_err(|error| self.database.unread(&error))?;
+        Ok(note.map(|note| Bytes::copy_from_slice(&note)))
+    }
+
+    /// Up to `count` names of notes that begin with `start` and come after `after`, in order.
+    pub(in super::super) fn note_names(
+        &self,
+        start: &str,
+        after: &str,
+        count: usize,
+    ) -> Result<Vec<String>, ReadError> {
+        let first = [NOTE_KEYS, start.max(after).as_bytes()].concat();
+        let mut names = Vec::new();
+        for key in self.meta.range(first..).keys() {
+            let key = key.map_err(|error| self.database.unread(&error))?;
+            let name = key.strip_prefix(NOTE_KEYS).and_then(|key| std::str::from_utf8(key).ok());
+            let Some(name) = name.filter(|name| name.starts_with(start)) else { break };
+            if name != after {
+                names.push(name.to_owned());
+            }
+            if names.len() >= count {
+                break;
+            }
+        }
+        Ok(names)
+    }
+
+    /// Keeps a note under its name, or forgets it. Not on disk before the next [`Feed::sync`].
     pub(in super::super) fn put_note(
         &self,
         name: &str,
         note: Option<&[u8]>,
     ) -> Result<(), Failure> {
         let key = [NOTE_KEYS, name.as_bytes()].concat();
-        if let Some(note) = note {
-            return self.put_meta(&key, note);
-        }
-        self.meta.remove(key).map_err(|error| self.database.failure(&error))?;
-        self.sync()
+        let put = match note {
+            Some(note) => self.meta.insert(key, note),
+            None => self.meta.remove(key),
+        };
+        put.map(drop).map_err(|error| self.database.failure(&error))
     }
 
     /// Takes over what another feed knows of the store as a whole: its epochs, its notes, and whatever

@@ -1,0 +1,240 @@
+//! The devices that are registered: notes of the store, so that a hundred thousand of them cost disk
+//! and nothing else.
+//!
+//! ```text
+//! wake/device/USER ID                the device; no user has a space in its name
+//! wake/channel/CHANNEL \n USER ID    it wants to be woken for the channel
+//! wake/place/FINGERPRINT             whose the place is: a browser where somebody else signs in is
+//!                                    no longer woken for who was there before
+//! ```
+//!
+//! The device is the truth: what the other two say counts only if it says the same.
+
+use super::device::{Device, DeviceId};
+use crate::aside::blocking;
+use crate::log::{Channel, Log, LogName, ReadError, Stopped};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tidelog_protocol::UserId;
+use tokio::sync::Mutex;
+
+const DEVICES: &str = "wake/device/";
+const CHANNELS: &str = "wake/channel/";
+const PLACES: &str = "wake/place/";
+/// Who registers waits for others whose users fall into the same of so many parts.
+const PARTS: usize = 64;
+
+type Notes = Vec<(String, Option<Vec<u8>>)>;
+
+/// The registered devices.
+pub(crate) struct Book {
+    log: Log,
+    parts: [Mutex<()>; PARTS],
+    /// How many there are.
+    devices: AtomicUsize,
+}
+
+/// Why a device is not in the book.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotKept {
+    /// The user has as many as one may.
+    #[error("the user has {0} devices, and may have no more")]
+    Full(usize),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the server stops")]
+    Stopped(#[from] Stopped),
+}
+
+impl Book {
+    /// The devices of `log`. Blocks.
+    pub(crate) fn open(log: Log) -> Result<Self, ReadError> {
+        let devices = AtomicUsize::new(count(&log)?);
+        Ok(Self { log, parts: std::array::from_fn(|_| Mutex::default()), devices })
+    }
+
+    /// How many devices there are.
+    pub(crate) fn devices(&self) -> usize {
+        self.devices.load(Ordering::Relaxed)
+    }
+
+    /// Counts them again: somebody took devices out of the store.
+    pub(crate) fn count_again(&self) -> Result<(), ReadError> {
+        self.devices.store(count(&self.log)?, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Keeps `device`; on disk on return. What is known of it stays as it was registered first.
+    /// `most` is how many its user may have. Returns what is kept.
+    pub(crate) async fn keep(
+        &self,
+        mut device: Device,
+        most: usize,
+        is_fresh: impl Fn(&Device) -> bool,
+    ) -> Result<Device, NotKept> {
+        let _turn = self.part(&device.user).lock().await;
+        let (log, user) = (self.log.clone(), device.user.clone());
+        let place = format!("{PLACES}{}", device.target.fingerprint());
+        let at = place.clone();
+        let (known, owner) =
+            blocking(move || Ok::<_, ReadError>((of_user(&log, &user)?, log.note(&at)?))).await?;
+        let before = known.iter().find(|known| known.id == device.id);
+        let mut notes = Notes::new();
+        if let Some(before) = before {
+            device.since = before.since;
+            device.registered_ms = before.registered_ms;
+            if before.is_as(&device) && is_fresh(before) {
+                return Ok(before.clone());
+            }
+            notes.extend(beside(before).filter(|(name, _)| *name != place));
+        } else if known.len() >= most {
+            return Err(NotKept::Full(most));
+        }
+        let name = key(&device.user, &device.id);
+        let owner = owner.and_then(|owner| String::from_utf8(owner.to_vec()).ok());
+        let mut taken = false;
+        if let Some(other) = owner.filter(|other| *other != name)
+            && let Some((user, id)) = read_key(&other)
+            && let Some(other) = self.get(&user, &id)?
+            && other.target.fingerprint() == device.target.fingerprint()
+        {
+            taken = true;
+            notes.push((format!("{DEVICES}{}", key(&other.user, &other.id)), None));
+            notes.extend(channel_notes(&other));
+        }
+        let new = before.is_none();
+        // The device before what leads to it.
+        notes.push((format!("{DEVICES}{name}"), Some(device.to_note())));
+        notes.extend(channel_notes(&device).map(|(name, _)| (name, Some(Vec::new()))));
+        notes.push((place, Some(name.into_bytes())));
+        self.log.keep_notes(notes).await?;
+        self.devices.fetch_add(usize::from(new), Ordering::Relaxed);
+        self.devices.fetch_sub(usize::from(taken), Ordering::Relaxed);
+        Ok(device)
+    }
+
+    /// Forgets a device; whether there was one. On disk on return.
+    pub(crate) async fn forget(&self, user: &UserId, id: &DeviceId) -> Result<bool, NotKept> {
+        let _turn = self.part(user).lock().await;
+        let Some(device) = self.get(user, id)? else { return Ok(false) };
+        self.log.keep_notes(gone(&device)).await?;
+        self.devices.fetch_sub(1, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// Forgets `device` if it is still as it is here: it may have registered anew. Whether it was.
+    pub(crate) async fn forget_same(&self, device: &Device) -> Result<bool, NotKept> {
+        let _turn = self.part(&device.user).lock().await;
+        let now = self.get(&device.user, &device.id)?;
+        let Some(now) = now.filter(|now| now.target == device.target) else { return Ok(false) };
+        self.log.keep_notes(gone(&now)).await?;
+        self.devices.fetch_sub(1, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// The device called so. May wait for the disk.
+    pub(crate) fn get(&self, user: &UserId, id: &DeviceId) -> Result<Option<Device>, ReadError> {
+        let note = self.log.note(&format!("{DEVICES}{}", key(user, id)))?;
+        Ok(note.and_then(|note| Device::of_note(user.clone(), id.clone(), &note)))
+    }
+
+    /// The devices of `user`. May wait for the disk.
+    pub(crate) fn of_user(&self, user: &UserId) -> Result<Vec<Device>, ReadError> {
+        of_user(&self.log, user)
+    }
+
+    /// Up to `count` devices that want to be woken for `log`, those after the one that `after` leads
+    /// to; and what leads to the last that was looked at, if there may be more.
+    pub(crate) fn of_log(
+        &self,
+        log: &LogName,
+        after: &str,
+        count: usize,
+    ) -> Result<(Vec<Device>, Option<String>), ReadError> {
+        let channel = match log {
+            LogName::User(user) => return Ok((self.of_user(user)?, None)),
+            LogName::Channel(channel) => channel,
+        };
+        let start = channel_start(channel);
+        let names = self.log.note_names(&start, after, count)?;
+        let mut devices = Vec::with_capacity(names.len());
+        for name in &names {
+            let Some((user, id)) = name.strip_prefix(&start).and_then(read_key) else { continue };
+            let device = self.get(&user, &id)?;
+            devices.extend(device.filter(|device| device.channels.contains(channel)));
+        }
+        let more = names.len() >= count;
+        Ok((devices, names.into_iter().next_back().filter(|_| more)))
+    }
+
+    fn part(&self, user: &UserId) -> &Mutex<()> {
+        let mut hasher = DefaultHasher::new();
+        user.as_str().hash(&mut hasher);
+        let nth = usize::try_from(hasher.finish() % PARTS as u64).unwrap_or_default();
+        // There are as many.
+        self.parts.get(nth).unwrap_or(&self.parts[0])
+    }
+}
+
+/// The devices of `user`. May wait for the disk.
+pub(crate) fn of_user(log: &Log, user: &UserId) -> Result<Vec<Device>, ReadError> {
+    let start = format!("{DEVICES}{user} ");
+    let notes = log.notes(&start)?.into_iter();
+    let devices = notes.filter_map(|(name, note)| {
+        let id = DeviceId::new(name.strip_prefix(&start)?).ok()?;
+        Device::of_note(user.clone(), id, &note)
+    });
+    Ok(devices.collect())
+}
+
+/// How many devices there are, by counting them. Waits for the disk.
+fn count(log: &Log) -> Result<usize, ReadError> {
+    const AT_ONCE: usize = 1_000;
+    let (mut count, mut after) = (0, String::new());
+    loop {
+        let names = log.note_names(DEVICES, &after, AT_ONCE)?;
+        count += names.len();
+        match names.into_iter().next_back() {
+            Some(last) => after = last,
+            None => return Ok(count),
+        }
+    }
+}
+
+/// Forgets the devices of a user who is erased; how many there were.
+pub(crate) async fn forget_user(log: &Log, user: &UserId) -> anyhow::Result<usize> {
+    let devices = of_user(log, user)?;
+    log.keep_notes(devices.iter().flat_map(gone).collect()).await?;
+    Ok(devices.len())
+}
+
+/// Without it and what leads to it.
+fn gone(device: &Device) -> Notes {
+    let own = (format!("{DEVICES}{}", key(&device.user, &device.id)), None);
+    std::iter::once(own).chain(beside(device)).collect()
+}
+
+/// Without what leads to a device.
+fn beside(device: &Device) -> impl Iterator<Item = (String, Option<Vec<u8>>)> + '_ {
+    let place = (format!("{PLACES}{}", device.target.fingerprint()), None);
+    channel_notes(device).chain([place])
+}
+
+/// Without what leads to a device from its channels.
+fn channel_notes(device: &Device) -> impl Iterator<Item = (String, Option<Vec<u8>>)> + '_ {
+    let name = key(&device.user, &device.id);
+    device.channels.iter().map(move |it| (format!("{}{name}", channel_start(it)), None))
+}
+
+fn channel_start(channel: &Channel) -> String {
+    format!("{CHANNELS}{}\n", channel.as_str())
+}
+
+fn key(user: &UserId, id: &DeviceId) -> String {
+    format!("{user} {id}")
+}
+
+fn read_key(text: &str) -> Option<(UserId, DeviceId)> {
+    let (user, id) = text.split_once(' ')?;
+    Some((UserId::new(user).ok()?, DeviceId::new(id).ok()?))
+}

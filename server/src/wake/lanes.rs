@@ -1,0 +1,278 @@
+//! One lane for each push service, so that one that is down delays nobody else.
+//!
+//! A lane has a task as long as anything is in its table. When the table is full the lane falls
+//! behind: the follower leaves it out, and it reads the feed by itself, as fast as it gets room.
+
+use super::table::{Added, Done, Had, Key, Missed, Table, Terms};
+use super::web::origin;
+use super::{Device, Message, Target, deliver};
+use crate::app::App;
+use crate::clock;
+use crate::config::Wake;
+use crate::log::LogName;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tidelog_crdt::Position;
+use tidelog_protocol::ClientId;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+/// Lanes of Web Push by where their services are; a browser's maker has one, or a few. More share one.
+const ORIGINS_MAX: usize = 200;
+/// The longest sleep, so that adding it to now cannot overflow; who wakes looks again.
+const SLEEP_MS_MAX: u64 = 3_600_000;
+
+/// One push service.
+pub(super) struct Lane {
+    pub(super) id: String,
+    state: Mutex<State>,
+    changed: Notify,
+    room: Notify,
+}
+
+struct State {
+    table: Table,
+    /// How far it has read by itself; none while the follower brings what there is.
+    behind: Option<Position>,
+    /// It reads what came before a start: who is told waits until all is known, to be told once.
+    holding: bool,
+}
+
+/// All of them that have anything to do.
+pub(super) struct Lanes {
+    all: Mutex<HashMap<String, Arc<Lane>>>,
+    settings: Wake,
+}
+
+/// How one lane is doing.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Doing {
+    service: String,
+    pub(super) waiting: usize,
+    behind: Option<Position>,
+}
+
+impl Lanes {
+    pub(super) fn new(settings: &Wake) -> Self {
+        Self { all: Mutex::default(), settings: settings.clone() }
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Lane>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the lane of `target` is called.
+    pub(super) fn id(target: &Target) -> String {
+        match target {
+            Target::Web { endpoint, .. } => endpoint.parse().map_or("web".into(), |it| origin(&it)),
+            Target::Apns { .. } | Target::Fcm { .. } => target.kind().to_owned(),
+        }
+    }
+
+    /// `device` has missed the entry at `position` of `log`. A lane that is behind finds that out by
+    /// itself, and one that has no room falls behind.
+    pub(super) fn add(
+        &self,
+        app: &App,
+        device: &Device,
+        (log, position): (&LogName, Position),
+        message: Option<&Message>,
+    ) {
+        let mut all = self.all();
+        let lane = self.lane(&mut all, app, Self::id(&device.target));
+        let mut state = lane.state();
+        if state.behind.is_some() {
+            return;
+        }
+        let (key, at) = (key(device), (log.clone(), position));
+        if state.table.add(&key, at, message.cloned(), clock::now_ms()) == Added::Full {
+            state.behind = Position::new(position.get().saturating_sub(1));
+            drop(state);
+            let (app, lane) = (app.clone(), lane.clone());
+            tokio::spawn(super::follower::catch_up(app, lane));
+            return;
+        }
+        drop(state);
+        lane.changed.notify_one();
+    }
+
+    /// The lane called `id` reads from `above` on by itself: what came before the process started.
+    pub(super) fn resume(&self, app: &App, id: String, above: Position) {
+        let lane = self.lane(&mut self.all(), app, id);
+        {
+            let mut state = lane.state();
+            state.behind = Some(above);
+            state.holding = true;
+        }
+        tokio::spawn(super::follower::catch_up(app.clone(), lane));
+    }
+
+    fn lane(&self, all: &mut HashMap<String, Arc<Lane>>, app: &App, id: String) -> Arc<Lane> {
+        let id = if all.len() < ORIGINS_MAX || all.contains_key(&id) { id } else { "web".into() };
+        let make = || {
+            let lane = Arc::new(Lane::new(id.clone(), self.terms(&id)));
+            tokio::spawn(run(app.clone(), lane.clone()));
+            lane
+        };
+        all.entry(id.clone()).or_insert_with(make).clone()
+    }
+
+    fn terms(&self, id: &str) -> Terms {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let settings = &self.settings;
+        let silent = if id == "apns" { settings.apns.silent_interval } else { settings.interval };
+        Terms {
+            most: settings.queue,
+            at_once: settings.concurrency,
+            interval_ms: ms(settings.interval),
+            silent_interval_ms: ms(silent.max(settings.interval)),
+            patience_ms: ms(settings.ttl),
+        }
+    }
+
+    /// The client has had something; after how many ms, for each device that had been told of it.
+    pub(super) fn had(&self, client: &ClientId, had: &Had) -> Vec<u64> {
+        let (mut told, now) = (Vec::new(), clock::now_ms());
+        for lane in self.all().values() {
+            told.extend(lane.state().table.had(client, had, now));
+            lane.room.notify_one();
+        }
+        told.iter().map(|told_ms| now.saturating_sub(*told_ms)).collect()
+    }
+
+    /// Up to where each lane is done that is not as far as `head`.
+    pub(super) fn marks(&self, head: Position) -> BTreeMap<String, Position> {
+        let all = self.all();
+        let marks = all.values().filter_map(|lane| {
+            let state = lane.state();
+            let before = |first: Position| Position::new(first.get().saturating_sub(1));
+            let first = state.table.first().and_then(before);
+            let mark = first.into_iter().chain(state.behind).min()?;
+            (mark < head).then(|| (lane.id.clone(), mark))
+        });
+        marks.collect()
+    }
+
+    /// How all of them are doing.
+    pub(super) fn doing(&self) -> Vec<Doing> {
+        let all = self.all();
+        let mut doing: Vec<_> = all
+            .values()
+            .map(|lane| {
+                let state = lane.state();
+                let (waiting, behind) = (state.table.waiting(), state.behind);
+                Doing { service: lane.id.clone(), waiting, behind }
+            })
+            .collect();
+        doing.sort_unstable_by(|one, other| one.service.cmp(&other.service));
+        doing
+    }
+
+    /// Takes the lane away if there is nothing in it.
+    fn leave(&self, lane: &Lane) -> bool {
+        let mut all = self.all();
+        let state = lane.state();
+        let idle = state.table.is_empty() && state.behind.is_none();
+        idle && all.remove(&lane.id).is_some()
+    }
+}
+
+impl Lane {
+    fn new(id: String, terms: Terms) -> Self {
+        let state = State { table: Table::new(terms), behind: None, holding: false };
+        Self { id, state: Mutex::new(state), changed: Notify::new(), room: Notify::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far it has read by itself.
+    pub(super) fn behind(&self) -> Option<Position> {
+        self.state().behind
+    }
+
+    /// It has read up to there by itself; with none, the follower brings the rest.
+    pub(super) fn read_up_to(&self, position: Option<Position>) {
+        let mut state = self.state();
+        state.behind = position;
+        state.holding &= position.is_some();
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// `device` has missed something, as [`Lanes::add`]; waits for room.
+    pub(super) async fn add_patiently(
+        &self,
+        device: &Device,
+        (log, position): (&LogName, Position),
+        message: Option<&Message>,
+    ) {
+        let key = key(device);
+        loop {
+            {
+                let mut state = self.state();
+                let at = (log.clone(), position);
+                if state.table.add(&key, at, message.cloned(), clock::now_ms()) == Added::Yes {
+                    break;
+                }
+                state.holding = false;
+            }
+            self.changed.notify_one();
+            self.room.notified().await;
+        }
+        self.changed.notify_one();
+    }
+
+    fn take(&self) -> (Vec<(Key, Missed)>, Option<u64>) {
+        let mut state = self.state();
+        if state.holding {
+            return (Vec::new(), None);
+        }
+        let taken = state.table.take(clock::now_ms());
+        (taken, state.table.next_ms())
+    }
+
+    fn done(&self, key: &Key, done: Done) {
+        let mut state = self.state();
+        state.table.done(key, done, clock::now_ms());
+        if state.table.has_room() {
+            self.room.notify_one();
+        }
+    }
+}
+
+fn key(device: &Device) -> Key {
+    (device.client.clone(), device.id.clone())
+}
+
+/// Tells devices what they have missed, until nothing is left to do.
+async fn run(app: App, lane: Arc<Lane>) {
+    let mut sending = JoinSet::new();
+    loop {
+        let (taken, next_ms) = lane.take();
+        for (key, missed) in taken {
+            let app = app.clone();
+            sending.spawn(async move {
+                let done = deliver::deliver(&app, &key, &missed).await;
+                (key, done)
+            });
+        }
+        if sending.is_empty() && app.wakes.lanes.leave(&lane) {
+            return;
+        }
+        let wait_ms = next_ms.map_or(SLEEP_MS_MAX, |next| next.saturating_sub(clock::now_ms()));
+        tokio::select! {
+            () = app.stopping() => return,
+            () = lane.changed.notified() => {}
+            Some(sent) = sending.join_next() => {
+                // A panic was reported; what it was about is told again after the next start.
+                if let Ok((key, done)) = sent {
+                    lane.done(&key, done);
+                }
+            }
+            () = tokio::time::sleep(Duration::from_millis(wait_ms.min(SLEEP_MS_MAX))) => {}
+        }
+    }
+}

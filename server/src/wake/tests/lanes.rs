@@ -1,0 +1,99 @@
+//! Services that are down, devices that come by themselves, and a process that is killed.
+
+use super::double::Double;
+use super::web::decrypt;
+use super::world::{Keys, World};
+use serde_json::{Value, json};
+
+fn note() -> Value {
+    json!({"type": "note"})
+}
+
+#[tokio::test]
+async fn a_service_that_is_down_delays_nobody_else() {
+    let world = World::open("", "concurrency = 1\nqueue = 1");
+    let (mut down, mut up) = (Double::start().await, Double::start().await);
+    for n in 0..4 {
+        let body = Keys::make().registering(&format!("{}/{n}", down.url));
+        world.register(&format!("10:d{n}"), &body).await;
+    }
+    world.register("10:a", &Keys::make().registering(&format!("{}/up", up.url))).await;
+    down.keep_silent();
+    world.act("10:b", &note()).await;
+    down.next().await;
+    for _ in 0..3 {
+        up.next().await;
+        world.act("10:b", &note()).await;
+    }
+    assert!(down.is_quiet());
+}
+
+/// A queue of one is full at the second device: the rest are found in the log.
+#[tokio::test]
+async fn who_finds_no_room_is_told_later() {
+    let world = World::open("", "queue = 1");
+    let mut service = Double::start().await;
+    for n in 0..5 {
+        let body = Keys::make().registering(&format!("{}/{n}", service.url));
+        world.register(&format!("10:d{n}"), &body).await;
+    }
+    world.act("10:b", &note()).await;
+    let mut told = Vec::new();
+    while told.len() < 5 {
+        let path = service.next().await.path;
+        if !told.contains(&path) {
+            told.push(path);
+        }
+    }
+    world.until(|world| world.app.wakes.waiting() == 0).await;
+}
+
+#[tokio::test]
+async fn who_has_pulled_is_not_told_and_who_pulls_then_is_counted() {
+    let world = World::open("", "");
+    let (mut service, keys) = (Double::start().await, Keys::make());
+    world.register("10:a", &keys.registering(&format!("{}/a", service.url))).await;
+    // The service is busy with the first, so that the second waits.
+    service.answer(429, Some("1"), "");
+    world.act("10:b", &note()).await;
+    service.next().await;
+    assert_eq!(world.count("10"), 1);
+    world.until(|world| world.app.wakes.waiting() == 1).await;
+    let page = world.call("GET", "10:a", "/v1/log", &Value::Null).await;
+    assert_eq!(page["actions"].as_array().unwrap().len(), 1);
+    world.until(|world| world.app.wakes.waiting() == 0).await;
+    world.act("10:b", &note()).await;
+    assert_eq!(decrypt(&keys, &service.next().await.body)["head"], 2);
+    world.until(|world| world.app.wakes.waiting() == 0).await;
+    let pulled = |world: &World| {
+        let text = world.app.metrics.text(crate::metrics::Format::Text);
+        let line = text.lines().find(|line| line.starts_with("tidelog_push_pulled_seconds_count"));
+        line.unwrap().rsplit(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(pulled(&world), "0");
+    world.call("GET", "10:a", "/v1/log", &Value::Null).await;
+    assert_eq!(pulled(&world), "1");
+}
+
+#[tokio::test]
+async fn a_kill_between_commit_and_push_loses_no_wake_up_and_repeats_at_most_one() {
+    let world = World::open("", "");
+    let (mut service, keys) = (Double::start().await, Keys::make());
+    world.register("10:a", &keys.registering(&format!("{}/a", service.url))).await;
+    service.keep_silent();
+    for _ in 0..3 {
+        world.act("10:b", &note()).await;
+    }
+    service.next().await;
+    // It was sent, and nobody knows whether it came.
+    let world = world.kill().await;
+    assert_eq!(decrypt(&keys, &service.next().await.body)["head"], 3);
+    world.until(|world| world.app.wakes.waiting() == 0).await;
+    assert!(service.is_quiet());
+    // Between the commit and the follower.
+    let mut world = world;
+    world.stop_following().await;
+    world.act("10:b", &note()).await;
+    let _world = world.kill().await;
+    assert_eq!(decrypt(&keys, &service.next().await.body)["head"], 4);
+}

@@ -1,0 +1,89 @@
+//! Web Push (RFC 8030): one request to wherever the browser's maker has its service.
+
+use super::client::{Sender, Whom};
+use super::encrypt::encrypt;
+use super::endpoint;
+use super::outcome::Outcome;
+use super::payload::Push;
+use super::vapid::Vapid;
+use crate::clock;
+use crate::config::Wake;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use hyper::{Request, Uri};
+use siphasher::sip128::{Hasher128, SipHasher24};
+use std::hash::Hasher;
+
+/// Browsers.
+pub(super) struct Web {
+    sender: Sender,
+    contact: String,
+    allow_private: bool,
+    ttl_s: u64,
+}
+
+/// Where a browser is, and its keys.
+pub(super) struct Browser<'a> {
+    pub(super) endpoint: &'a str,
+    pub(super) p256dh: &'a [u8],
+    pub(super) auth: &'a [u8],
+}
+
+impl Web {
+    pub(super) fn new(settings: &Wake) -> anyhow::Result<Self> {
+        Ok(Self {
+            sender: Sender::new(settings, Whom::Stranger)?,
+            contact: settings.contact.clone(),
+            allow_private: settings.allow_private,
+            ttl_s: settings.ttl.as_secs(),
+        })
+    }
+
+    pub(super) async fn send(&self, vapid: &Vapid, browser: &Browser<'_>, push: &Push) -> Outcome {
+        let request = match self.request(vapid, browser, push) {
+            Ok(request) => request,
+            Err(error) => return Outcome::Refused(format!("{error:#}")),
+        };
+        match self.sender.send(request).await {
+            Ok(answer) => answer.outcome(""),
+            Err(outcome) => outcome,
+        }
+    }
+
+    fn request(
+        &self,
+        vapid: &Vapid,
+        browser: &Browser<'_>,
+        push: &Push,
+    ) -> anyhow::Result<Request<Full<Bytes>>> {
+        let uri = endpoint::check(browser.endpoint, self.allow_private)?;
+        let contact = Some(self.contact.as_str()).filter(|contact| !contact.is_empty());
+        let authorization = vapid.authorization(&origin(&uri), contact, clock::now_ms())?;
+        let body = encrypt(browser.p256dh, browser.auth, push.json().as_bytes())?;
+        let request = Request::post(uri)
+            .header(AUTHORIZATION, authorization)
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .header(CONTENT_ENCODING, "aes128gcm")
+            .header("ttl", self.ttl_s)
+            .header("urgency", if push.message.is_some() { "high" } else { "normal" })
+            .header("topic", topic(push.collapse()));
+        Ok(request.body(Full::from(body))?)
+    }
+}
+
+/// Scheme, host and port: what a token is for, and what a service is told from others by.
+pub(super) fn origin(uri: &Uri) -> String {
+    let (scheme, authority) =
+        (uri.scheme_str(), uri.authority().map(hyper::http::uri::Authority::as_str));
+    format!("{}://{}", scheme.unwrap_or_default(), authority.unwrap_or_default())
+}
+
+/// At most 32 characters of base64url, whatever the text is.
+fn topic(text: &str) -> String {
+    let mut hasher = SipHasher24::new();
+    hasher.write(text.as_bytes());
+    URL_SAFE_NO_PAD.encode(hasher.finish128().as_bytes())
+}
