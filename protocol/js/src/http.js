@@ -101,7 +101,7 @@ export class Api {
       const response = await this.#send(`/v1/log${parameters(reading)}`, { headers: accept, cache: 'no-store' }, watch)
       if (!response.body) throw new Unreachable('the event stream has no body')
       for await (const data of watch.follow(events(response.body))) {
-        if (data !== null || patience === 0) watch.allow(STREAM_SILENCE, 'the event stream fell silent')
+        watch.allow(STREAM_SILENCE, 'the event stream fell silent')
         yield data === null ? null : JSON.parse(data)
       }
     } catch (error) {
@@ -189,7 +189,7 @@ class Watch {
 
   /** @param {unknown} error what is thrown instead */
   blame(error) {
-    if (this.#late !== undefined) return new Unreachable(this.#late, error)
+    if (this.#late !== undefined) return new Unreachable(this.#late, error, true)
     if (this.outer?.aborted || error instanceof Problem || error instanceof Unreachable) return error
     return new Unreachable(`the server was not reached: ${error instanceof Error ? error.message : error}`, error)
   }

@@ -33,10 +33,12 @@ export class Problem extends Error {
 
 /** Nothing came back, or what came is no answer: offline, a proxy that cuts, silence for too long. */
 export class Unreachable extends Error {
-  /** @param {string} message @param {unknown} [cause] */
-  constructor(message, cause) {
+  /** @param {string} message @param {unknown} [cause] @param {boolean} [silent] */
+  constructor(message, cause, silent = false) {
     super(message, { cause })
     this.name = 'Unreachable'
+    /** Whether the line stood, and nothing came. */
+    this.silent = silent
   }
 }
 
