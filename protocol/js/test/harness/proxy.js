@@ -15,6 +15,8 @@ export class Proxy {
   holdsStreams = false
   /** Called with each request; what it returns is answered instead: `{ status, headers, body }`. */
   answer = () => undefined
+  /** Called with each request; when it returns something, the server's answer is lost on the way. */
+  losesAnswers = undefined
   #lines = new Set()
   #offline = false
 
@@ -82,6 +84,7 @@ export class Proxy {
     const onward = http.request({ ...options, agent: false }, answer => {
       const held = this.holdsStreams && String(answer.headers['content-type']).startsWith('text/event-stream')
       if (held) return answer.resume()
+      if (this.losesAnswers?.(request)) return response.destroy()
       response.writeHead(answer.statusCode, answer.headers)
       answer.pipe(response)
       answer.on('error', () => response.destroy())
