@@ -5,7 +5,7 @@
 /** @typedef {import('./http.js').Action} Action */
 /** @typedef {{ at?: number, id: string, time: number, action: Action, seen?: string, added?: number }} Queued */
 /** @typedef {{ at?: number, id: string, action: Action, time: number, added?: number, own?: boolean, undone?: string, channels?: string[] }} News */
-/** @typedef {{ url: string, user: string, channels: string[], folds: boolean }} About */
+/** @typedef {{ url: string, user: string, channels: string[], folds: boolean }} About `folds`: pages add the news up */
 /** @typedef {{ life: number, through: number, version: number, state: any }} Snapshot */
 /** @typedef {{ cursor?: string, life: number, floor: number, snapshot?: Snapshot, news: News[], queue: Queued[] }} Standing */
 /** @typedef {{ cursor?: string, answered: number[], confirmed: Queued[], news: News[], reset?: boolean }} Change */
@@ -124,6 +124,14 @@ export class Device {
     const { news } = await this.standing(0)
     const last = news.at(-NEWS_KEPT)?.at
     if (last !== undefined) await this.#write(['news'], stores => stores.news.delete(IDBKeyRange.upperBound(last, true)))
+  }
+
+  /** Takes all news out. */
+  async drain() {
+    const { news } = await this.standing(0)
+    const last = news.at(-1)?.at
+    if (last !== undefined) await this.#write(['news'], stores => stores.news.delete(IDBKeyRange.upperBound(last)))
+    return news
   }
 
   close() {
