@@ -154,7 +154,7 @@ class Watch {
   #timer
   /** @type {string | undefined} */
   #late
-  #leave = () => this.#controller.abort()
+  #leave = () => this.#controller.abort(this.outer?.reason)
 
   /** @param {AbortSignal} [outer] */
   constructor(outer) {

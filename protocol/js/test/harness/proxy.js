@@ -13,8 +13,10 @@ export class Proxy {
   sockets = 'pass'
   /** Whether event streams are held back until they end, as a proxy does that wants the whole answer. */
   holdsStreams = false
-  /** Called with each request; what it returns is answered instead: `{ status, headers, body }`. */
+  /** Called with each request and its response; says whether it answers in the server's place. */
   answer = () => undefined
+  /** Called with each request; when it returns something, the server's answer is lost on the way. */
+  losesAnswers = undefined
   #lines = new Set()
   #offline = false
 
@@ -71,17 +73,13 @@ export class Proxy {
 
   #pass(request, response) {
     this.requests.push(`${request.method} ${request.url}`)
-    const instead = this.answer(request)
-    if (instead) {
-      request.resume()
-      response.writeHead(instead.status, instead.headers)
-      return response.end(instead.body)
-    }
+    if (this.answer(request, response)) return undefined
     const { port } = this.target
     const options = { headers: request.headers, host: '127.0.0.1', method: request.method, path: request.url, port }
     const onward = http.request({ ...options, agent: false }, answer => {
       const held = this.holdsStreams && String(answer.headers['content-type']).startsWith('text/event-stream')
       if (held) return answer.resume()
+      if (this.losesAnswers?.(request)) return response.destroy()
       response.writeHead(answer.statusCode, answer.headers)
       answer.pipe(response)
       answer.on('error', () => response.destroy())
