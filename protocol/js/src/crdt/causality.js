@@ -8,7 +8,7 @@
 /**
  * An action as a document holds it. `dots` are the names that servers gave it, `arrival` counts what came before it.
  * @typedef {Stamp & {
- *   id: string, dots: string[], arrival: number, context?: Context, isOwn?: boolean, isBase?: boolean,
+ *   id: string, dots: string[], arrival: number, context?: Context, isOwn?: boolean, waits?: boolean, isBase?: boolean,
  *   changes: import('./parse.js').Change[]
  * }} Entry
  */

@@ -13,7 +13,11 @@ import { batch, list, text } from './actions.js'
 
 /**
  * What a document reads of an action's meta. `dots` and `context` are what the server stored, where a page is told.
- * @typedef {{ id?: string, time?: number, dots?: string[], context?: import('./causality.js').Context }} Meta
+ * `reasons` has `syncing` as long as a Logux client has something to send: of its own actions those wait, and without
+ * `reasons` all do.
+ * @typedef {{
+ *   id?: string, time?: number, reasons?: string[], dots?: string[], context?: import('./causality.js').Context
+ * }} Meta
  */
 
 export class Document {
@@ -145,10 +149,12 @@ export class Document {
       if (fault instanceof Malformed) return this // The server refuses it, and so does every page.
       throw fault
     }
-    let { dots = [], context } = meta
+    let { dots = [], context, reasons } = meta
     if (dots.some(dot => this.#includes(dot))) return this
     let isOwn = this.#options.client !== undefined && stamp.node.startsWith(`${this.#options.client}:`)
-    return this.#and({ ...stamp, id: meta.id, time: meta.time ?? stamp.created, dots, context, isOwn, changes })
+    let waits = isOwn && reasons?.includes('syncing') !== false
+    let { id, time = stamp.created } = meta
+    return this.#and({ ...stamp, id, time, dots, context, isOwn, waits, changes })
   }
 
   /** @param {string} id @param {string | undefined} dot */
@@ -236,7 +242,7 @@ export class Document {
 }
 
 /** @param {import('./causality.js').Entry} entry */
-const isPending = entry => entry.isOwn && !entry.dots.length
+const isPending = entry => entry.waits && !entry.dots.length
 
 /** @param {Sequence | undefined} cell @param {number} index */
 function gapOf(cell, index) {

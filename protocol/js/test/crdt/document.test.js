@@ -32,6 +32,14 @@ test('an action shows at once, waits for its answer, and leaves when it is undon
   deepEqual(document.pending, [])
 })
 
+test('what a client has kept and sent long ago does not wait', () => {
+  let next = of('10:phone')
+  let [sent, waits] = [{ ...next(1), reasons: ['board'] }, { ...next(2), reasons: ['syncing', 'board'] }]
+  let document = mine().apply(counter.add('d', [], 2), sent).apply(counter.add('d', [], 3), waits)
+  deepEqual(document.pending, [waits.id])
+  equal(document.apply(...state(7, { kind: 'counter', value: 2 })).value, 5)
+})
+
 test('what waits for the server stays on top of a state that comes meanwhile', () => {
   let meta = of('10:phone')(1)
   let document = mine().apply(counter.add('d', [], 2), meta).apply(...state(7, { kind: 'counter', value: 40 }))
