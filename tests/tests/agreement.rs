@@ -240,7 +240,7 @@ impl World {
         Ok(())
     }
 
-    /// Each author takes back one of its own actions; which.
+    /// Each author takes back about half of its own actions; which.
     async fn take_back(&mut self) -> anyhow::Result<BTreeSet<ActionId>> {
         let mut taken = BTreeSet::new();
         for author in 0..self.authors.len() {
@@ -248,9 +248,10 @@ impl World {
                 Author::Page(device) => device.node().clone(),
                 Author::Phone(_) => node(USER, "phone")?,
             };
-            let own: Vec<_> = self.made.keys().filter(|id| id.node == node).cloned().collect();
-            let id = own[self.pick(own.len())].clone();
-            let clean = json!({ "type": "0/clean", "id": id.to_string() });
+            let mut own: Vec<_> = self.made.keys().filter(|id| id.node == node).cloned().collect();
+            own.retain(|_| self.chance.below(2) == 0);
+            let ids: Vec<_> = own.iter().map(ActionId::to_string).collect();
+            let clean = json!({ "type": "0/clean", "ids": ids });
             match &mut self.authors[author] {
                 Author::Page(device) => {
                     device.dispatch(&clean.to_string()).await?;
@@ -261,7 +262,7 @@ impl World {
                     phone.sync(&self.server).await?;
                 }
             }
-            taken.insert(id);
+            taken.extend(own);
         }
         Ok(taken)
     }
