@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core'
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium'
 const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 20_000)
 const FLAGS = [
-  '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking', '--disable-component-update', '--disable-sync',
   '--disable-quic', '--no-first-run'
 ]
 
@@ -78,15 +78,25 @@ export class Demo {
   }
 
   /** Until all devices and the server have the same, and it is this. */
-  async agreesOn(value) {
+  agreesOn(value) {
+    return this.#shows(value, 'All devices have the same.')
+  }
+
+  /** Until the server and all devices but one have this. */
+  async agreesWithout(device, value) {
+    let name = await device.at.locator('h2').textContent()
+    await this.#shows(value, `${name} has something else, for now`)
+  }
+
+  async #shows(value, agreement) {
     await this.page.waitForFunction(
-      ([wanted]) => {
+      ([wanted, agreement]) => {
         let shown = document.getElementById('document').textContent
         let sort = it => JSON.stringify(it, (key, at) => (at?.constructor === Object ? Object.fromEntries(Object.entries(at).sort()) : at))
-        let agrees = document.getElementById('agreement').className === 'agrees'
-        return agrees && shown !== '' && sort(JSON.parse(shown)) === sort(wanted)
+        let says = document.getElementById('agreement').textContent
+        return shown !== '' && says === agreement && sort(JSON.parse(shown)) === sort(wanted)
       },
-      [value]
+      [value, agreement]
     )
   }
 }
