@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
-import { Scene, sharedServer, storedLog } from './harness/scene.js'
+import { Scene, sharedServer, storedLog, within } from './harness/scene.js'
 import { browser, openStore, reachesState, send, settled } from './harness/stores.js'
 
 const tidelog = await sharedServer()
@@ -53,6 +53,18 @@ inBothKinds('actions that do not sync stay, whatever comes', async (scene, kind)
   await assert.rejects(one.tidelog.verdict({ type: 'ui/set' }), /does not sync/)
 })
 
+test('what is undone is taken back from under what the page did since', async t => {
+  const store = await openStore(new Scene(t), tidelog, { user: 'since' })
+  store.tidelog.offline(true)
+  store.dispatch({ n: 100, type: 'secret/add' })
+  store.dispatch({ type: 'ui/set', value: 'open' })
+  store.dispatch(add(1))
+  store.tidelog.offline(false)
+  await reachesState(store, state => state.failed.length === 1, 'the verdict')
+  await settled(store)
+  assert.deepEqual(store.getState(), { failed: ['denied'], list: [1], sum: 1, ui: 'open' })
+})
+
 test('stores that do at once what does not commute end in one state', async t => {
   const scene = new Scene(t)
   const user = scene.user()
@@ -97,6 +109,32 @@ test('what was done offline waits through a reload, and goes out once', async t 
   assert.deepEqual(third.getState().list, [1, 2, 3])
 })
 
+test('a device that reaches its server for the first time has what it did once', async t => {
+  const scene = new Scene(t)
+  const user = scene.user()
+  const desk = await openStore(scene, tidelog, { user })
+  await send(desk, add(1))
+  const proxy = await scene.proxy(tidelog)
+  proxy.goOffline()
+  const device = { follow: false, indexedDB: browser(), name: 'first', user }
+  const offline = await openStore(scene, proxy, device)
+  offline.dispatch(double())
+  offline.dispatch(add(2))
+  await offline.close()
+  // The first answer is lost: then they are in the log already, and a device without a cursor is shown its own actions.
+  const lost = new Promise(resolve => {
+    proxy.losesAnswers = request => request.method === 'POST' && resolve(true) === undefined
+  })
+  proxy.goOnline()
+  const store = await openStore(scene, proxy, device)
+  await within(lost, 'a push')
+  proxy.losesAnswers = undefined
+  await settled(store)
+  await reachesState(store, state => state.sum === 4, 'a sum of 4')
+  await reachesState(desk, state => state.sum === 4, 'a sum of 4')
+  assert.deepEqual(store.getState().list, [1, 2])
+})
+
 test('an answer that is lost does not double what it answers', async t => {
   const scene = new Scene(t)
   const user = scene.user()
@@ -104,11 +142,11 @@ test('an answer that is lost does not double what it answers', async t => {
   const store = await openStore(scene, proxy, { user })
   const desk = await openStore(scene, tidelog, { user })
   await send(store, add(1))
-  const cut = new Promise(resolve => {
-    proxy.losesAnswers = request => request.method === 'POST' && resolve(true)
+  const lost = new Promise(resolve => {
+    proxy.losesAnswers = request => request.method === 'POST' && resolve(true) === undefined
   })
   store.dispatch(add(2))
-  await cut
+  await within(lost, 'a push')
   proxy.losesAnswers = undefined
   await store.tidelog.pull()
   await settled(store)
@@ -174,7 +212,8 @@ test('a state that was saved is there at once, and goes on; one of another versi
   assert.deepEqual(second.getState(), { failed: [], list: numbers, sum: 31_125, ui: 'closed' })
   await second.close()
 
-  const third = await openStore(scene, tidelog, { ...device, version: 2 })
+  const load = () => assert.fail('a state of another version is of no use')
+  const third = await openStore(scene, tidelog, { ...device, load, version: 2 })
   await third.tidelog.pull()
   assert.deepEqual(third.getState().list, numbers)
 })

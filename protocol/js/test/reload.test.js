@@ -6,6 +6,7 @@ import { CrossTabClient, IndexedStore } from '@logux/client'
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
+import { Cursors } from '../src/connection/cursors.js'
 import { Browser } from './harness/browser.js'
 import { hears, ns, reaches, Scene, send, sharedServer, Shelf, within } from './harness/scene.js'
 
@@ -29,8 +30,9 @@ test('a page that is loaded again goes on where it was', async t => {
   const scene = new Scene(t)
   const userId = scene.user()
   const storage = new Watched()
-  const open = () =>
-    scene.page(tidelog, { Class: CrossTabClient, over: { storage }, store: new IndexedStore(userId), userId })
+  // What has no reason is not in the page's log, so that it would be heard again if it came again.
+  const options = { Class: CrossTabClient, keep: false, over: { storage }, userId }
+  const open = () => scene.page(tidelog, { ...options, store: new IndexedStore(userId) })
   const desk = await scene.page(tidelog, { userId })
   const first = await open()
   const kept = within(storage.kept(), 'the cursor was not kept')
@@ -61,6 +63,19 @@ test('a page whose log was lost gets everything, whatever cursor is left', async
   first.destroy()
   const second = await open(new IndexedStore(`${userId} b`))
   assert.deepEqual(await hears(second, 1), [1])
+})
+
+test('a cursor counts for a store that has what it says, and for no other', async () => {
+  const storage = new Watched()
+  const cursors = new Cursors('https://sync.example.com', storage)
+  const kept = within(storage.kept(), 'the cursor was not kept')
+  cursors.keep('10:a', 8192, 'c1')
+  await kept
+  assert.equal(await cursors.find('10:b', 9000), undefined)
+  assert.equal(await cursors.find('10:a', 8192), 'c1')
+  assert.equal(await cursors.find('10:a', 9000), 'c1')
+  assert.equal(await cursors.find('10:a', 4096), undefined)
+  assert.equal(storage.size, 0, 'a store that lost something has no use for it later')
 })
 
 test('tabs of one browser share a connection, and the next takes over', async t => {

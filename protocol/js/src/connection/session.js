@@ -147,22 +147,17 @@ export class Session {
 
   /** Has each action of a frame answered. @param {Pair[]} pairs */
   async #process(pairs) {
-    const loads = []
-    /** @type {Pair[]} */
-    let run = []
-    for (const pair of pairs) {
-      const [action] = pair
-      if (action.type === 'logux/subscribe') loads.push(this.#subscribe(pair))
-      else if (action.type === 'logux/unsubscribe') {
-        this.reader?.unsubscribe(action)
-        loads.push(this.#answer([pair], [{ status: 'processed' }]))
-      } else run.push(pair)
-    }
-    const pushed = run.length > 0 ? this.#push(run) : undefined
-    // Who waits for this hears of a failure elsewhere.
-    this.#pushed = Promise.resolve(pushed).catch(() => {})
+    const subscribes = pairs.filter(([{ type }]) => type === 'logux/subscribe')
+    const unsubscribes = pairs.filter(([{ type }]) => type === 'logux/unsubscribe')
+    const run = pairs.filter(([{ type }]) => type !== 'logux/subscribe' && type !== 'logux/unsubscribe')
+    const pushed = run.length > 0 ? this.#push(run) : Promise.resolve()
+    // A list that is asked for after a change has the change. Who waits for this hears of a failure elsewhere.
+    this.#pushed = Promise.allSettled([this.#pushed, pushed])
+    for (const [action] of unsubscribes) this.reader?.unsubscribe(action)
+    await this.#answer(unsubscribes, unsubscribes.map(() => ({ status: 'processed' })))
+    const loaded = subscribes.map(pair => this.#subscribe(pair))
     await pushed
-    await atMost(LOAD_MS, Promise.all(loads), this.#end.signal)
+    await atMost(LOAD_MS, Promise.all(loaded), this.#end.signal)
   }
 
   /** @param {Pair[]} pairs */
@@ -174,6 +169,7 @@ export class Session {
 
   /** @param {Pair} pair */
   async #subscribe(pair) {
+    await this.#pushed
     const result = await this.reader?.subscribe(pair[0])
     if (result) await this.#answer([pair], [result])
   }
@@ -184,7 +180,8 @@ export class Session {
    * @param {number} [now]
    */
   #answer(pairs, results, now = 0) {
-    return this.#show(pairs.flatMap((pair, i) => (results[i] ? [answer(pair, results[i], now)] : [])))
+    const answers = pairs.flatMap((pair, i) => (results[i] ? [answer(pair, results[i], now)] : []))
+    return answers.length > 0 ? this.#show(answers) : undefined
   }
 
   /** Resolves when the node has acknowledged it. @param {Pair[]} pairs @returns {Promise<void>} */
