@@ -4,6 +4,9 @@ import { Api } from '../src/http.js'
 
 const OBSERVER = 'observer'
 const ROWS_MAX = 60
+const OWN_RULES =
+  'This server has rules of its own, and none for the channel of this board: Ann’s devices share her log, and Bob is apart. ' +
+  'Without rules in tidelog.toml all three share the board.'
 const byId = id => document.getElementById(id)
 
 export class ServerView {
@@ -35,6 +38,7 @@ export class ServerView {
       } catch (error) {
         console.info('The log is followed again in a moment:', error.message)
         if (error.cursor) this.#cursor = error.cursor
+        if (error.kind === 'unknown-channel') byId('log-empty').textContent = OWN_RULES
       }
       await new Promise(resolve => setTimeout(resolve, 1000))
     }

@@ -3,6 +3,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 
+import { Server } from '../../../../tests/npm/harness/server.js'
 import { Proxy } from '../../test/harness/proxy.js'
 import { Scene } from './harness.js'
 
@@ -162,6 +163,17 @@ test('a push wakes the service worker: it pulls, tells the page, and shows a not
   await demo.device('bob-phone').add('for the button')
   await demo.page.locator('#push:enabled').click()
   await demo.page.locator('#pocket-news li', { hasText: 'Bob’s phone adds “for the button”' }).waitFor()
+  await finish(demo)
+})
+
+test('on a server with rules of its own the page says why Bob is apart', async () => {
+  let config = '[[action]]\ntype = "note"\n'
+  let server = scene.closing(await Server.start({ config }), it => it.dispose())
+  let demo = await scene.demo({ url: `http://127.0.0.1:${server.port}/` })
+  await demo.page.locator('#log-empty', { hasText: 'rules of its own' }).waitFor()
+  await demo.device('ann-phone').add('for Ann alone')
+  await demo.device('ann-laptop').at.locator('.items li', { hasText: 'for Ann alone' }).waitFor()
+  deepEqual(await demo.device('bob-phone').items(), [])
   await finish(demo)
 })
 
