@@ -2,6 +2,7 @@
 
 mod channels;
 mod contract;
+mod demo;
 mod devices;
 mod documents;
 mod etags;
