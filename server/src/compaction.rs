@@ -49,7 +49,7 @@ impl Terms {
     }
 
     /// The same for what was accepted so long ago, if anything is said.
-    fn older_than(self, older_than_ms: Option<u64>) -> Self {
+    pub(crate) fn older_than(self, older_than_ms: Option<u64>) -> Self {
         Self { older_than_ms: older_than_ms.unwrap_or(self.older_than_ms), ..self }
     }
 }

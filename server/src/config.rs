@@ -13,6 +13,7 @@ mod rules;
 mod settings;
 mod source;
 mod tls;
+mod user_log;
 
 pub use auth::{Algorithm, Auth, Jwt, KeySource};
 pub use compaction::Compaction;
@@ -24,6 +25,7 @@ pub use rules::{ActionRule, ChannelRule, LoadSetting, MergeRule, RuleSettings, S
 pub use settings::{Cors, Limits, LogSettings, Server};
 pub use source::{ConfigError, Source};
 pub use tls::Tls;
+pub use user_log::UserLog;
 
 use crate::cli::ServeArgs;
 use std::path::{Path, PathBuf};
@@ -52,6 +54,8 @@ pub struct Config {
     pub log: LogSettings,
     /// `[compaction]`
     pub compaction: Compaction,
+    /// `[user_log]`
+    pub user_log: UserLog,
     /// `[[action]]`, `[[channel]]`, `[[sync_map]]` and `[[merge]]`
     pub rules: RuleSettings,
 }
@@ -67,6 +71,7 @@ struct Document {
     cors: Cors,
     log: LogSettings,
     compaction: Compaction,
+    user_log: UserLog,
     action: Vec<ActionRule>,
     channel: Vec<ChannelRule>,
     sync_map: Vec<SyncMapRule>,
@@ -140,6 +145,7 @@ impl Config {
             cors: document.cors,
             log: document.log,
             compaction: document.compaction,
+            user_log: document.user_log,
             rules: RuleSettings {
                 actions: document.action,
                 channels: document.channel,
@@ -168,7 +174,8 @@ impl Config {
         if let Err(reason) = crate::trace::levels(&self.server.trace) {
             return refused(format!("[server] trace: {reason}"));
         }
-        self.cors.check().or_else(refused)
+        self.cors.check().or_else(refused)?;
+        self.user_log.check().or_else(refused)
     }
 
     pub(crate) fn refuse_to_serve(&self) -> Result<(), ConfigError> {

@@ -6,6 +6,7 @@ use super::jwks::Jwks;
 use super::rules::{ActionRule, ChannelRule, MergeRule, SyncMapRule};
 use super::settings::{Cors, Limits, LogSettings, Server};
 use super::tls::TlsTable;
+use super::user_log::UserLog;
 use documented::DocumentedFields;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -37,6 +38,7 @@ pub fn reference() -> String {
     section(&mut text, "cors", &Cors::default());
     section(&mut text, "log", &LogSettings::default());
     section(&mut text, "compaction", &Compaction::default());
+    section(&mut text, "user_log", &UserLog::default());
     table::<TlsTable>(&mut text, "[tls]");
     table::<JwtTable>(&mut text, "[[auth.jwt]]");
     table::<ActionRule>(&mut text, "[[action]]");

@@ -5,6 +5,7 @@ use super::cursor::{Mark, Others, Reached, Stage};
 use super::problem::{Kind, Problem};
 use super::source::{Source, Unread};
 use super::standpoint::{Followed, Standpoint, View};
+use super::states;
 use crate::app::App;
 use crate::aside::blocking;
 use crate::clock;
@@ -47,14 +48,18 @@ impl Reader {
             let loads = map.is_some() || access.load == Load::State;
             let known = known.filter(|mark| mark.stage != Stage::Items || loads);
             let mark = known.unwrap_or_else(|| first_mark(access, head));
-            Followed { channel: channel.clone(), key, map, mark }
+            let (is_state, squash) = (access.loads_documents(), access.squash);
+            Followed { channel: channel.clone(), key, map, is_state, squash, mark }
         };
         let own = (!subject.anonymous()).then(|| LogName::User(caller.user().clone()));
+        let first = |mark| first_own(app, mark, since.is_some());
+        let own_mark = if own.is_some() { first(reached.own) } else { reached.own };
         let standpoint = Standpoint {
             own,
-            own_mark: reached.own,
+            own_mark,
             channels: accesses.iter().map(follow).collect(),
             device: caller.device().cloned(),
+            renewed_ms: 0,
         };
         let user = caller.user().clone();
         Ok(Self { app: app.clone(), user, standpoint, others, accesses })
@@ -79,6 +84,7 @@ impl Reader {
                 snapshots: &app.maps.snapshots,
                 lives: &app.maps.lives,
                 documents: &app.documents,
+                rules: &app.rules,
                 now: clock::now_ms(),
                 may_wait,
             };
@@ -127,6 +133,11 @@ impl Reader {
     /// The cursor of where it stands.
     pub(super) fn here(&self) -> Cursor {
         self.cursor(&self.standpoint)
+    }
+
+    /// When documents are to be sent anew that are owed.
+    pub(super) fn renews_at(&self) -> Option<u64> {
+        self.standpoint.renews_at()
     }
 
     /// The reader has had what it saw.
@@ -185,6 +196,16 @@ fn access(app: &App, subject: &Subject, channel: &Channel) -> Result<Access, Pro
         };
         Problem::new(kind, format!("{name:?}: {detail}")).of_channel(name)
     })
+}
+
+/// Where the reader of its own log starts: with documents, if rules say so and it has had nothing.
+fn first_own(app: &App, mark: Mark, has_cursor: bool) -> Mark {
+    let unread = mark.through == Position::ZERO && mark.echo_through > Position::ZERO;
+    let starts = unread || !has_cursor;
+    if !starts || mark.owed.is_some() || !app.rules.loads_own_state() {
+        return mark;
+    }
+    states::first(mark, app.log.head(), has_cursor)
 }
 
 /// Where the reader of a channel that is new to it starts.

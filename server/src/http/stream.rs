@@ -78,7 +78,10 @@ impl Live {
                 Ok(None) if woken == Woken::Time && clock::now_ms() >= deadline_ms => {
                     return Some(Bytes::from_static(HEARTBEAT));
                 }
-                Ok(None) => woken = self.following.wait(deadline_ms).await,
+                Ok(None) => {
+                    let renews = self.reader.renews_at().unwrap_or(u64::MAX);
+                    woken = self.following.wait(deadline_ms.min(renews)).await;
+                }
                 // It was logged; the client connects again.
                 Err(_) => return None,
             }

@@ -13,6 +13,7 @@ mod quotas;
 mod readers;
 mod sign_in;
 mod site;
+mod states;
 mod status;
 mod stream;
 mod sync;

@@ -44,7 +44,9 @@ fn compile(config: &Config) -> Result<Rules, ConfigError> {
     Ok(Rules {
         actions: actions.collect::<Result<_, _>>()?,
         channels: channels.collect::<Result<_, _>>()?,
-        merges: compiler.merges(settings)?,
+        merges: compiler.merges(settings, &config.user_log)?,
+        own_state: config.user_log.state.iter().map(|glob| Glob::new(glob)).collect(),
+        own_squash: config.user_log.squash,
         sync_maps,
         anonymous: config.auth.anonymous.clone(),
         addresses_max: config.limits.addresses_per_action,
