@@ -68,6 +68,10 @@ pub enum Scenario {
     Connect(ConnectArgs),
     /// Signed-in clients that do nothing.
     Idle(IdleArgs),
+    /// Devices without a WebSocket push actions and wait until they are answered.
+    Push(PushArgs),
+    /// Devices without a WebSocket pull: all of their log, or only if there is something new.
+    Pull(PullArgs),
 }
 
 impl Scenario {
@@ -78,6 +82,8 @@ impl Scenario {
             Self::FanOut(args) => &args.common,
             Self::Connect(args) => &args.common,
             Self::Idle(args) => &args.common,
+            Self::Push(args) => &args.common,
+            Self::Pull(args) => &args.common,
         }
     }
 }
@@ -226,6 +232,57 @@ pub struct IdleArgs {
     /// How long to hold them.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = seconds())]
     pub hold: u64,
+}
+
+/// `tidelog-sim push`
+#[derive(Clone, Debug, Args)]
+pub struct PushArgs {
+    /// What all scenarios are told; over HTTP each device signs in with its user's name, as development
+    /// has it.
+    #[command(flatten)]
+    pub common: Common,
+    /// Devices, each with a connection and a user of its own.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = count())]
+    pub clients: u64,
+    /// Actions in a request.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub batch: u64,
+    /// Bytes of an action.
+    #[arg(long, value_name = "N", default_value_t = 224, value_parser = clap::value_parser!(u64).range(64..=100_000))]
+    pub bytes: u64,
+    /// How long to go on.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = seconds())]
+    pub seconds: u64,
+    /// Stop after so many actions.
+    #[arg(long, value_name = "N", default_value_t = 100_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub actions: u64,
+    /// The server keeps nothing: do not check its answers, and read nothing back.
+    #[arg(long)]
+    pub keeps_nothing: bool,
+}
+
+/// `tidelog-sim pull`
+#[derive(Clone, Debug, Args)]
+pub struct PullArgs {
+    /// What all scenarios are told; over HTTP each device signs in with its user's name, as development
+    /// has it.
+    #[command(flatten)]
+    pub common: Common,
+    /// Devices, each with a connection and a user of its own.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = count())]
+    pub clients: u64,
+    /// Actions that each pull gets; with 0 the log is empty, and pulls are conditional.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000))]
+    pub actions: u64,
+    /// Bytes of an action.
+    #[arg(long, value_name = "N", default_value_t = 224, value_parser = clap::value_parser!(u64).range(64..=100_000))]
+    pub bytes: u64,
+    /// How long to go on.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = seconds())]
+    pub seconds: u64,
+    /// The server keeps nothing: do not fill its logs, and do not look at its pages.
+    #[arg(long)]
+    pub keeps_nothing: bool,
 }
 
 fn count() -> clap::builder::RangedU64ValueParser {

@@ -3,10 +3,13 @@
 mod actions;
 mod connect;
 mod fan_out;
+mod http;
 mod idle;
+mod pull;
+mod push;
 
 use crate::cli::{Common, Scenario};
-use crate::client::{Client, ClientError, Target};
+use crate::client::{Client, Target};
 use crate::clock::now_ms;
 use crate::process::Process;
 use crate::report::Report;
@@ -33,6 +36,8 @@ pub async fn run(scenario: &Scenario) -> anyhow::Result<Report> {
         Scenario::FanOut(args) => fan_out::run(&stage, args).await,
         Scenario::Connect(args) => connect::run(&stage, args).await,
         Scenario::Idle(args) => idle::run(&stage, args).await,
+        Scenario::Push(args) => push::run(&stage, args).await,
+        Scenario::Pull(args) => pull::run(&stage, args).await,
     }
 }
 
@@ -118,12 +123,12 @@ fn action(kind: &str, more: &str, bytes: u64) -> anyhow::Result<Action> {
 }
 
 /// Where every device of a task is over: the first error, if there is one.
-async fn all<T: 'static>(
-    mut tasks: tokio::task::JoinSet<Result<T, ClientError>>,
+async fn all<T: 'static, E: Into<anyhow::Error> + 'static>(
+    mut tasks: tokio::task::JoinSet<Result<T, E>>,
 ) -> anyhow::Result<Vec<T>> {
     let mut done = Vec::with_capacity(tasks.len());
     while let Some(task) = tasks.join_next().await {
-        done.push(task??);
+        done.push(task?.map_err(Into::into)?);
     }
     Ok(done)
 }

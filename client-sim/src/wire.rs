@@ -1,15 +1,16 @@
 //! Frames over a WebSocket, without a word about what they mean.
 
+use crate::socket;
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tidelog_protocol::{Form, Frame};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -41,17 +42,7 @@ pub enum OpenError {
 impl Wire {
     /// Connects to `server`; `source` is the address to come from, since one has 28,000 ports only.
     pub async fn open(server: SocketAddr, source: Option<Ipv4Addr>) -> Result<Self, OpenError> {
-        let stream = match source {
-            Some(source) => {
-                let socket = TcpSocket::new_v4()?;
-                // Ports of connections that are over may be taken again.
-                socket.set_reuseaddr(true)?;
-                socket.bind(SocketAddr::new(IpAddr::V4(source), 0))?;
-                socket.connect(server).await?
-            }
-            None => TcpStream::connect(server).await?,
-        };
-        stream.set_nodelay(true)?;
+        let stream = socket::connect(server, source).await?;
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER_BYTES)
             .max_message_size(Some(FRAME_BYTES_MAX))

@@ -49,6 +49,15 @@ impl Action {
         Ok(Self { json, kind })
     }
 
+    /// Takes JSON that [`Action::new`] took before, such as the log's, and does not read it through
+    /// once more if its type comes first.
+    pub fn taken_before(json: Bytes) -> Result<Self, ActionError> {
+        match Kind::first(std::str::from_utf8(&json)?) {
+            Some(kind) => Ok(Self { json, kind }),
+            None => Self::new(json),
+        }
+    }
+
     /// The same for a piece of a frame. It is copied: a slice would keep the whole frame, and what
     /// the socket read with it, in memory for as long as one of its actions is cached.
     pub(crate) fn copied(json: &str) -> Result<Self, serde_json::Error> {
@@ -88,6 +97,13 @@ impl Action {
 }
 
 impl Kind {
+    /// The type of an object that begins with it, and has no escapes in it.
+    fn first(json: &str) -> Option<Self> {
+        const BEGINNING: &str = r#"{"type":""#;
+        let (kind, _) = json.strip_prefix(BEGINNING)?.split_once('"')?;
+        if kind.contains('\\') { None } else { Self::at(BEGINNING.len(), kind) }
+    }
+
     fn find(json: &str) -> Result<Self, serde_json::Error> {
         let Head(kind) = serde_json::from_str(json)?;
         let within = match &kind {
@@ -178,9 +194,12 @@ mod tests {
             (r#"{"type":"tasks\/add\u00e4"}"#, "tasks/addä"),
             (r#"{"\u0074ype":"x","type2":"y"}"#, "x"),
             (r#"{"type":""}"#, ""),
+            (r#"{"type":"a\"b","n":1}"#, "a\"b"),
         ] {
             let action = action(json).unwrap();
             assert_eq!((action.kind(), &action.json()[..]), (kind, json.as_bytes()));
+            let again = Action::taken_before(action.json().clone()).unwrap();
+            assert_eq!((again.kind(), again.json()), (kind, action.json()));
         }
     }
 

@@ -5,12 +5,14 @@
 //! answer.
 
 mod judge;
+mod own;
 mod quotas;
 mod rates;
 #[cfg(test)]
 mod tests;
 mod verdicts;
 
+pub use own::{OWN_RANGES_MAX, OwnPositions};
 pub use quotas::Quotas;
 pub use rates::Wait;
 pub use verdicts::{Given, Verdicts};
@@ -73,6 +75,7 @@ pub struct Ingest {
     rules: Arc<Rules>,
     judge: Judge,
     accounts: Arc<Accounts>,
+    own: Arc<OwnPositions>,
     metrics: Metrics,
 }
 
@@ -86,7 +89,8 @@ impl Ingest {
         (action_bytes, quotas): (usize, Quotas),
     ) -> Self {
         let judge = Judge::new(Arc::clone(&rules), action_bytes);
-        Self { log, rules, judge, accounts: Arc::new(Accounts::new(quotas)), metrics }
+        let (accounts, own) = (Arc::new(Accounts::new(quotas)), Arc::default());
+        Self { log, rules, judge, accounts, own, metrics }
     }
 
     /// When `subject` may make so many actions at once.
@@ -110,6 +114,11 @@ impl Ingest {
         self.judge.verdicts()
     }
 
+    /// Where the actions of clients are that come by requests.
+    pub fn own_positions(&self) -> &OwnPositions {
+        &self.own
+    }
+
     /// Judges and appends, in order. Returns one verdict for each submission, true on disk.
     pub async fn take(
         &self,
@@ -127,6 +136,7 @@ impl Ingest {
         for verdict in &verdicts {
             self.metrics.judged(verdict);
         }
+        self.own.add(subject.client(), &verdicts);
         Ok(verdicts)
     }
 

@@ -1,6 +1,7 @@
 //! Several people edit one document, by WebSocket in every protocol and by HTTP, offline, reloaded, and
 //! while the server is killed under them. In the end everybody has heard everything, nobody is said to
-//! have seen what they had not, and the document is what an oracle makes of the log.
+//! have seen what they had not, and the document is what an oracle makes of the log, also when each has
+//! taken something back.
 //!
 //! `TIDELOG_SEED` repeats a run; `TIDELOG_DOCUMENT_STEPS` says how long one is.
 
@@ -239,6 +240,33 @@ impl World {
         Ok(())
     }
 
+    /// Each author takes back about half of its own actions; which.
+    async fn take_back(&mut self) -> anyhow::Result<BTreeSet<ActionId>> {
+        let mut taken = BTreeSet::new();
+        for author in 0..self.authors.len() {
+            let node = match &self.authors[author] {
+                Author::Page(device) => device.node().clone(),
+                Author::Phone(_) => node(USER, "phone")?,
+            };
+            let mut own: Vec<_> = self.made.keys().filter(|id| id.node == node).cloned().collect();
+            own.retain(|_| self.chance.below(2) == 0);
+            let ids: Vec<_> = own.iter().map(ActionId::to_string).collect();
+            let clean = json!({ "type": "0/clean", "ids": ids });
+            match &mut self.authors[author] {
+                Author::Page(device) => {
+                    device.dispatch(&clean.to_string()).await?;
+                    device.until_acknowledged().await?;
+                }
+                Author::Phone(phone) => {
+                    phone.queue.push(json!([clean, {}]));
+                    phone.sync(&self.server).await?;
+                }
+            }
+            taken.extend(own);
+        }
+        Ok(taken)
+    }
+
     async fn document(&self) -> anyhow::Result<Value> {
         let answer = self.server.get("/v1/docs/d", &[BEARER]).await?;
         ensure!(answer.status == 200, "{answer:?}");
@@ -314,9 +342,28 @@ async fn everybody_ends_with_what_the_oracle_says() -> anyhow::Result<()> {
     let events = events(&log)?;
     ensure!(events.keys().eq(world.made.keys()), "the log has something else");
     judge_contexts(&events, &world.made, &last)?;
-    let events: Vec<Event> = events.into_values().collect();
-    ensure!(document == meaning::value(&events), "{document}");
+    let all: Vec<Event> = events.values().cloned().collect();
+    ensure!(document == meaning::value(&all), "{document}");
     world.server.start_again().await?;
     ensure!(document == world.document().await?, "another document after a start");
+    judge_what_is_left(world, events).await
+}
+
+/// What is taken back leaves the document, and does not come back.
+async fn judge_what_is_left(
+    mut world: World,
+    mut events: BTreeMap<ActionId, Event>,
+) -> anyhow::Result<()> {
+    for author in 0..world.authors.len() {
+        world.connect(author).await?;
+    }
+    let taken = world.take_back().await?;
+    events.retain(|id, _| !taken.contains(id));
+    let left: Vec<Event> = events.into_values().collect();
+    let value = meaning::value(&left);
+    ensure!(world.document().await? == value, "of {taken:?} something is left");
+    world.server.kill().await?;
+    world.server.start_again().await?;
+    ensure!(world.document().await? == value, "of {taken:?} something came back");
     Ok(())
 }

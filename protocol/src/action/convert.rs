@@ -6,10 +6,14 @@ use bytes::Bytes;
 use serde::de::{
     self, Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
 };
-use serde::ser::{Error as _, Serialize, Serializer};
+use serde::ser::{Error as _, Serialize, SerializeStruct, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::fmt;
+
+/// What `serde_json` calls a [`RawValue`] on the way out. One of its own would be made by reading the JSON
+/// through again, and this was read when it became an action.
+const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 /// How deep a map may nest. The stack that the recursion needs is small up to here, and the JSON
 /// parser has the same limit.
@@ -18,7 +22,10 @@ const DEPTH_MAX: usize = 127;
 impl Serialize for Action {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            self.body::<&RawValue>().map_err(S::Error::custom)?.serialize(serializer)
+            let json = std::str::from_utf8(&self.json).map_err(S::Error::custom)?;
+            let mut raw = serializer.serialize_struct(RAW_VALUE, 1)?;
+            raw.serialize_field(RAW_VALUE, json)?;
+            raw.end()
         } else {
             self.body::<Value>().map_err(S::Error::custom)?.serialize(serializer)
         }

@@ -9,7 +9,7 @@ use super::reader;
 use crate::app::App;
 use crate::aside::blocking;
 use crate::clock;
-use crate::ingest::{Judgement, Submission, Verdict};
+use crate::ingest::{Judgement, OWN_RANGES_MAX, Submission, Verdict};
 use crate::log::LogName;
 use crate::rules::UndoReason;
 use axum::body::Body;
@@ -30,8 +30,6 @@ const KEY_BYTES_MAX: usize = 255;
 const DEVICES_MAX: usize = 16;
 /// The newest entries of a user's log in which the author's own are looked for.
 const OWN_AMONG: usize = 256;
-/// Ranges of own positions in a context.
-const OWN_RANGES_MAX: usize = 64;
 /// Subscriptions belong to connections.
 const USE_CHANNEL_PARAMETER: &str = "useChannelParameter";
 
@@ -72,11 +70,10 @@ pub(super) async fn take(
     let mut pushes = sort(app, caller, named(app, caller, headers, actions)?)?;
     let mut results = std::mem::take(&mut pushes.results);
     quota::check(app, caller, &pushes.groups).await?;
-    let contexts = Contexts::new(app, caller, seen).await?;
     for (client, group) in pushes.groups {
         let subject = caller.subject(&client)?;
         let (indexes, pairs): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let context = contexts.of(&client);
+        let context = context(app, caller, &client, seen).await?;
         let submissions =
             pairs.into_iter().map(|pair| Submission { pair, context: context.clone() });
         let taken = app.ingest.take(&subject, submissions.collect(), clock::now_ms()).await;
@@ -193,27 +190,29 @@ fn result(verdict: &Verdict) -> PushResult {
     }
 }
 
-/// What the authors of a push had seen: what its cursor says, and their own actions beyond it.
-struct Contexts<'a> {
-    app: &'a App,
+/// What the author of a push had seen: what its cursor says, and its own actions beyond it.
+async fn context(
+    app: &App,
+    caller: &Caller,
+    client: &ClientId,
     seen: Position,
-    own: Vec<(ClientId, Position)>,
+) -> Result<Context, Problem> {
+    let known = app.ingest.own_positions().of(client);
+    let mut own = match known {
+        Some(own) => own,
+        None => own_positions(app, caller, client).await?,
+    };
+    own.forget_through(seen);
+    let seen = Seen { prefix: seen, own: own.newest(OWN_RANGES_MAX) };
+    Ok(Context::of(app.log.incarnation(), seen))
 }
 
-impl<'a> Contexts<'a> {
-    async fn new(app: &'a App, caller: &Caller, seen: Position) -> Result<Self, Problem> {
-        let (log, name) = (app.log.clone(), LogName::User(caller.user().clone()));
-        let read = blocking(move || log.newest(&name, OWN_AMONG)).await;
-        let newest = read.map_err(|error| Problem::log_unreadable(&error))?;
-        let above = newest.entries.iter().filter(|entry| entry.position > seen);
-        let own = above.map(|entry| (entry.id.node.client(), entry.position)).collect();
-        Ok(Self { app, seen, own })
-    }
-
-    fn of(&self, client: &ClientId) -> Context {
-        let own = self.own.iter().filter(|(author, _)| author == client);
-        let own: Ranges = own.map(|(_, position)| *position).collect();
-        let seen = Seen { prefix: self.seen, own: own.newest(OWN_RANGES_MAX) };
-        Context::of(self.app.log.incarnation(), seen)
-    }
+/// The positions of the client's own actions among the newest of its user's.
+async fn own_positions(app: &App, caller: &Caller, client: &ClientId) -> Result<Ranges, Problem> {
+    let (log, name) = (app.log.clone(), LogName::User(caller.user().clone()));
+    let read = blocking(move || log.newest(&name, OWN_AMONG)).await;
+    let newest = read.map_err(|error| Problem::log_unreadable(&error))?;
+    let own = newest.entries.iter().filter(|entry| entry.id.node.client_str() == client.as_str());
+    let own = own.map(|entry| entry.position).collect();
+    Ok(app.ingest.own_positions().learn(client, &own))
 }

@@ -160,7 +160,7 @@ fn decode_entry(position: Position, bytes: &Bytes, cleaned: bool) -> Option<Entr
     let action = match cleaned {
         true if reader.is_empty() => cleaned_action(),
         true => return None,
-        false => Action::new(bytes.slice_ref(reader.rest())).ok()?,
+        false => Action::taken_before(bytes.slice_ref(reader.rest())).ok()?,
     };
     Some(Entry {
         position,
