@@ -126,6 +126,9 @@ pub struct PushResult {
     /// Why it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Its position, if it is in a log: where it stands among what is pulled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added: Option<u64>,
 }
 
 /// The two verdicts.

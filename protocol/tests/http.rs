@@ -25,7 +25,7 @@ fn pulled(channels: &[&str]) -> (Action, PulledMeta) {
 }
 
 fn result(status: Status, reason: Option<&str>) -> PushResult {
-    PushResult { id: id(), status, reason: reason.map(Into::into) }
+    PushResult { id: id(), status, reason: reason.map(Into::into), added: None }
 }
 
 /// The JSON is this, and the value survives both formats.

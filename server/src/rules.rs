@@ -96,6 +96,8 @@ pub struct Rules {
     merges: Merges,
     own_state: Vec<Glob>,
     own_squash: Option<usize>,
+    /// Nobody has written rules: what no rule matches goes to its author's own log.
+    open: bool,
     anonymous: Vec<UserId>,
     addresses_max: usize,
 }
@@ -207,7 +209,7 @@ impl Rules {
             "0/clean" => Ok(Self::own_log(subject, false)),
             "0" => Ok(Self::own_log(subject, true)),
             _ if DocumentAction::is_one(kind) => Ok(Self::own_log(subject, true)),
-            _ if self.is_empty() => Ok(Self::own_log(subject, true)),
+            _ if self.open => Ok(Self::own_log(subject, true)),
             _ => Err(UndoReason::UnknownType),
         }
     }
@@ -298,11 +300,6 @@ impl Rules {
     /// Who missed more actions of its user's log than this gets documents instead.
     pub(crate) fn own_squash(&self) -> Option<usize> {
         self.own_squash
-    }
-
-    /// No rules at all.
-    fn is_empty(&self) -> bool {
-        self.actions.is_empty() && self.channels.is_empty() && self.sync_maps.is_empty()
     }
 
     fn own_log(subject: &Subject, kept: bool) -> Placement {

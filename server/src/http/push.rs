@@ -179,13 +179,16 @@ fn undone_at_once(app: &App, action: &Action) -> Option<&'static str> {
 }
 
 fn undone(id: ActionId, reason: &str) -> PushResult {
-    PushResult { id, status: Status::Undone, reason: Some(reason.to_owned()) }
+    PushResult { id, status: Status::Undone, reason: Some(reason.to_owned()), added: None }
 }
 
 fn result(verdict: &Verdict) -> PushResult {
     let id = verdict.id.clone();
     match &verdict.outcome {
-        Judgement::Processed => PushResult { id, status: Status::Processed, reason: None },
+        Judgement::Processed => {
+            let added = verdict.position.map(Position::get);
+            PushResult { id, status: Status::Processed, reason: None, added }
+        }
         Judgement::Undone(reason, _) => undone(id, reason.text()),
     }
 }

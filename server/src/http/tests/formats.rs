@@ -17,7 +17,10 @@ async fn a_device_can_speak_messagepack_both_ways() {
     let answer = site.send(request).await;
     assert_eq!(answer.header("content-type"), PACKED, "as it was asked");
     let results: Value = rmp_serde::from_slice(&answer.body).unwrap();
-    assert_eq!(results["results"], json!([{"id": "1 10:b:t 0", "status": "processed"}]));
+    assert_eq!(
+        results["results"],
+        json!([{"id": "1 10:b:t 0", "status": "processed", "added": 1}])
+    );
 
     let request = get("10:a", "/v1/log").header("accept", PACKED).body(Body::empty()).unwrap();
     let answer = site.send(request).await;

@@ -31,10 +31,10 @@ async fn verdicts_come_in_the_order_of_the_actions_and_a_repeat_is_stored_once()
         note("1 10:a:t 0", "again"),
     ];
     let expected = [
-        json!({"id": "1 10:a:t 0", "status": "processed"}),
+        json!({"id": "1 10:a:t 0", "status": "processed", "added": 1}),
         json!({"id": "2 10:a:t 0", "status": "undone", "reason": "unknownType"}),
-        json!({"id": "3 10:a:t 0", "status": "processed"}),
-        json!({"id": "1 10:a:t 0", "status": "processed"}),
+        json!({"id": "3 10:a:t 0", "status": "processed", "added": 2}),
+        json!({"id": "1 10:a:t 0", "status": "processed", "added": 1}),
     ];
     for _ in 0..2 {
         assert_eq!(push(&site, "10:a", &actions).await, expected);

@@ -1,0 +1,184 @@
+// A service worker between pushes, IndexedDB, pages and the server.
+
+import assert from 'node:assert/strict'
+import test from 'node:test'
+
+import { registerPush, takeNews, unregisterPush } from '../src/push.js'
+import { httpOf, Scene, sharedServer, storedLog, within } from './harness/scene.js'
+import { browser, openStore, reachesState, send } from './harness/stores.js'
+import { FakeWorker, PUBLIC_KEY } from './harness/worker.js'
+
+const tidelog = await sharedServer()
+const add = n => ({ n, type: 'app/add' })
+const GENERIC = { tag: 'tidelog', title: 'You have new updates' }
+
+/** A page that stays off the network, its service worker, and another device of its user. */
+async function opened(t, at = tidelog) {
+  const scene = new Scene(t)
+  const user = scene.user()
+  const indexedDB = browser()
+  const device = { indexedDB, name: user, shareToken: true, user }
+  const page = await openStore(scene, at, device)
+  await send(page, add(1))
+  page.tidelog.offline(true)
+  const desk = await openStore(scene, tidelog, { user })
+  const worker = new FakeWorker({ indexedDB, patience: 3000 })
+  return { desk, device, indexedDB, page, scene, user, worker }
+}
+
+test('a push has the worker pull and show that there is something; a page that opens later has it without a line', async t => {
+  const { desk, device, page, scene, worker } = await opened(t)
+  await page.close()
+  await send(desk, add(2))
+  await worker.push({ head: 2, tidelog: 1 })
+  assert.deepEqual(worker.shown, [GENERIC])
+  const proxy = await scene.proxy(tidelog)
+  proxy.goOffline()
+  const later = await openStore(scene, proxy, device)
+  assert.deepEqual(later.getState().list, [1, 2])
+})
+
+test('a page that is open has what the worker pulled, and is told; nothing is shown while it is visible', async t => {
+  const { desk, page, user, worker } = await opened(t)
+  const window = worker.page('https://app.example/')
+  await send(desk, add(2))
+  await worker.push({ head: 2, tidelog: 1 })
+  await reachesState(page, state => state.sum === 3, 'what the worker pulled')
+  assert.deepEqual(worker.told, [{ news: 1, type: 'tidelog/news', user }])
+  assert.deepEqual(worker.shown, [])
+  window.visibilityState = 'hidden'
+  await worker.push({ head: 2, tidelog: 1 })
+  assert.deepEqual(worker.shown, [GENERIC])
+})
+
+test('a message is shown as it is, and its click opens where it leads, if that is at home', async t => {
+  const { worker } = await opened(t)
+  const message = { body: 'milk', title: 'Ann wrote', url: '/tasks/14' }
+  await worker.push({ head: 1, message, tidelog: 1 })
+  const shown = { body: 'milk', data: { url: '/tasks/14' }, tag: 'tidelog', title: 'Ann wrote' }
+  assert.deepEqual(worker.shown, [shown])
+  assert.equal(await worker.click(shown), true)
+  assert.deepEqual(worker.opened, ['https://app.example/tasks/14'])
+  await worker.click({ ...shown, data: { url: 'https://evil.example/' } })
+  assert.deepEqual(worker.opened.slice(1), ['https://app.example/'])
+  const page = worker.page('https://app.example/tasks/14')
+  await worker.click(shown)
+  assert.equal(page.focused, 1)
+  await worker.click({})
+  assert.equal(page.focused, 2, 'any page will do when it leads nowhere')
+  assert.equal(worker.opened.length, 2)
+})
+
+test('a push that says nothing that is known is shown as one that does', async t => {
+  const { worker } = await opened(t)
+  for (const payload of [undefined, 'no JSON', { tidelog: 2, message: { title: 'later' } }, { tidelog: 1, message: {} }]) {
+    await worker.push(payload)
+  }
+  assert.deepEqual(worker.shown, Array(4).fill(GENERIC))
+})
+
+test('what is shown can be another thing, or nothing', async t => {
+  const { indexedDB } = await opened(t)
+  const heard = []
+  const notify = woken => {
+    heard.push(woken)
+    return woken.message ? false : { icon: '/i.png', title: 'Neues' }
+  }
+  const worker = new FakeWorker({ indexedDB, notify })
+  await worker.push({ head: 7, tidelog: 1 })
+  await worker.push({ head: 7, message: { title: 'x' }, tidelog: 1 })
+  assert.deepEqual(worker.shown, [{ icon: '/i.png', tag: 'tidelog', title: 'Neues' }])
+  assert.equal(heard[0].head, 7)
+})
+
+test('a server that is not reached does not keep the push from being shown, and background sync comes again', async t => {
+  const scene = new Scene(t)
+  const proxy = await scene.proxy(tidelog)
+  const { page, user, worker } = await opened(t, proxy)
+  page.dispatch(add(2))
+  proxy.goOffline()
+  await worker.push({ head: 2, tidelog: 1 })
+  assert.deepEqual(worker.shown, [GENERIC])
+  await assert.rejects(worker.send('sync', { tag: 'tidelog' }), { name: 'Unreachable' })
+  await worker.send('sync', { tag: 'of the application' })
+  proxy.goOnline()
+  await worker.send('sync', { tag: 'tidelog' })
+  assert.deepEqual((await storedLog(tidelog, { user })).map(i => i.action.n), [1, 2])
+  await reachesState(page, state => state.sum === 3 && page.tidelog.status.pending === 0, 'the verdict')
+})
+
+test('what the worker pulls for pages with another store is theirs to take, once', async t => {
+  const scene = new Scene(t)
+  const user = scene.user()
+  const indexedDB = browser()
+  const desk = await openStore(scene, tidelog, { user })
+  const proxy = await pushServer(scene)
+  const worker = new FakeWorker({ indexedDB })
+  const page = { client: `${user}:browser`, indexedDB, registration: worker.registration, token: user, user }
+  await registerPush({ ...page, shareToken: true, url: httpOf(proxy) })
+  await send(desk, add(1))
+  await worker.push({ head: 1, tidelog: 1 })
+  const news = await takeNews({ indexedDB, user })
+  assert.deepEqual(news.map(({ action }) => action), [add(1)])
+  assert.deepEqual(await takeNews({ indexedDB, user }), [])
+})
+
+test('a device registers under its name, once for each subscription, and goes', async t => {
+  const scene = new Scene(t)
+  const user = scene.user()
+  const indexedDB = browser()
+  const proxy = await pushServer(scene)
+  const worker = new FakeWorker({ indexedDB })
+  const page = { indexedDB, registration: worker.registration, token: user, url: httpOf(proxy), user }
+  const options = { ...page, channels: ['tasks'], language: 'de-AT', shareToken: true }
+  assert.equal(await registerPush(options), 'web-1')
+  await registerPush(options)
+  const [first, second] = proxy.registered
+  assert.match(first.client, new RegExp(`^${user}:`))
+  assert.equal(first.authorization, `Bearer ${user}`)
+  assert.deepEqual(first.body, {
+    channels: ['tasks'],
+    kind: 'web',
+    language: 'de-AT',
+    subscription: { endpoint: 'https://push.example/1', keys: { auth: 'a', p256dh: 'p' } }
+  })
+  assert.deepEqual(second, first)
+
+  worker.registration.pushManager.subscription = null
+  await worker.send('pushsubscriptionchange')
+  assert.equal(proxy.registered[2].body.subscription.endpoint, 'https://push.example/2')
+  assert.deepEqual(proxy.registered[2].body.channels, ['tasks'])
+
+  proxy.publicKey = Buffer.from(new Uint8Array(65).fill(5)).toString('base64url')
+  await registerPush(options)
+  assert.equal(proxy.registered[3].body.subscription.endpoint, 'https://push.example/3', 'for the new key')
+
+  await unregisterPush(page)
+  assert.deepEqual(proxy.deleted, ['/v1/push/devices/web-4'])
+  assert.equal(worker.registration.pushManager.subscription, null)
+})
+
+/** The server, with the calls of push answered in its place. */
+async function pushServer(scene) {
+  const proxy = await scene.proxy(tidelog)
+  Object.assign(proxy, { deleted: [], publicKey: PUBLIC_KEY, registered: [] })
+  const answer = (response, body) => within(body, 'the body').then(value => response.end(JSON.stringify(value)))
+  proxy.answer = (request, response) => {
+    if (!request.url.startsWith('/v1/push')) return undefined
+    if (request.method === 'GET') return answer(response, Promise.resolve({ publicKey: proxy.publicKey }))
+    if (request.method === 'DELETE') {
+      proxy.deleted.push(request.url)
+      response.writeHead(204)
+      return response.end()
+    }
+    return answer(response, registered(proxy, request))
+  }
+  return proxy
+}
+
+async function registered(proxy, request) {
+  const chunks = await request.toArray()
+  const { authorization, 'tidelog-client': client } = request.headers
+  proxy.registered.push({ authorization, body: JSON.parse(Buffer.concat(chunks)), client })
+  return { id: `web-${proxy.registered.length}` }
+}
