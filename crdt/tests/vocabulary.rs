@@ -82,9 +82,9 @@ fn short_forms_mean_the_long_ones() {
     }
 }
 
-#[test]
-fn what_is_malformed_is_refused_with_the_place_of_the_fault() {
-    let table = [
+/// What is refused, with the fault.
+fn malformed() -> Vec<(Value, &'static str)> {
+    vec![
         (json!([]), "action: an object is needed"),
         (json!({ "type": "crdt/counter/add" }), "doc: the name of a document is needed"),
         (
@@ -171,8 +171,12 @@ fn what_is_malformed_is_refused_with_the_place_of_the_fault() {
             json!({ "type": "crdt/batch", "doc": "d", "changes": [1] }),
             "changes[0].op: the name of an operation is needed",
         ),
-    ];
-    for (action, fault) in table {
+    ]
+}
+
+#[test]
+fn what_is_malformed_is_refused_with_the_place_of_the_fault() {
+    for (action, fault) in malformed() {
         let found = DocumentAction::parse(&action).map_err(|fault| fault.to_string());
         assert_eq!(found, Err(fault.to_owned()), "{action}");
     }
@@ -182,4 +186,22 @@ fn what_is_malformed_is_refused_with_the_place_of_the_fault() {
         let fault = DocumentAction::parse(&action).expect_err("no element");
         assert_eq!(fault.place, place);
     }
+}
+
+/// The npm package reads actions by the same table.
+#[test]
+fn pages_have_the_same_table() {
+    // As a page has it, this number is in range.
+    let told = |action: &Value| action["by"] != 9_007_199_254_740_993_i64;
+    let refused = malformed().into_iter().filter(|(action, _)| told(action));
+    let refused = refused.map(|(action, fault)| json!({ "action": action, "fault": fault }));
+    let read = well_formed().into_iter().map(|action| json!({ "action": action, "fault": null }));
+    let table: Vec<Value> = read.chain(refused).collect();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shared/actions.json");
+    let text = serde_json::to_string_pretty(&table).expect("JSON") + "\n";
+    if std::env::var_os("TIDELOG_BLESS").is_some() {
+        std::fs::write(file, &text).expect("the table can be written");
+    }
+    let found = std::fs::read_to_string(file).expect("the table is there");
+    assert_eq!(found, text, "{file} has drifted: run this test with TIDELOG_BLESS=1");
 }

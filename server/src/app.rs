@@ -62,6 +62,8 @@ pub struct Parts {
     pub node: NodeId,
     /// The version of the application, sent to clients.
     pub subprotocol: u32,
+    /// `--dev`: the demo is there.
+    pub(crate) dev: bool,
     /// What clients are told before `connected`.
     pub headers: Option<Headers>,
     /// Connected clients of one user.

@@ -9,6 +9,7 @@ mod body;
 mod caller;
 mod cors;
 mod cursor;
+mod demo;
 mod document;
 mod etag;
 mod following;
@@ -112,6 +113,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))
         .route("/openapi.json", get(status::openapi))
+        .merge(if app.dev { demo::routes() } else { Router::new() })
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(CompressionLayer::new())

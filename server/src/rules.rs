@@ -94,6 +94,8 @@ pub struct Rules {
     channels: Vec<ChannelRule>,
     sync_maps: Vec<SyncMap>,
     merges: Merges,
+    /// Nobody has written rules: what no rule matches goes to its author's own log.
+    open: bool,
     anonymous: Vec<UserId>,
     addresses_max: usize,
 }
@@ -205,7 +207,7 @@ impl Rules {
             "0/clean" => Ok(Self::own_log(subject, false)),
             "0" => Ok(Self::own_log(subject, true)),
             _ if DocumentAction::is_one(kind) => Ok(Self::own_log(subject, true)),
-            _ if self.is_empty() => Ok(Self::own_log(subject, true)),
+            _ if self.open => Ok(Self::own_log(subject, true)),
             _ => Err(UndoReason::UnknownType),
         }
     }
@@ -281,11 +283,6 @@ impl Rules {
             let maps = self.sync_maps.iter().filter(move |map| takes(rule, map));
             maps.map(|map| (rule.line, map.name()))
         })
-    }
-
-    /// No rules at all.
-    fn is_empty(&self) -> bool {
-        self.actions.is_empty() && self.channels.is_empty() && self.sync_maps.is_empty()
     }
 
     fn own_log(subject: &Subject, kept: bool) -> Placement {

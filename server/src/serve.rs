@@ -133,6 +133,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         session,
         peer: Arc::new(peer_settings(config)),
         subprotocol: config.server.subprotocol,
+        dev: config.dev,
         headers: if config.dev { Some(development()?) } else { None },
         sessions_per_user: config.limits.sessions_per_user,
         page: PageLimit { entries: CHUNK_ACTIONS, bytes: CHUNK_BYTES },
@@ -196,7 +197,9 @@ fn say_hello(config: &Config, address: SocketAddr) {
     let how = if config.tls.is_some() { " (TLS)" } else { "" };
     println!("tidelog listens on {address}{how}");
     if config.dev {
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
         tracing::warn!(
+            demo = %format_args!("{scheme}://{address}/"),
             "development: any token signs in as the user in the node id; only this machine can connect"
         );
     }

@@ -4,6 +4,38 @@ use crate::meaning::{Event, deeds_of};
 use crate::order;
 use serde_json::{Value, json};
 
+/// What one can do.
+pub(crate) const NAMES: [&str; 27] = [
+    "map/remove",
+    "set/add",
+    "set/remove",
+    "set/add",
+    "two-phase-set/add",
+    "two-phase-set/remove",
+    "lww-set/add",
+    "lww-set/remove",
+    "grow-set/add",
+    "multi-register/set",
+    "register/set",
+    "enable-wins-flag/enable",
+    "enable-wins-flag/disable",
+    "disable-wins-flag/enable",
+    "disable-wins-flag/disable",
+    "counter/add",
+    "grow-counter/add",
+    "record/create",
+    "record/change",
+    "record/delete",
+    "list/insert",
+    "list/delete",
+    "list/move",
+    // More often, because one alone says little.
+    "list/insert",
+    "text/insert",
+    "text/insert",
+    "text/delete",
+];
+
 /// An action of one who sees `view`.
 pub(crate) fn action(what: &[u16], view: &[Event]) -> Value {
     let mut draw = what.iter().copied().cycle();
@@ -24,36 +56,6 @@ pub(crate) fn action(what: &[u16], view: &[Event]) -> Value {
 
 fn change(pick: &mut impl FnMut(usize) -> usize, view: &[Event]) -> (&'static str, Value) {
     const PATHS: [&[&str]; 4] = [&[], &["a"], &["a", "b"], &["b"]];
-    const NAMES: [&str; 27] = [
-        "map/remove",
-        "set/add",
-        "set/remove",
-        "set/add",
-        "two-phase-set/add",
-        "two-phase-set/remove",
-        "lww-set/add",
-        "lww-set/remove",
-        "grow-set/add",
-        "multi-register/set",
-        "register/set",
-        "enable-wins-flag/enable",
-        "enable-wins-flag/disable",
-        "disable-wins-flag/enable",
-        "disable-wins-flag/disable",
-        "counter/add",
-        "grow-counter/add",
-        "record/create",
-        "record/change",
-        "record/delete",
-        "list/insert",
-        "list/delete",
-        "list/move",
-        // More often, because one alone says little.
-        "list/insert",
-        "text/insert",
-        "text/insert",
-        "text/delete",
-    ];
     let name = NAMES[pick(NAMES.len())];
     let path = PATHS[pick(PATHS.len())];
     let mut fields = json!({ "path": path });

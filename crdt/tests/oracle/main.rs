@@ -11,6 +11,7 @@ mod acting;
 mod history;
 mod meaning;
 mod order;
+mod shared;
 
 use history::{play, steps};
 use meaning::{Event, Name};

@@ -4,6 +4,7 @@ use super::problem::{Kind, Problem};
 use crate::log::Channel;
 use axum::extract::Query;
 use axum::http::Uri;
+use serde::Deserialize;
 use std::time::Duration;
 
 /// Channels that one request may name.
@@ -77,6 +78,27 @@ impl Document {
         }
         document.channel = channels(&names)?.pop();
         Ok(document)
+    }
+}
+
+/// The query string of the demo's `GET /demo/why`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Why {
+    pub(super) channel: String,
+    pub(super) document: String,
+    /// Keys, as a JSON array.
+    pub(super) path: String,
+}
+
+impl Why {
+    /// Reads the query string.
+    pub(super) fn read(uri: &Uri) -> Result<Self, Problem> {
+        let read = Query::<Self>::try_from_uri(uri);
+        read.map(|Query(why)| why).map_err(|error| {
+            let detail = format!("{}; why has `channel`, `document`, `path`", error.body_text());
+            Problem::new(Kind::MalformedQuery, detail)
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod channels;
 mod contract;
+mod demo;
 mod documents;
 mod etags;
 mod formats;

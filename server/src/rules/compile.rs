@@ -12,6 +12,7 @@ use super::template::Template;
 use super::{ActionRule, Allow, ChannelRule, Load, Rules, address};
 use crate::config::{self, Config, ConfigError, LoadSetting, RuleSettings, Source};
 use cel::Env;
+use std::path::Path;
 use std::sync::Arc;
 use tidelog_protocol::{ClientId, NodeId, UserId};
 use toml::Spanned;
@@ -34,7 +35,8 @@ pub(super) fn rules(config: &Config) -> Result<Rules, ConfigError> {
 }
 
 fn compile(config: &Config) -> Result<Rules, ConfigError> {
-    let settings = &config.rules;
+    let (written, demo) = (&config.rules, demo(config)?);
+    let settings = demo.as_ref().unwrap_or(written);
     let compiler = Compiler { env: Arc::new(meter::env()), source: &settings.source };
     compiler.sync_map_names(settings)?;
     let actions = settings.actions.iter().map(|rule| compiler.action(rule));
@@ -46,9 +48,26 @@ fn compile(config: &Config) -> Result<Rules, ConfigError> {
         channels: channels.collect::<Result<_, _>>()?,
         merges: compiler.merges(settings)?,
         sync_maps,
+        open: is_open(written),
         anonymous: config.auth.anonymous.clone(),
         addresses_max: config.limits.addresses_per_action,
     })
+}
+
+/// Nobody has said where actions go.
+fn is_open(settings: &RuleSettings) -> bool {
+    let RuleSettings { actions, channels, sync_maps, .. } = settings;
+    actions.is_empty() && channels.is_empty() && sync_maps.is_empty()
+}
+
+/// The rules of the demo, for development without rules: so that nobody's rules mean something else
+/// with it.
+fn demo(config: &Config) -> Result<Option<RuleSettings>, ConfigError> {
+    if !config.dev || !is_open(&config.rules) || !config.rules.merges.is_empty() {
+        return Ok(None);
+    }
+    let source = Source::new(Path::new("rules of the demo"), include_str!("demo.toml"));
+    Ok(Some(Config::parse(source)?.rules))
 }
 
 struct Compiler<'a> {
