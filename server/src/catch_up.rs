@@ -1,6 +1,10 @@
 //! Reading on from a position: several logs merged, or a map folded; and how the entries of maps among
 //! them are shown.
 
+mod own;
+
+pub(crate) use own::{OwnOrder, OwnPart, Remaining};
+
 use crate::app::Parts;
 use crate::clock;
 use crate::log::{Channel, Entry, Log, LogName, Page, PageLimit, ReadError};
@@ -23,6 +27,8 @@ pub(crate) enum Reading {
     Page(Page, Fates),
     /// Items of a map.
     Loaded(Loaded),
+    /// A part of a user's own log, and of what documents say of it.
+    Own(OwnPart),
 }
 
 /// What a session asked for, if it takes neither the disk nor long.
@@ -35,7 +41,10 @@ pub(crate) fn at_once(app: &Parts, order: &ReadOrder) -> Option<Reading> {
             let fates = fates_cached(app, page.entries.iter())?;
             Some(Reading::Page(page, fates))
         }
-        ReadOrder::Stretch { .. } | ReadOrder::States { .. } | ReadOrder::Missed { .. } => None,
+        ReadOrder::Stretch { .. }
+        | ReadOrder::States { .. }
+        | ReadOrder::Missed { .. }
+        | ReadOrder::Own(_) => None,
         ReadOrder::Items { channel, map, single, wanted } => {
             let kept = || app.maps.snapshots.get(channel, wanted.begins(), clock::now_ms());
             let snapshot = if *single { None } else { kept() };
@@ -75,8 +84,9 @@ pub(crate) fn patiently(app: &Parts, order: &ReadOrder) -> Result<Reading, ReadE
             patiently(app, &order)
         }
         ReadOrder::States { channel, wanted } => {
-            Ok(Reading::Loaded(app.documents.states(channel)?.part(wanted, app.page)))
+            Ok(Reading::Loaded(app.documents.states(channel, true)?.part(wanted, app.page)))
         }
+        ReadOrder::Own(order) => own::read(app, order),
         ReadOrder::Items { channel, map, wanted, .. } => {
             let (fold, through) = fold(&app.log, channel, map)?;
             Ok(Reading::Loaded(Snapshot::of(fold, through).part(wanted, app.page)))

@@ -48,8 +48,13 @@ impl Terms {
         }
     }
 
+    /// Whether actions of the type `kind` may go.
+    fn let_go(&self, kind: &str) -> bool {
+        self.actions.iter().any(|glob| glob.matches(kind))
+    }
+
     /// The same for what was accepted so long ago, if anything is said.
-    fn older_than(self, older_than_ms: Option<u64>) -> Self {
+    pub(crate) fn older_than(self, older_than_ms: Option<u64>) -> Self {
         Self { older_than_ms: older_than_ms.unwrap_or(self.older_than_ms), ..self }
     }
 }

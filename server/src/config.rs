@@ -13,6 +13,7 @@ mod rules;
 mod settings;
 mod source;
 mod tls;
+mod user_log;
 mod wake;
 
 pub use auth::{Algorithm, Auth, Jwt, KeySource};
@@ -28,6 +29,7 @@ pub use rules::{
 pub use settings::{Cors, Limits, LogSettings, Server};
 pub use source::{ConfigError, Source};
 pub use tls::Tls;
+pub use user_log::UserLog;
 pub use wake::{Apns, Fcm, Wake};
 
 use crate::cli::ServeArgs;
@@ -57,6 +59,8 @@ pub struct Config {
     pub log: LogSettings,
     /// `[compaction]`
     pub compaction: Compaction,
+    /// `[user_log]`
+    pub user_log: UserLog,
     /// `[wake]`
     pub wake: Wake,
     /// `[[action]]`, `[[channel]]`, `[[sync_map]]`, `[[merge]]` and `[[push]]`
@@ -74,6 +78,7 @@ struct Document {
     cors: Cors,
     log: LogSettings,
     compaction: Compaction,
+    user_log: UserLog,
     wake: Wake,
     action: Vec<ActionRule>,
     channel: Vec<ChannelRule>,
@@ -149,6 +154,7 @@ impl Config {
             cors: document.cors,
             log: document.log,
             compaction: document.compaction,
+            user_log: document.user_log,
             wake: document.wake.beside(&source),
             rules: RuleSettings {
                 actions: document.action,
@@ -179,8 +185,9 @@ impl Config {
         if let Err(reason) = crate::trace::levels(&self.server.trace) {
             return refused(format!("[server] trace: {reason}"));
         }
+        self.cors.check().or_else(refused)?;
         self.wake.check().or_else(refused)?;
-        self.cors.check().or_else(refused)
+        self.user_log.check().or_else(refused)
     }
 
     pub(crate) fn refuse_to_serve(&self) -> Result<(), ConfigError> {

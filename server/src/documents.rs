@@ -15,7 +15,8 @@ mod shelves;
 mod states;
 mod why;
 
-pub(crate) use fold::{Fold, parts_of};
+pub(crate) use fold::{Fold, may_be_state, parts_of};
+pub(crate) use states::{OwnStates, is_state};
 pub(crate) use why::{Account, FateName, Part, Source};
 
 use crate::log::{Addresses, Log, LogName, PageLimit, ReadError};
@@ -55,7 +56,7 @@ pub(crate) struct Read {
 impl Documents {
     /// The documents of `log` by `rules`, with what is saved of them in `dir`.
     pub(crate) fn new(log: Log, rules: Arc<Rules>, dir: PathBuf) -> Result<Self, ReadError> {
-        let saved = Saved::new(dir, log.incarnation(), rules.merging());
+        let saved = Saved::new(dir, log.incarnation(), rules.folding());
         let shelves = Arc::new(Shelves::new(saved));
         let cleaning = Arc::clone(&shelves);
         let hear = move |addresses: &Addresses| addresses.logs().for_each(|it| cleaning.spoil(&it));

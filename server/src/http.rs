@@ -27,6 +27,7 @@ mod quota;
 mod reader;
 mod source;
 mod standpoint;
+mod states;
 mod status;
 mod stream;
 mod sync;

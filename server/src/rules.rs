@@ -97,6 +97,8 @@ pub struct Rules {
     channels: Vec<ChannelRule>,
     sync_maps: Vec<SyncMap>,
     merges: Merges,
+    own_state: Vec<Glob>,
+    own_squash: Option<usize>,
     wakes: Wakes,
     /// Nobody has written rules: what no rule matches goes to its author's own log.
     open: bool,
@@ -287,6 +289,21 @@ impl Rules {
             let maps = self.sync_maps.iter().filter(move |map| takes(rule, map));
             maps.map(|map| (rule.line, map.name()))
         })
+    }
+
+    /// In a user's own log documents may stand for actions of the type `kind`.
+    pub(crate) fn may_be_state(&self, kind: &str) -> bool {
+        self.own_state.iter().any(|glob| glob.matches(kind))
+    }
+
+    /// In a user's own log documents may stand for some actions.
+    pub(crate) fn loads_own_state(&self) -> bool {
+        !self.own_state.is_empty()
+    }
+
+    /// Who missed more actions of its user's log than this gets documents instead.
+    pub(crate) fn own_squash(&self) -> Option<usize> {
+        self.own_squash
     }
 
     fn own_log(subject: &Subject, kept: bool) -> Placement {

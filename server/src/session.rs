@@ -14,6 +14,7 @@ mod intake;
 mod lists;
 mod loading;
 mod node_state;
+mod own;
 mod showing;
 mod subscribing;
 mod subscription;
@@ -25,6 +26,7 @@ pub use answers::AnswerId;
 pub(crate) use effect::{Effect, ReadOrder};
 pub use node_state::{Brought, NodeState, Remembered};
 
+use crate::catch_up::OwnPart;
 use crate::epochs::Epochs;
 use crate::hub::{Delivery as Mail, Resumed};
 use crate::ingest::{Verdict, Verdicts};
@@ -32,8 +34,9 @@ use crate::log::{LogName, Page};
 use crate::rules::{Rules, Subject};
 use crate::sync_map::{Fates, Loaded};
 use answers::Sent;
-use delivery::Delivery;
+use delivery::{Delivery, Phase};
 use intake::Intake;
+use own::OwnLoad;
 use std::sync::Arc;
 use subscription::Acknowledged;
 use subscriptions::Subscriptions;
@@ -151,8 +154,11 @@ impl Session {
             None if synced != 0 && node.acked > Position::ZERO => Some(node.acked.min(head)),
             None => None,
         };
-        let delivery = Delivery::resume(resumed, head, &node, now);
+        let mut delivery = Delivery::resume(resumed, head, &node, now);
         let own_log = (!subject.anonymous()).then(|| LogName::User(subject.user().clone()));
+        if own_log.is_some() {
+            delivery.own_load = OwnLoad::at_start(resumed, synced != 0, head, &shared.rules);
+        }
         let mut session = Self {
             conn,
             shared,
@@ -287,6 +293,12 @@ impl Session {
         self.go_on(at);
     }
 
+    /// The part of the user's log that was asked for.
+    pub(crate) fn on_own(&mut self, part: OwnPart, at: Moment) {
+        self.take_own(part, at);
+        self.go_on(at);
+    }
+
     /// The items that were asked for.
     pub(crate) fn on_loaded(&mut self, loaded: Loaded, at: Moment) {
         self.take_loaded(loaded, at);
@@ -308,7 +320,9 @@ impl Session {
         // While a frame waits for its answer, that answer starts history.
         let history = self.delivery.history_at().filter(|_| self.intake.is_judged());
         let renew = self.subscriptions.renew_at();
-        [self.forget_at, remember, history, self.intake.early_at(), renew]
+        let own = self.delivery.own_states.renew_at();
+        let renew_own = own.filter(|_| self.delivery.phase == Phase::Live);
+        [self.forget_at, remember, history, self.intake.early_at(), renew, renew_own]
             .into_iter()
             .flatten()
             .fold(self.conn.deadline(), u64::min)
@@ -347,7 +361,7 @@ impl Session {
     /// The connection ended: what is to be remembered of the node.
     pub fn end(self) -> NodeState {
         let mut state = self.state();
-        state.sent = self.delivery.cursor();
+        state.sent = self.delivery.claimed();
         state
     }
 
@@ -360,6 +374,7 @@ impl Session {
         }
         self.settle(at);
         self.subscriptions.renew(self.delivery.cursor(), at.now);
+        self.renew_own(at);
         // Loads and history take turns at the one read that is under way at a time.
         if self.delivery.history_is_next() {
             self.read_on();
@@ -373,7 +388,7 @@ impl Session {
     }
 
     fn number(&self) -> u64 {
-        self.shared.epochs.number(self.subject.user().as_str(), self.delivery.cursor())
+        self.shared.epochs.number(self.subject.user().as_str(), self.delivery.claimed())
     }
 
     fn window_open(&self) -> bool {
@@ -395,7 +410,7 @@ impl Session {
             return;
         }
         let pairs = actions.iter().map(|(action, meta)| (action, meta));
-        let token = self.delivery.cursor().get();
+        let token = self.delivery.claimed().get();
         let frame = self.conn.sync(self.number(), pairs, token, now);
         self.frames.sent += 1;
         self.put(frame);

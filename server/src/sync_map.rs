@@ -20,7 +20,7 @@ mod snapshots;
 mod standing;
 
 pub(crate) use fold::Fold;
-pub(crate) use holding::Holding;
+pub(crate) use holding::Holdings;
 pub(crate) use life::Life;
 pub(crate) use lives::{Fate, Fates, Lives};
 pub(crate) use snapshot::{Loaded, Snapshot, Told, Wanted};

@@ -90,7 +90,11 @@ fn describe(config: &Config) -> String {
         let _ =
             writeln!(text, "  line {line:<4} sync_map {name}  in the channels {name}, {name}/:id");
     }
-    if text.is_empty() {
+    if !config.user_log.state.is_empty() {
+        let kinds = config.user_log.state.join(", ");
+        let _ = writeln!(text, "  in users' logs documents stand for {kinds}");
+    }
+    if rules.actions.is_empty() && rules.channels.is_empty() && rules.sync_maps.is_empty() {
         text.push_str("  no rules: every action is accepted into its author's log\n");
     }
     for rule in &rules.merges {
@@ -123,7 +127,8 @@ mod tests {
                     [[action]]\ntype = \"tasks/*\"\nchannels = [\"a\", \"b/{action.id}\"]\nkeep = false\n\
                     [[channel]]\npattern = \"b/:id\"\n\
                     [[sync_map]]\nname = \"tasks\"\n\
-                    [[merge]]\ntype = \"like\"\ndocument = \"likes\"\noperation = \"counter/add\"\n";
+                    [[merge]]\ntype = \"like\"\ndocument = \"likes\"\noperation = \"counter/add\"\n\
+                    [user_log]\nstate = [\"crdt/*\", \"like\"]\n";
         let text = summary(file).unwrap();
         assert_eq!(
             text,
@@ -132,6 +137,7 @@ mod tests {
              line 4    action   tasks/*  to its author's log, channels: 2, live only\n  \
              line 8    channel  b/:id\n  \
              line 10   sync_map tasks  in the channels tasks, tasks/:id\n  \
+             in users' logs documents stand for crdt/*, like\n  \
              line 12   merge    like  as counter/add of likes\n\
              note: line 4: this [[action]] takes actions of the [[sync_map]] \"tasks\" before the \
              map sees them\n"
@@ -149,6 +155,11 @@ mod tests {
         assert!(summary("").unwrap_err().contains("nobody could sign in"));
         let public = summary("[server]\ndev = true\nlisten = \"0.0.0.0:1\"").unwrap_err();
         assert!(public.contains("loopback only"), "{public}");
+        let dev = |own: &str| summary(&format!("[server]\ndev = true\n[user_log]\n{own}"));
+        let squash = dev("squash = 10").unwrap_err();
+        assert!(squash.contains("[user_log] squash: name in state"), "{squash}");
+        let state = dev("state = [\"\"]").unwrap_err();
+        assert!(state.contains("[user_log] state: each is a glob"), "{state}");
     }
 
     #[test]

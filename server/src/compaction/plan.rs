@@ -8,12 +8,18 @@ use crate::log::{
     RewriteError,
 };
 use crate::rules::Rules;
-use crate::sync_map::Holding;
+use crate::sync_map::Holdings;
 use std::collections::{BTreeMap, BTreeSet};
-use tidelog_crdt::Position;
+use tidelog_crdt::{DocumentName, Position};
+
+/// What an entry does to one document.
+type Part = (DocumentName, tidelog_crdt::Entry);
 
 /// How much of the feed is read at once.
 const PAGE: PageLimit = PageLimit { entries: 1000, bytes: 1 << 20 };
+
+/// What is known of maps while they are looked at; what does not fit is looked at in further passes.
+const MAP_BYTES_MAX: usize = 64 << 20;
 
 /// What was found in the feed.
 pub(super) struct Plan<'a> {
@@ -27,7 +33,7 @@ pub(super) struct Plan<'a> {
     /// The logs that they are in.
     logs: BTreeSet<LogName>,
     types: BTreeMap<String, u64>,
-    maps: BTreeMap<String, Holding>,
+    maps: Holdings,
 }
 
 /// The log by which readers get an entry's document, if that is clear: the one channel that it went to, or
@@ -56,7 +62,7 @@ impl<'a> Plan<'a> {
             going: Positions::default(),
             logs: BTreeSet::new(),
             types: BTreeMap::new(),
-            maps: BTreeMap::new(),
+            maps: Holdings::new(MAP_BYTES_MAX),
         };
         let head = log.head();
         let mut above = Position::ZERO;
@@ -75,25 +81,52 @@ impl<'a> Plan<'a> {
                 break;
             }
         }
+        while plan.maps.goes_on() {
+            plan.look_at_maps_again(terms, told)?;
+        }
         Ok(plan)
+    }
+
+    /// Looks at the maps once more, for items that did not fit.
+    fn look_at_maps_again(
+        &mut self,
+        terms: &Terms,
+        told: &mut dyn FnMut(CompactionStep),
+    ) -> Result<(), ReadError> {
+        let (mut above, through) = (Position::ZERO, self.through);
+        while above < through {
+            let page = self.log.feed(above, PAGE)?;
+            let old = page.entries.iter().take_while(|entry| entry.position <= through);
+            for entry in old {
+                if terms.let_go(entry.action.kind()) {
+                    self.is_of_map(entry, &parts_of(entry, self.rules));
+                }
+            }
+            above = page.through;
+            told(CompactionStep::Reading(above.min(through), through));
+        }
+        Ok(())
+    }
+
+    /// Whether a map says all that `entry` does.
+    fn is_of_map(&mut self, entry: &Entry, parts: &[Part]) -> bool {
+        let changes: usize = parts.iter().map(|(_, part)| part.changes.len()).sum();
+        // What does something else too, by a rule of its own, is not spent when its item has moved on.
+        let map = self.rules.sync_map(entry.action.kind()).filter(|_| changes <= 1);
+        map.is_some_and(|(map, _)| self.maps.take(map, entry))
     }
 
     fn look_at(&mut self, entry: &Entry, terms: &Terms) {
         self.through = entry.position;
         self.entries += 1;
-        let kind = entry.action.kind();
-        if !terms.actions.iter().any(|glob| glob.matches(kind)) {
+        if !terms.let_go(entry.action.kind()) {
             return;
         }
         let parts = parts_of(entry, self.rules);
-        let changes: usize = parts.iter().map(|(_, part)| part.changes.len()).sum();
-        // What does something else too, by a rule of its own, is not spent when its item has moved on.
-        if let Some((map, _)) = self.rules.sync_map(kind).filter(|_| changes <= 1) {
-            let holding = self.maps.entry(map.to_owned()).or_insert_with(|| Holding::new(map));
-            if holding.take(entry) {
-                return;
-            }
+        if self.is_of_map(entry, &parts) {
+            return;
         }
+        let kind = entry.action.kind();
         if home(&entry.addresses).is_some() && parts.len() == 1 {
             self.going.insert(entry.position);
             self.logs.extend(entry.addresses.logs());
@@ -109,8 +142,8 @@ impl<'a> Plan<'a> {
         told: &mut dyn FnMut(CompactionStep),
     ) -> Result<Option<(Position, Positions)>, RewriteError> {
         let mut spent = Vec::new();
-        for (name, holding) in std::mem::take(&mut self.maps) {
-            let positions = holding.spent();
+        let maps = std::mem::replace(&mut self.maps, Holdings::new(0));
+        for (name, positions) in maps.spent() {
             receipt.maps.insert(name, positions.count());
             spent.push(positions);
         }

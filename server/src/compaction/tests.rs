@@ -164,6 +164,9 @@ fn what_a_device_missed_comes_as_one_state_and_the_rest_as_it_was() {
     let shown = store.entries(&own("1"), 0)[0].action.body::<Value>().unwrap();
     assert_eq!(shown["state"], json!({ "kind": "counter", "value": 5050 }));
     assert_eq!(store.value(&own("1"), "cart"), (json!(5051), Position::new(102).unwrap()));
+    let [one, two] = [0, 99].map(|above| store.entries(&own("1"), above));
+    let json = |entries: &[Arc<Entry>]| entries[0].action.json().as_ptr();
+    assert_eq!(json(&one), json(&two), "it is made once for all who read it");
     let nothing = store.compact(1000);
     assert!(nothing.done.is_none(), "nothing more may go");
 }

@@ -153,6 +153,10 @@ impl<'a> Driver<'a> {
                 }
                 self.session.on_page(&page, &fates, at);
             }
+            Event::Read(Ok(Reading::Own(part))) => {
+                self.take_mail(at);
+                self.session.on_own(part, at);
+            }
             Event::Read(Ok(Reading::Loaded(loaded))) => self.session.on_loaded(loaded, at),
             Event::Read(Err(error)) => {
                 tracing::error!(%error, node = %self.node, "cannot read the log");

@@ -26,6 +26,10 @@ pub(super) struct Folded {
     pub(super) entries: u64,
     /// When the latest of them was made.
     pub(super) latest_ms: u64,
+    /// The last entry that it may stand for in a user's log; or the base that stands for some already.
+    pub(super) spared: Position,
+    /// The first entry that is in a channel, too, whose readers get more of the document there.
+    pub(super) elsewhere: Position,
     /// It as an action, once somebody has asked for that, and whether it is empty.
     pub(super) rendered: OnceLock<(bool, Action)>,
 }
@@ -44,11 +48,15 @@ impl Fold {
     pub(super) fn of_bases(bases: Bases) -> Self {
         let (mut documents, mut bytes) = (BTreeMap::new(), 0);
         // In order of position: of a document the last one counts.
-        for Base { name, position, document, entries, latest_ms, .. } in bases.bases {
+        for Base { name, position, document, entries, latest_ms, shown, .. } in bases.bases {
             bytes += document.encode().len();
             let rendered = OnceLock::new();
             let changed = position;
-            documents.insert(name, Folded { document, changed, entries, latest_ms, rendered });
+            let (spared, elsewhere) =
+                if shown { (position, Position::ZERO) } else { (Position::ZERO, position) };
+            let folded =
+                Folded { document, changed, entries, latest_ms, spared, elsewhere, rendered };
+            documents.insert(name, folded);
         }
         Self::restored(bases.through, documents, bytes)
     }
@@ -123,12 +131,18 @@ impl Fold {
             // Without aliases nothing must be folded again.
             if folded.document.apply(&part) == Applied::Folded {
                 any = true;
-                folded.has(entry);
+                folded.has(entry, may_be_state(entry, rules));
             }
         }
         self.bytes += if any { entry.action.json().len() } else { 0 };
         self.unsaved += usize::from(any);
     }
+}
+
+/// Whether a document may stand for `entry` in users' logs. What is in a channel, too, is told there, with
+/// what others did.
+pub(crate) fn may_be_state(entry: &Entry, rules: &Rules) -> bool {
+    entry.addresses.channels.is_empty() && rules.may_be_state(entry.action.kind())
 }
 
 /// What an entry is to the documents of its logs.
@@ -148,7 +162,13 @@ pub(crate) fn parts_of(entry: &Entry, rules: &Rules) -> Vec<(DocumentName, tidel
 
 impl Folded {
     /// `entry` is in it now.
-    fn has(&mut self, entry: &Entry) {
+    fn has(&mut self, entry: &Entry, may_stand_for: bool) {
+        if may_stand_for {
+            self.spared = self.spared.max(entry.position);
+        }
+        if !entry.addresses.channels.is_empty() && self.elsewhere == Position::ZERO {
+            self.elsewhere = entry.position;
+        }
         self.changed = self.changed.max(entry.position);
         self.entries += 1;
         self.rendered.take();

@@ -13,17 +13,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::hash::Hash;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use tidelog_crdt::{DocumentName, Incarnation, Position};
 
 /// Another version is folded again.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Where folds are saved.
 pub(super) struct Saved {
     dir: PathBuf,
     incarnation: Incarnation,
-    /// Which operations the rules make of actions.
+    /// Which operations the rules make of actions, and which of those documents may stand for.
     merging: [u8; 16],
     /// Held while a file is written, so that none of an earlier generation of the feed is written
     /// after those were removed.
@@ -51,6 +51,8 @@ struct Document {
     changed: Position,
     entries: u64,
     latest_ms: u64,
+    spared: Position,
+    elsewhere: Position,
     /// As it encodes itself.
     encoded: Vec<u8>,
 }
@@ -139,6 +141,8 @@ impl Saved {
             changed: folded.changed,
             entries: folded.entries,
             latest_ms: folded.latest_ms,
+            spared: folded.spared,
+            elsewhere: folded.elsewhere,
             encoded: folded.document.encode(),
         });
         let file = File {
@@ -172,9 +176,11 @@ fn file_name(log: &LogName) -> String {
 impl File {
     fn fold(self) -> Option<Fold> {
         let documents = self.documents.into_iter().map(|saved| {
-            let Document { name, changed, entries, latest_ms, encoded } = saved;
+            let Document { name, changed, entries, latest_ms, spared, elsewhere, encoded } = saved;
             let document = tidelog_crdt::Document::decode(&encoded).ok()?;
-            let folded = Folded { document, changed, entries, latest_ms, ..Folded::default() };
+            let rendered = OnceLock::new();
+            let folded =
+                Folded { document, changed, entries, latest_ms, spared, elsewhere, rendered };
             Some((DocumentName::new(&name).ok()?, folded))
         });
         let documents = documents.collect::<Option<BTreeMap<_, _>>>()?;

@@ -15,6 +15,7 @@ use crate::epochs::Epochs;
 use crate::log::Channel;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher24;
 use std::collections::BTreeMap;
 use std::hash::Hasher;
@@ -43,6 +44,22 @@ pub(super) struct Mark {
     pub(super) echo_through: Position,
     /// What it had of what is below.
     pub(super) stage: Stage,
+    /// The latest time of the states that it was sent of documents: a store that goes by time would not
+    /// show what was made before.
+    pub(super) state_ms: u64,
+    /// Documents that are still to come, once everything up to where they go was sent.
+    pub(super) owed: Option<Owed>,
+}
+
+/// Documents that a reader is to be sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Owed {
+    /// Those that changed above this.
+    pub(super) after: Position,
+    /// The log ended here when that began.
+    pub(super) began: Position,
+    /// The reader may have something of them already.
+    pub(super) has_shown: bool,
 }
 
 /// What a reader had of the past of a log.
@@ -167,17 +184,24 @@ impl Reached {
         Self { own, channels: BTreeMap::new() }
     }
 
+    /// A reader that has its user's log up to there, and no channel.
+    pub(super) fn through(position: Position) -> Self {
+        let own = Mark { through: position, ..Mark::default() };
+        Self { own, channels: BTreeMap::new() }
+    }
+
     fn newest(&self) -> Position {
         self.channels.values().map(|mark| mark.through).fold(self.own.through, Position::max)
     }
 
     /// Everything in all the logs up to here was had.
     pub(super) fn prefix(&self) -> Position {
-        let through = |mark: &Mark| match mark.stage {
-            Stage::Whole | Stage::Partly => mark.through,
-            Stage::Items => Position::ZERO,
+        let through = |mark: &Mark| match (mark.stage, mark.owed) {
+            (Stage::Items, _) => Position::ZERO,
+            (Stage::Whole | Stage::Partly, Some(owed)) => mark.through.min(owed.after),
+            (Stage::Whole | Stage::Partly, None) => mark.through,
         };
-        self.channels.values().map(through).fold(self.own.through, Position::min)
+        self.channels.values().map(through).fold(through(&self.own), Position::min)
     }
 }
 
@@ -203,6 +227,8 @@ fn parse(text: &str) -> Option<Vec<Part>> {
 
 /// Positions of a mark, relative to the user's log, as most are the same.
 type PackedMark = (i64, u64, u8);
+/// What few marks have beside that: the channel, or none for the user's log, the time of states, what is owed.
+type PackedMore = (Option<u64>, u64, Option<Owed>);
 
 fn encode(reached: &Reached) -> Vec<u8> {
     let base = reached.own.through;
@@ -219,13 +245,32 @@ fn encode(reached: &Reached) -> Vec<u8> {
     };
     let channels = reached.channels.iter().map(|(key, mark)| (key.0, packed(mark)));
     let channels: Vec<(u64, PackedMark)> = channels.collect();
+    let own = packed(&reached.own);
+    let more = packed_more(reached);
+    let written = if more.is_empty() {
+        rmp_serde::to_vec(&(base.get(), own, channels))
+    } else {
+        rmp_serde::to_vec(&(base.get(), own, channels, more))
+    };
     // Numbers always serialize.
-    rmp_serde::to_vec(&(base.get(), packed(&reached.own), channels)).unwrap_or_default()
+    written.unwrap_or_default()
+}
+
+fn packed_more(reached: &Reached) -> Vec<PackedMore> {
+    let channels = reached.channels.iter().map(|(key, mark)| (Some(key.0), mark));
+    let all = [(None, &reached.own)].into_iter().chain(channels);
+    let any = |(_, mark): &(_, &Mark)| mark.state_ms > 0 || mark.owed.is_some();
+    all.filter(any).map(|(key, mark)| (key, mark.state_ms, mark.owed)).collect()
 }
 
 fn decode(body: &[u8]) -> Option<Reached> {
-    let (base, own, channels): (u64, PackedMark, Vec<(u64, PackedMark)>) =
-        rmp_serde::from_slice(body).ok()?;
+    type Short = (u64, PackedMark, Vec<(u64, PackedMark)>);
+    type Long = (u64, PackedMark, Vec<(u64, PackedMark)>, Vec<PackedMore>);
+    let long: Result<Long, _> = rmp_serde::from_slice(body);
+    let (base, own, channels, more) = long.ok().or_else(|| {
+        let (base, own, channels): Short = rmp_serde::from_slice(body).ok()?;
+        Some((base, own, channels, Vec::new()))
+    })?;
     let mark = |(offset, echo, stage): PackedMark| {
         let stage = match stage {
             0 => Stage::Whole,
@@ -234,10 +279,18 @@ fn decode(body: &[u8]) -> Option<Reached> {
             _ => return None,
         };
         let through = Position::new(base.checked_add_signed(offset)?)?;
-        Some(Mark { through, echo_through: Position::new(echo)?, stage })
+        Some(Mark { through, echo_through: Position::new(echo)?, stage, ..Mark::default() })
     };
     let channels = channels.into_iter().map(|(key, packed)| Some((ChannelKey(key), mark(packed)?)));
-    Some(Reached { own: mark(own)?, channels: channels.collect::<Option<_>>()? })
+    let mut reached = Reached { own: mark(own)?, channels: channels.collect::<Option<_>>()? };
+    for (key, state_ms, owed) in more {
+        let mark = match key {
+            None => &mut reached.own,
+            Some(key) => reached.channels.get_mut(&ChannelKey(key))?,
+        };
+        (mark.state_ms, mark.owed) = (state_ms, owed);
+    }
+    Some(reached)
 }
 
 #[cfg(test)]
@@ -283,7 +336,12 @@ mod tests {
             (channel("ahead"), Mark { through: at(140), stage: Stage::Partly, ..Mark::default() }),
             (channel("map"), Mark { through: at(0), stage: Stage::Items, ..Mark::default() }),
         ];
-        let reached = Reached { channels: BTreeMap::from(marks), ..through(99) };
+        let mut reached = Reached { channels: BTreeMap::from(marks), ..through(99) };
+        let cursor = cursors.mint("10", &reached, &Others::default());
+        assert_eq!(read(&cursors, &cursor), Some(reached.clone()));
+        let owed = Owed { after: at(7), began: at(90), has_shown: true };
+        (reached.own.state_ms, reached.own.owed) = (5_000, Some(owed));
+        reached.channels.values_mut().next().unwrap().state_ms = 6_000;
         let cursor = cursors.mint("10", &reached, &Others::default());
         assert_eq!(read(&cursors, &cursor), Some(reached));
         assert_eq!(cursors.read(cursor.as_str(), "11", at(150)).unwrap().0, None);
@@ -371,5 +429,7 @@ mod tests {
         assert_eq!(with(Mark { through: at(20), ..Mark::default() }).prefix(), at(20));
         let items = Mark { through: at(20), stage: Stage::Items, ..Mark::default() };
         assert_eq!(with(items).prefix(), Position::ZERO);
+        let owed = Some(Owed { after: at(9), ..Owed::default() });
+        assert_eq!(with(Mark { through: at(20), owed, ..Mark::default() }).prefix(), at(9));
     }
 }

@@ -9,6 +9,7 @@
 use super::cursor::{Mark, Stage};
 use super::source::{Source, Unread};
 use super::standpoint::{Followed, Standpoint, View, Visible};
+use crate::documents::OwnStates;
 use crate::log::{Entry, LogName, Page, PageLimit};
 use crate::sync_map::{Fate, Standing};
 use tidelog_crdt::Position;
@@ -23,14 +24,16 @@ const LOOKED_AT_MAX: usize = 20_000;
 
 /// A look under way.
 pub(super) struct Look<'a> {
-    source: &'a Source<'a>,
+    pub(super) source: &'a Source<'a>,
     limit: PageLimit,
-    view: View,
+    pub(super) view: View,
     /// How far the user's log was read, and each channel.
     own_at: Position,
     channels_at: Vec<Position>,
     bytes: usize,
     looked_at: usize,
+    /// The documents that stand for entries of the user's log, which are left out.
+    pub(super) own_states: Option<OwnStates>,
 }
 
 /// The logs that are read together, up to the next mark.
@@ -51,15 +54,27 @@ impl<'a> Look<'a> {
         limit: PageLimit,
     ) -> Result<View, Unread> {
         let view = View { shown: Vec::new(), after: from.clone(), more: false };
-        let (own_at, channels_at) = (from.own_mark.through, Vec::new());
-        let mut look = Self { source, limit, view, own_at, channels_at, bytes: 0, looked_at: 0 };
+        let channels_at = from.channels.iter().map(|it| it.mark.through).collect();
+        let mut look = Self {
+            source,
+            limit,
+            view,
+            own_at: from.own_mark.through,
+            channels_at,
+            bytes: 0,
+            looked_at: 0,
+            own_states: None,
+        };
+        look.begin_squashed()?;
+        look.at_own()?;
         look.at_items()?;
-        look.at_entries()?;
+        look.at_entries(source.log.head())?;
+        look.at_late()?;
         Ok(look.view)
     }
 
     /// Shows these together, if there is room; a page has room for whatever comes first.
-    fn show(&mut self, together: Vec<Visible>) -> bool {
+    pub(super) fn show(&mut self, together: Vec<Visible>) -> bool {
         let bytes: usize = together.iter().map(Visible::bytes).sum();
         let entries = self.view.shown.len() + together.len();
         let fits = entries <= self.limit.entries && self.bytes + bytes <= self.limit.bytes;
@@ -79,6 +94,9 @@ impl<'a> Look<'a> {
             let sending = followed.mark.stage == Stage::Items && !self.view.more;
             if sending { self.at_items_of(followed) } else { Ok(()) }
         });
+        for (at, followed) in self.channels_at.iter_mut().zip(&channels) {
+            *at = followed.mark.through.max(*at);
+        }
         self.view.after.channels = channels;
         done
     }
@@ -88,30 +106,32 @@ impl<'a> Look<'a> {
         let begins = followed.mark.through == Position::ZERO;
         let snapshot = match followed.map.as_deref() {
             Some(map) => self.source.snapshot(channel, map, begins)?,
-            None => self.source.states(channel)?,
+            None => self.source.states(channel, true)?,
         };
         for item in snapshot.above(followed.mark.through) {
             // A reader that has nothing need not hear of what is gone.
-            let told = item.told().filter(|shown| !(shown.gone && begins));
-            if !self.show(told.map(|shown| Visible::item(shown, channel)).collect()) {
+            let told: Vec<_> = item.told().filter(|shown| !(shown.gone && begins)).collect();
+            if !self.show(told.iter().map(|it| Visible::item(it, Some(channel))).collect()) {
                 if followed.map.is_some() {
                     self.source.snapshots.keep(channel, &snapshot);
                 }
                 return Ok(());
             }
             followed.mark.through = item.touched;
+            if followed.map.is_none() {
+                followed.mark.sent_states(&told);
+            }
         }
         let through = snapshot.through.max(followed.mark.through);
-        followed.mark = Mark { through, stage: Stage::Partly, ..Mark::default() };
+        let state_ms = followed.mark.state_ms;
+        followed.mark = Mark { through, stage: Stage::Partly, state_ms, ..Mark::default() };
         Ok(())
     }
 
-    /// Entries of all other logs.
-    fn at_entries(&mut self) -> Result<(), Unread> {
-        let head = self.source.log.head();
-        self.channels_at = self.view.after.channels.iter().map(|it| it.mark.through).collect();
+    /// Entries of all other logs, up to `until`.
+    pub(super) fn at_entries(&mut self, until: Position) -> Result<(), Unread> {
         while !self.view.more
-            && let Some(stretch) = self.next_stretch(head)
+            && let Some(stretch) = self.next_stretch(until)
         {
             self.at_stretch(&stretch)?;
             if !self.view.more {
@@ -136,6 +156,13 @@ impl<'a> Look<'a> {
         }
     }
 
+    /// Whether documents of the user's log stand for `entry`.
+    fn is_in_states(&self, entry: &Entry) -> bool {
+        let (states, own) = (self.own_states.as_ref(), self.view.after.own.as_ref());
+        own.is_some_and(|own| entry.addresses.includes(own))
+            && states.is_some_and(|states| states.has(entry, self.source.rules))
+    }
+
     fn was_read(&mut self, stretch: &Stretch) {
         if stretch.own {
             self.own_at = stretch.until;
@@ -147,15 +174,15 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn next_stretch(&self, head: Position) -> Option<Stretch> {
+    fn next_stretch(&self, end: Position) -> Option<Stretch> {
         let after = &self.view.after;
         let own_at = after.own.is_some().then_some(self.own_at);
         let reading = |followed: &Followed| followed.mark.stage != Stage::Items;
         let channels = after.channels.iter().zip(&self.channels_at);
         let marks = channels.clone().filter(|(it, _)| reading(it)).map(|(_, at)| *at);
         let marks = marks.chain(own_at);
-        let above = marks.clone().min().filter(|lowest| *lowest < head)?;
-        let until = marks.filter(|mark| *mark > above).fold(head, Position::min);
+        let above = marks.clone().min().filter(|lowest| *lowest < end)?;
+        let until = marks.filter(|mark| *mark > above).fold(end, Position::min);
         Some(Stretch {
             own: own_at == Some(above),
             channels: channels.map(|(it, at)| reading(it) && *at == above).collect(),
@@ -192,6 +219,10 @@ impl<'a> Look<'a> {
     fn at_page(&mut self, page: &Page, stretch: &Stretch) -> Result<bool, Unread> {
         let mut any = false;
         for entry in &page.entries {
+            if stretch.own && self.is_in_states(entry) {
+                continue;
+            }
+            self.view.after.note_late(entry, stretch, self.source.log.head());
             let Some(visible) = self.view.after.visible(entry, stretch) else { continue };
             let together = self.told_of(entry, visible)?;
             if together.is_empty() {
@@ -217,7 +248,8 @@ impl<'a> Look<'a> {
             Fate::Renewed(item) => {
                 let snapshot = self.source.fold(&item, map)?;
                 let shown = snapshot.items().iter().flat_map(Standing::told);
-                let shown = shown.filter_map(|shown| Some(Visible::item(shown, channels.first()?)));
+                let shown =
+                    shown.filter_map(|shown| Some(Visible::item(shown, Some(channels.first()?))));
                 shown.collect()
             }
         })

@@ -1,10 +1,11 @@
 //! One reader: the logs that it may read, and where it stands in them.
 
 use super::caller::Caller;
-use super::cursor::{Mark, Others, Reached, Stage};
+use super::cursor::{Malformed, Mark, Others, Reached, Stage};
 use super::problem::{Kind, Problem};
 use super::source::{Source, Unread};
 use super::standpoint::{Followed, Standpoint, View};
+use super::states;
 use crate::app::App;
 use crate::aside::blocking;
 use crate::clock;
@@ -48,14 +49,18 @@ impl Reader {
             let loads = map.is_some() || access.load == Load::State;
             let known = known.filter(|mark| mark.stage != Stage::Items || loads);
             let mark = known.unwrap_or_else(|| first_mark(access, head));
-            Followed { channel: channel.clone(), key, map, mark }
+            let (is_state, squash) = (access.loads_documents(), access.squash);
+            Followed { channel: channel.clone(), key, map, is_state, squash, mark }
         };
         let own = (!subject.anonymous()).then(|| LogName::User(caller.user().clone()));
+        let first = |mark| first_own(app, mark, since.is_some());
+        let own_mark = if own.is_some() { first(reached.own) } else { reached.own };
         let standpoint = Standpoint {
             own,
-            own_mark: reached.own,
+            own_mark,
             channels: accesses.iter().map(follow).collect(),
             device: caller.device().cloned(),
+            renewed_ms: 0,
         };
         let user = caller.user().clone();
         Ok(Self { app: app.clone(), user, standpoint, others, accesses })
@@ -80,6 +85,7 @@ impl Reader {
                 snapshots: &app.maps.snapshots,
                 lives: &app.maps.lives,
                 documents: &app.documents,
+                rules: &app.rules,
                 now: clock::now_ms(),
                 may_wait,
             };
@@ -133,15 +139,29 @@ impl Reader {
     /// A device that has a name has had what is before `standpoint`.
     pub(super) fn has_had(&self, standpoint: &Standpoint) {
         let Some(device) = &standpoint.device else { return };
-        let reached = standpoint.channels.iter();
-        let channels = reached.map(|it| (it.channel.clone(), it.mark.through)).collect();
-        let had = Had::Logs { own: standpoint.own_mark.through, channels };
+        // While what a log adds up to is being sent, nobody can say up to where it was had.
+        let through = |mark: &Mark| {
+            if mark.stage == Stage::Items { Position::ZERO } else { mark.through }
+        };
+        let channels = standpoint.channels.iter();
+        let channels = channels.map(|it| (it.channel.clone(), through(&it.mark))).collect();
+        let had = Had::Logs { own: through(&standpoint.own_mark), channels };
         self.app.has_had(device, &had);
+    }
+
+    /// When documents are to be sent anew that are owed.
+    pub(super) fn renews_at(&self) -> Option<u64> {
+        self.standpoint.renews_at()
     }
 
     /// The reader has had what it saw.
     pub(super) fn move_on(&mut self, to: Standpoint) {
         self.standpoint = to;
+    }
+
+    /// Where a reader that stands at `standpoint` is in its user's log, as a wire number.
+    pub(super) fn number(&self, standpoint: &Standpoint) -> u64 {
+        self.app.log.epochs().number(self.user.as_str(), standpoint.own_mark.through)
     }
 
     /// The cursor of a reader that stands at `standpoint`.
@@ -155,7 +175,7 @@ impl Reader {
 fn resume(app: &App, user: &UserId, since: Option<&str>) -> Result<(Reached, Others), Problem> {
     let (cursors, head) = (&app.http.cursors, app.log.head());
     let Some(since) = since else { return Ok((Reached::start(head), Others::default())) };
-    match cursors.read(since, user.as_str(), head) {
+    match read(app, user, since) {
         Ok((Some(reached), others)) => Ok((reached, others)),
         Ok((None, others)) => {
             app.metrics.claims_failed.inc();
@@ -172,10 +192,24 @@ fn resume(app: &App, user: &UserId, since: Option<&str>) -> Result<(Reached, Oth
     }
 }
 
+/// What a cursor says, or the wire number of a client that came by WebSocket: how far it is in its user's log.
+/// No cursor is all digits, because the first byte of each stands for its version.
+fn read(app: &App, user: &UserId, text: &str) -> Result<(Option<Reached>, Others), Malformed> {
+    let (user, head) = (user.as_str(), app.log.head());
+    let number = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    match number.and_then(|text| text.parse().ok()).filter(|number| *number > 0) {
+        None => app.http.cursors.read(text, user, head),
+        Some(number) => {
+            let claimed = app.log.epochs().claim(user, number, head);
+            Ok((claimed.map(Reached::through), Others::default()))
+        }
+    }
+}
+
 /// How much of a log the author of an action had seen, if its cursor says so here.
 pub(super) fn seen(app: &App, user: &UserId, cursor: Option<&Cursor>) -> Result<Position, Problem> {
     let Some(cursor) = cursor else { return Ok(Position::ZERO) };
-    let read = app.http.cursors.read(cursor.as_str(), user.as_str(), app.log.head());
+    let read = read(app, user, cursor.as_str());
     let (reached, _) = read.map_err(|_| {
         Problem::new(Kind::MalformedCursor, "send `seen` as this server gave it, or leave it out")
     })?;
@@ -196,6 +230,16 @@ pub(super) fn access(app: &App, subject: &Subject, channel: &Channel) -> Result<
         };
         Problem::new(kind, format!("{name:?}: {detail}")).of_channel(name)
     })
+}
+
+/// Where the reader of its own log starts: with documents, if rules say so and it has had nothing.
+fn first_own(app: &App, mark: Mark, has_cursor: bool) -> Mark {
+    let unread = mark.through == Position::ZERO && mark.echo_through > Position::ZERO;
+    let starts = unread || !has_cursor;
+    if !starts || mark.owed.is_some() || !app.rules.loads_own_state() {
+        return mark;
+    }
+    states::first(mark, app.log.head(), has_cursor)
 }
 
 /// Where the reader of a channel that is new to it starts.

@@ -1,11 +1,15 @@
 //! Where pages come from: the log, from memory or from disk, and what is kept of maps.
 
 use crate::catch_up;
-use crate::documents::Documents;
+use crate::documents::{Documents, OwnStates};
 use crate::log::{Channel, Entry, Log, LogName, Page, PageLimit, ReadError};
+use crate::rules::Rules;
 use crate::sync_map::{Fate, Lives, Snapshot, Snapshots};
 use std::sync::Arc;
 use tidelog_crdt::Position;
+
+/// Who missed more than this missed much, however few actions that are.
+const MISSED_BYTES: usize = 1 << 20;
 
 /// Why logs were not read.
 pub(super) enum Unread {
@@ -21,6 +25,7 @@ pub(super) struct Source<'a> {
     pub(super) snapshots: &'a Snapshots,
     pub(super) lives: &'a Lives,
     pub(super) documents: &'a Documents,
+    pub(super) rules: &'a Rules,
     pub(super) now: u64,
     /// Whether it may wait for the disk.
     pub(super) may_wait: bool,
@@ -53,12 +58,37 @@ impl Source<'_> {
         kept.map_or_else(|| self.fold(channel, map), Ok)
     }
 
-    /// The documents of `channel`.
-    pub(super) fn states(&self, channel: &Channel) -> Result<Arc<Snapshot>, Unread> {
+    /// The documents of `channel`; or, where not `all`, those that compaction has made of some.
+    pub(super) fn states(&self, channel: &Channel, all: bool) -> Result<Arc<Snapshot>, Unread> {
         if !self.may_wait {
             return Err(Unread::NotInMemory);
         }
-        self.documents.states(channel).map_err(Unread::Failed)
+        self.documents.states(channel, all).map_err(Unread::Failed)
+    }
+
+    /// The documents of a user's own log that stand for actions in it.
+    pub(super) fn own_states(&self, log: &LogName, began: Position) -> Result<OwnStates, Unread> {
+        if !self.may_wait {
+            return Err(Unread::NotInMemory);
+        }
+        self.documents.own_states(log, began).map_err(Unread::Failed)
+    }
+
+    /// Whether `log` has more than `most` entries above a position, or more bytes than are counted.
+    pub(super) fn missed_more(
+        &self,
+        log: LogName,
+        above: Position,
+        most: usize,
+    ) -> Result<bool, Unread> {
+        let head = self.log.head();
+        // Each entry has a position of its own.
+        if head.get().saturating_sub(above.get()) <= most as u64 {
+            return Ok(false);
+        }
+        let limit = PageLimit { entries: most.saturating_add(1), bytes: MISSED_BYTES };
+        let missed = self.read(&[log], (above, head), limit)?;
+        Ok(missed.more || missed.entries.len() > most)
     }
 
     /// The channel of the map `map`, folded now.

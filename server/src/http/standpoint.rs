@@ -3,15 +3,19 @@
 //! A reader stands at a mark in each log that it follows. Marks are mostly the same; a channel that
 //! is new to the reader is behind, and one that is read from now on is ahead.
 
-use super::cursor::{ChannelKey, Mark, Reached, Stage};
+use super::cursor::{ChannelKey, Mark, Owed, Reached, Stage};
 use super::look::{Look, Stretch};
 use super::source::{Source, Unread};
+use crate::documents;
 use crate::log::{Channel, Entry, LogName, PageLimit};
 use crate::sync_map::{self, Shown};
 use std::sync::Arc;
 use tidelog_crdt::Position;
 use tidelog_protocol::http::PulledMeta;
 use tidelog_protocol::{Action, ClientId, Meta};
+
+/// Documents are sent anew to one connection at most so often: in a lively log actions overtake each other.
+const RENEW_AFTER_MS: u64 = 1_000;
 
 /// Where a reader stands.
 #[derive(Clone)]
@@ -24,6 +28,8 @@ pub(super) struct Standpoint {
     pub(super) channels: Vec<Followed>,
     /// The device that reads: it has its own actions.
     pub(super) device: Option<ClientId>,
+    /// When it was last sent documents anew, if that was by this connection.
+    pub(super) renewed_ms: u64,
 }
 
 /// A channel that a reader follows.
@@ -33,6 +39,10 @@ pub(super) struct Followed {
     pub(super) key: ChannelKey,
     /// The map whose channel it is.
     pub(super) map: Option<Arc<str>>,
+    /// It is loaded as its documents.
+    pub(super) is_state: bool,
+    /// Who missed more actions than this gets what they add up to.
+    pub(super) squash: Option<usize>,
     pub(super) mark: Mark,
 }
 
@@ -56,8 +66,8 @@ pub(super) enum Visible {
         /// The map whose action it is.
         map: Option<Arc<str>>,
     },
-    /// What is left of an action in the items of a map.
-    Item { position: Position, action: Action, meta: Meta, channel: Channel },
+    /// What is left of an action in the items of a map, or a document; of a channel, or else of the user's log.
+    Item { position: Position, action: Action, meta: Meta, channel: Option<Channel> },
 }
 
 impl Standpoint {
@@ -91,6 +101,31 @@ impl Standpoint {
         }
     }
 
+    /// When documents are to be sent anew that are owed.
+    pub(super) fn renews_at(&self) -> Option<u64> {
+        let mut marks = self.channels.iter().map(|it| &it.mark).chain([&self.own_mark]);
+        marks.any(|mark| mark.owed.is_some()).then(|| self.renewed_ms + RENEW_AFTER_MS)
+    }
+
+    /// Of an entry that was read in this stretch: is it a document already, or older than the states that
+    /// the reader was sent, so that a store which goes by time would not show it?
+    pub(super) fn note_late(&mut self, entry: &Entry, stretch: &Stretch, head: Position) {
+        let is_own = self.own.as_ref().is_some_and(|own| entry.addresses.includes(own));
+        let own = (stretch.own && is_own).then_some(&mut self.own_mark);
+        let within = self.channels.iter_mut().zip(&stretch.channels).filter(|(_, it)| **it);
+        let marks = within
+            .filter(|(followed, _)| entry.addresses.channels.contains(&followed.channel))
+            .map(|(followed, _)| &mut followed.mark);
+        for mark in own.into_iter().chain(marks) {
+            if documents::is_state(entry) {
+                mark.state_ms = mark.state_ms.max(entry.time);
+            } else if mark.state_ms > 0 && entry.time <= mark.state_ms {
+                let after = Position::new(entry.position.get() - 1).unwrap_or_default();
+                mark.owed.get_or_insert(Owed { after, began: head, has_shown: true });
+            }
+        }
+    }
+
     /// How the reader sees an entry that was read in this stretch, if it does.
     pub(super) fn visible(&self, entry: &Arc<Entry>, stretch: &Stretch) -> Option<Visible> {
         let mine = self.device.as_ref().is_some_and(|it| it.as_str() == entry.id.node.client_str());
@@ -120,13 +155,13 @@ impl Standpoint {
 }
 
 impl Visible {
-    /// One action of an item in `channel`.
-    pub(super) fn item(shown: &Shown, channel: &Channel) -> Self {
+    /// One action of an item in `channel`, or of a document in the user's log.
+    pub(super) fn item(shown: &Shown, channel: Option<&Channel>) -> Self {
         Self::Item {
             position: shown.position,
             action: shown.action.clone(),
             meta: shown.meta.clone(),
-            channel: channel.clone(),
+            channel: channel.cloned(),
         }
     }
 
@@ -146,7 +181,7 @@ impl Visible {
                 (action, pulled(meta, entry.position, &channels))
             }
             Self::Item { position, action, meta, channel } => {
-                (action, pulled(meta, position, &[channel]))
+                (action, pulled(meta, position, channel.as_slice()))
             }
         }
     }

@@ -15,6 +15,7 @@ mod quotas;
 mod readers;
 mod sign_in;
 mod site;
+mod states;
 mod status;
 mod stream;
 mod sync;

@@ -219,10 +219,17 @@ impl Shared {
         feed: &Feed,
         (prefix, position): (Prefix, Position),
     ) -> Result<Option<Entry>, ReadError> {
+        if let Some(entry) = feed.shown().get((prefix, position)) {
+            return Ok(Some(entry));
+        }
         let Some(bytes) = feed.shown_base(prefix, position)? else { return Ok(None) };
         let base = Base::decode((position, true), &bytes);
         let (log, base) = base.map_err(|damage| feed.damaged(position, damage))?;
-        Ok(base.entry(log, self.identity.incarnation))
+        let entry = base.entry(log, self.identity.incarnation);
+        if let Some(entry) = &entry {
+            feed.shown().keep((prefix, position), entry);
+        }
+        Ok(entry)
     }
 
     /// The bases of a log, if it has any.

@@ -47,7 +47,9 @@ fn compile(config: &Config) -> Result<Rules, ConfigError> {
     Ok(Rules {
         actions: actions.collect::<Result<_, _>>()?,
         channels: channels.collect::<Result<_, _>>()?,
-        merges: compiler.merges(settings)?,
+        merges: compiler.merges(settings, &config.user_log)?,
+        own_state: config.user_log.state.iter().map(|glob| Glob::new(glob)).collect(),
+        own_squash: config.user_log.squash,
         wakes: compiler.wakes(settings)?,
         sync_maps,
         open: is_open(written),

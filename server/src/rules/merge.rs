@@ -27,6 +27,8 @@ pub(super) struct Merges {
     pub(super) rules: Vec<Merge>,
     /// Another number means other operations of the same actions.
     pub(super) fingerprint: u128,
+    /// Another number means other folds: what is noted beside the operations is another, too.
+    pub(super) folding: u128,
 }
 
 /// A compiled `[[merge]]`.
@@ -147,6 +149,11 @@ impl Rules {
     /// A number that is another one when actions do other things to documents than before.
     pub(crate) fn merging(&self) -> u128 {
         self.merges.fingerprint
+    }
+
+    /// A number that is another one when what is kept of folds would be another.
+    pub(crate) fn folding(&self) -> u128 {
+        self.merges.folding
     }
 }
 

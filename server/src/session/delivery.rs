@@ -5,6 +5,7 @@
 //! client acknowledges them; one that is caught up lives from its inbox.
 
 use super::NodeState;
+use super::own::{OwnLoad, ToldStates};
 use super::subscription::Key;
 use crate::hub::{Delivery as Mail, Resumed};
 use std::collections::VecDeque;
@@ -48,6 +49,10 @@ pub(super) struct Delivery {
     connected_at: u64,
     /// The client's own positions above what it resumed from, the newest of them.
     own: Ranges,
+    /// The load of the user's own log, while it lasts.
+    pub(super) own_load: Option<OwnLoad>,
+    /// What came of its documents as states.
+    pub(super) own_states: ToldStates,
 }
 
 /// A load that was sent.
@@ -106,6 +111,8 @@ impl Delivery {
             resumed_from: cursor,
             connected_at: now,
             own,
+            own_load: None,
+            own_states: ToldStates::default(),
         }
     }
 
@@ -234,6 +241,22 @@ impl Delivery {
     /// So many frames were acknowledged.
     pub(super) fn on_acked_frames(&mut self, frames: u64) {
         self.acked_frames = frames;
+    }
+
+    /// What numbers may say: what comes while the user's log is loaded is sent again if that is cut.
+    pub(super) fn claimed(&self) -> Position {
+        self.own_load.as_ref().map_or(self.cursor, OwnLoad::claimed)
+    }
+
+    /// Everything up to `through` is sent with the next frame.
+    pub(super) fn arrive(&mut self, through: Position) {
+        self.cursor = through;
+        self.own_load = self.own_load.take().filter(|load| !load.done);
+    }
+
+    /// Whether documents of the user's log are on their way to the page.
+    pub(super) fn is_to_have_states(&self) -> bool {
+        self.own_load.is_some() || self.own_states.are_on_their_way(self.acked_frames)
     }
 
     /// Whether an action of the client's own is sent to it.

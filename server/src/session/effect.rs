@@ -1,6 +1,7 @@
 //! What a session asks the rest of the server to do.
 
 use super::NodeState;
+use crate::catch_up::OwnOrder;
 use crate::ingest::Submission;
 use crate::log::{Channel, LogName};
 use crate::sync_map::Wanted;
@@ -51,6 +52,8 @@ pub(crate) enum ReadOrder {
         /// Which of them.
         wanted: Wanted,
     },
+    /// The user's own log, for who has missed much of it.
+    Own(OwnOrder),
     /// The documents of a channel, as they are: the next part of a load.
     States {
         /// The channel.

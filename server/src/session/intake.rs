@@ -30,7 +30,7 @@ pub(super) struct Intake {
     /// What those actions have in them.
     queue_bytes: usize,
     /// The frames of the actions that are being judged, in order.
-    submitted: Vec<u64>,
+    submitted: Vec<(u64, bool)>,
     /// Actions that came in to be judged, and that were, counted.
     received: u64,
     judged: u64,
@@ -58,6 +58,8 @@ struct Waiting {
     pair: Pair,
     /// Up to where its author had the log when it came in.
     had: Position,
+    /// It was made before its author had documents that are on their way to it.
+    overtakes: bool,
 }
 
 impl Intake {
@@ -202,7 +204,8 @@ impl Session {
                 builtin::UNSUBSCRIBE => self.on_unsubscribe(&pair, at),
                 _ => {
                     let had = self.delivery.had(pair.meta.time);
-                    self.intake.queue(Waiting { frame: serial, pair, had });
+                    let overtakes = self.delivery.is_to_have_states();
+                    self.intake.queue(Waiting { frame: serial, pair, had, overtakes });
                 }
             }
         }
@@ -215,10 +218,10 @@ impl Session {
         }
         let count = self.intake.queue.len().min(SUBMITTED_MAX);
         let mut batch = Vec::with_capacity(count);
-        for Waiting { frame, pair, had } in self.intake.queue.drain(..count) {
+        for Waiting { frame, pair, had, overtakes } in self.intake.queue.drain(..count) {
             self.intake.queue_bytes -= pair.action.json().len();
             let context = self.delivery.context(self.shared.incarnation, had);
-            self.intake.submitted.push(frame);
+            self.intake.submitted.push((frame, overtakes));
             batch.push(Submission { pair, context });
         }
         self.effects.push(Effect::Ingest(batch));
@@ -226,7 +229,7 @@ impl Session {
 
     pub(super) fn take_verdicts(&mut self, verdicts: Vec<Verdict>) {
         let submitted = std::mem::take(&mut self.intake.submitted);
-        for (serial, verdict) in submitted.into_iter().zip(verdicts) {
+        for ((serial, overtakes), verdict) in submitted.into_iter().zip(verdicts) {
             if let Some(frame) = self.intake.frame_mut(serial) {
                 frame.unjudged = frame.unjudged.saturating_sub(1);
             }
@@ -234,6 +237,9 @@ impl Session {
             if let Some(position) = verdict.position {
                 self.delivery.on_own(position);
                 self.delivery.on_held(position);
+                if overtakes {
+                    self.delivery.own_states.is_overtaken(position);
+                }
             }
             self.intake.answer_verdict(verdict);
         }

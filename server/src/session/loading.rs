@@ -8,6 +8,7 @@ use super::delivery::Reading;
 use super::frames::Frames;
 use super::subscription::{Key, Load, LoadKind, State, Subscription};
 use super::{Effect, Moment, ReadOrder, Session};
+use crate::catch_up::{OwnOrder, OwnPart, Remaining};
 use crate::log::{Entry, LogName, Page};
 use crate::rules::Filter;
 use crate::sync_map::{Fates, Loaded, Told, Wanted};
@@ -109,7 +110,8 @@ impl Session {
                 Otherwise::Came => {}
                 Otherwise::WillCome => self.subscriptions.owe(key, entry.position),
                 Otherwise::No => {
-                    if let Some(subscription) = self.subscriptions.get(key) {
+                    if let Some(subscription) = self.subscriptions.get_mut(key) {
+                        subscription.note_state(entry);
                         subscription.show(entry, fates, &mut rendered);
                     }
                     self.end_deleted(entry, fates);
@@ -131,6 +133,30 @@ impl Session {
             load.queue.extend(frames);
             load.read = read;
         });
+    }
+
+    /// A page of a channel's entries, and then the documents that are sent anew.
+    pub(super) fn take_anew(&mut self, key: &Key, part: OwnPart) {
+        let Some(LoadKind::Anew(after)) = self.subscriptions.load_mut(key).map(|it| it.kind) else {
+            return;
+        };
+        self.take_load_page(key, &part.page, &part.fates);
+        let (done, after) = part.states.as_ref().map_or((false, after), |it| (it.done, it.after));
+        let mut frames = Frames::default();
+        for round in part.states.map(|states| states.rounds).unwrap_or_default() {
+            frames.start();
+            let sent = round.into_iter().map(|told| (told.shown.action, told.shown.meta));
+            frames.last().extend(sent);
+        }
+        let frames = self.frames_of(frames);
+        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
+        let latest = frames.iter().flatten().map(|(_, meta)| meta.time).max();
+        subscription.state_ms = subscription.state_ms.max(latest.unwrap_or_default());
+        let State::Loading(load) = &mut subscription.state else { return };
+        load.queue.extend(frames);
+        if !done {
+            (load.kind, load.read) = (LoadKind::Anew(after), false);
+        }
     }
 
     fn is_loaded_by(&self, key: &Key, entry: &Arc<Entry>) -> bool {
@@ -176,7 +202,9 @@ impl Session {
             // What is touched later may be in this part.
             let shown_above = match load.kind {
                 LoadKind::Items { shown_above, .. } => shown_above.or(Some(through)),
-                LoadKind::Missed(_) | LoadKind::Entries | LoadKind::Nothing => Some(Position::ZERO),
+                LoadKind::Missed(_) | LoadKind::Anew(_) | LoadKind::Entries | LoadKind::Nothing => {
+                    Some(Position::ZERO)
+                }
             };
             load.kind = LoadKind::Items { after: loaded.after, shown_above };
             return;
@@ -265,6 +293,20 @@ fn order_of(key: &Key, load: &Load, subscription: &Subscription) -> ReadOrder {
                 shown_above: Some(Position::ZERO),
             },
         },
+        (LoadKind::Anew(after), _) => ReadOrder::Own(OwnOrder {
+            log: LogName::Channel(key.channel.clone()),
+            others: Vec::new(),
+            above: subscription.through,
+            most: None,
+            remaining: Remaining {
+                began: Position::ZERO,
+                wanted: Wanted {
+                    filter: Filter::default(),
+                    after,
+                    shown_above: Some(Position::ZERO),
+                },
+            },
+        }),
         (LoadKind::Items { after, shown_above }, Some(map)) => ReadOrder::Items {
             channel: key.channel.clone(),
             map: map.name.clone(),

@@ -2,6 +2,7 @@
 
 use super::delivery::{Phase, Reading};
 use super::frames::Frames;
+use super::own::ToldStates;
 use super::subscription::Key;
 use super::{Effect, Moment, ReadOrder, Session};
 use crate::hub::Delivery as Mail;
@@ -16,11 +17,13 @@ impl Session {
         {
             return;
         }
-        let logs: Vec<_> =
-            self.own_log.iter().cloned().chain(self.subscriptions.live_logs()).collect();
+        let others: Vec<_> = self.subscriptions.live_logs().collect();
+        let order = self.own_order(others.clone()).unwrap_or_else(|| {
+            let logs = self.own_log.iter().cloned().chain(others).collect();
+            ReadOrder::Stretch { logs, above: self.delivery.cursor }
+        });
         self.delivery.start_reading(Reading::History);
-        let above = self.delivery.cursor;
-        self.effects.push(Effect::Read(ReadOrder::Stretch { logs, above }));
+        self.effects.push(Effect::Read(order));
     }
 
     /// A page of history, or of a load.
@@ -35,26 +38,39 @@ impl Session {
     }
 
     fn take_history(&mut self, page: &Page, fates: &Fates, at: Moment) {
+        // Who missed little gets it as it was.
+        if self.delivery.own_load.take().is_some() {
+            self.delivery.own_states = ToldStates::default();
+        }
         let mut showing = Showing::new(fates, at);
+        self.show_page(page, &mut showing);
+        self.answer_before(&showing, at);
+        self.send_shown(showing, self.delivery.cursor.max(page.through));
+        if !page.more && self.delivery.phase == Phase::Behind {
+            self.delivery.phase = Phase::Resuming;
+            self.effects.push(Effect::Resume(self.delivery.cursor));
+        }
+    }
+
+    /// Adds what the client is to see of a page.
+    pub(super) fn show_page(&mut self, page: &Page, showing: &mut Showing<'_>) {
         let cursor = self.delivery.cursor;
         for entry in page.entries.iter().filter(|entry| entry.position > cursor) {
             for waiting in self.delivery.take_waiting(Some(entry.position)) {
                 // What a log has too comes by its page.
                 if !(waiting.entry.kept && self.in_my_logs(&waiting.entry)) {
-                    self.show_mail(&waiting, &mut showing);
+                    self.show_mail(&waiting, showing);
                 }
             }
-            self.show(entry, false, &mut showing);
+            self.show(entry, false, showing);
         }
-        // The client's own answer comes first, and `synced` last: a page that has had neither sends
-        // the action again, and so is known to have it.
+    }
+
+    /// The client's own answer comes first, and `synced` last: a page that has had neither sends
+    /// the action again, and so is known to have it.
+    pub(super) fn answer_before(&mut self, showing: &Showing<'_>, at: Moment) {
         if std::mem::take(&mut self.delivery.holds_answers) && !showing.frames.is_empty() {
             self.send_answers(at);
-        }
-        self.send_shown(showing, self.delivery.cursor.max(page.through));
-        if !page.more && self.delivery.phase == Phase::Behind {
-            self.delivery.phase = Phase::Resuming;
-            self.effects.push(Effect::Resume(self.delivery.cursor));
         }
     }
 
@@ -71,7 +87,7 @@ impl Session {
     }
 
     /// Sends what is shown, up to `through`. Only the last frame may say so.
-    fn send_shown(&mut self, showing: Showing<'_>, through: Position) {
+    pub(super) fn send_shown(&mut self, showing: Showing<'_>, through: Position) {
         let Showing { frames, implied, at, .. } = showing;
         let first = self.frames.sent;
         let mut frames = frames.into_inner();
@@ -79,7 +95,7 @@ impl Session {
         for frame in frames {
             self.send_frame(&frame, at.now);
         }
-        self.delivery.cursor = through;
+        self.delivery.arrive(through);
         self.subscriptions.brought_through(through);
         self.send_frame(&last.unwrap_or_default(), at.now);
         for (key, nth) in implied {
@@ -100,6 +116,9 @@ impl Session {
     /// Adds what the client is to see of `entry`.
     fn show(&mut self, entry: &Entry, live: bool, showing: &mut Showing<'_>) {
         self.subscriptions.note_late(entry);
+        if self.in_own_log(entry) {
+            self.delivery.own_states.note(entry, showing.at.now);
+        }
         let own = entry.id.node.client_str() == self.subject.client().as_str();
         if own && entry.kept {
             self.delivery.on_own(entry.position);
@@ -123,7 +142,8 @@ impl Session {
                 self.imply_created(entry, (&name, &by), showing.at, showing.frames.last());
             showing.implied.extend(implied.map(|key| (key, showing.frames.count())));
         }
-        if let Some(subscription) = self.subscriptions.get(&key) {
+        if let Some(subscription) = self.subscriptions.get_mut(&key) {
+            subscription.note_state(entry);
             subscription.show(entry, showing.fates, &mut showing.frames);
         }
         self.end_deleted(entry, showing.fates);
@@ -148,16 +168,16 @@ impl Session {
 }
 
 /// What is about to be sent.
-struct Showing<'a> {
+pub(super) struct Showing<'a> {
     fates: &'a Fates,
     at: Moment,
-    frames: Frames,
+    pub(super) frames: Frames,
     /// Subscriptions that come along, each with the count of the frame that tells of it.
     implied: Vec<(Key, u64)>,
 }
 
 impl<'a> Showing<'a> {
-    fn new(fates: &'a Fates, at: Moment) -> Self {
+    pub(super) fn new(fates: &'a Fates, at: Moment) -> Self {
         Self { fates, at, frames: Frames::default(), implied: Vec::new() }
     }
 }

@@ -3,6 +3,7 @@
 use super::answers::Sent;
 use super::frames::Frames;
 use super::{Brought, Remembered};
+use crate::documents;
 use crate::log::{Channel, Entry};
 use crate::rules::{Access, Filter, SyncMapOp};
 use crate::sync_map::{self, Fates};
@@ -117,6 +118,9 @@ pub(super) enum LoadKind {
     },
     /// What came above `through`: entry by entry, unless there are more than so many.
     Missed(usize),
+    /// What came above `through`, and then the documents that stand for actions which compaction took out,
+    /// if they changed above this.
+    Anew(Position),
     /// Nothing of it.
     Nothing,
 }
@@ -226,7 +230,11 @@ impl Subscription {
     /// `first` are sent anew, and then what comes after `cursor`.
     pub(super) fn load_anew(&mut self, first: Position, cursor: Position, serial: u64) {
         let after = before(first);
-        let kind = LoadKind::Items { after, shown_above: Some(Position::ZERO) };
+        let kind = if self.access.loads_documents() {
+            LoadKind::Items { after, shown_above: Some(Position::ZERO) }
+        } else {
+            LoadKind::Anew(after)
+        };
         self.state = State::Loading(Load { serial, ..Load::new(kind, false, 0, None) });
         self.through = self.through.max(cursor);
         // If this is cut, it is loaded in full.
@@ -280,6 +288,13 @@ impl Subscription {
     /// Whether the filter lets `entry` pass.
     pub(super) fn filter_passes(&self, entry: &Entry) -> bool {
         self.filter.passes(&entry.action, self.map_name())
+    }
+
+    /// An entry is shown that is a document already, made by compaction.
+    pub(super) fn note_state(&mut self, entry: &Entry) {
+        if documents::is_state(entry) {
+            self.state_ms = self.state_ms.max(entry.time);
+        }
     }
 
     /// Adds `entry` as this subscription shows it: rendered, or what `fates` says. The actions of one

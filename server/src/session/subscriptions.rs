@@ -90,7 +90,8 @@ impl Subscriptions {
         let channels = entry.addresses.channels.iter();
         for channel in channels {
             let all = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
-            for subscription in all.filter(|it| it.is_live() && entry.time <= it.state_ms) {
+            let late = |it: &&mut Subscription| it.state_ms > 0 && entry.time <= it.state_ms;
+            for subscription in all.filter(|it| it.is_live() && late(it)) {
                 if entry.kept && entry.position > subscription.through {
                     subscription.late.get_or_insert(entry.position);
                     self.late = true;

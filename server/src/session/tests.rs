@@ -6,6 +6,7 @@ mod fuzz;
 mod history;
 mod lists;
 mod loads;
+mod own;
 mod page;
 mod resuming;
 mod states;

@@ -5,9 +5,9 @@ use crate::epochs::Epoch;
 use tidelog_fuzz::bolero::check;
 use tidelog_fuzz::{Feed, run, within};
 
-/// A part of this store says how many channels it has, and room for them is made before they are read:
-/// a MiB at most.
-const BESIDE: usize = (1 << 20) + (16 << 10);
+/// A part of this store says how many channels it has, and of how many marks there is more to say, and room
+/// for them is made before they are read: a MiB at most for each.
+const BESIDE: usize = (2 << 20) + (16 << 10);
 const TIMES: usize = 16;
 
 fn at(number: u64) -> Position {
@@ -21,7 +21,10 @@ fn cursors(store: u128) -> Cursors {
 }
 
 fn reached(cursors: &Cursors) -> Reached {
-    let mark = |through, echo, stage| Mark { through: at(through), echo_through: at(echo), stage };
+    let mark = |through, echo, stage| {
+        let (through, echo_through) = (at(through), at(echo));
+        Mark { through, echo_through, stage, ..Mark::default() }
+    };
     let channel = |name| cursors.key(&Channel::new(name).unwrap());
     let channels = [
         (channel("a"), mark(5, 120, Stage::Whole)),
@@ -67,7 +70,12 @@ fn texts() {
 
 #[test]
 fn parts() {
-    let feed = Feed::of([encode(&reached(&cursors(1))), encode(&Reached::start(Position::MAX))]);
+    let mut more = reached(&cursors(1));
+    let owed = Owed { after: at(7), began: at(90), has_shown: true };
+    (more.own.state_ms, more.own.owed) = (5_000, Some(owed));
+    more.channels.values_mut().for_each(|mark| mark.state_ms = 6_000);
+    let start = Reached::start(Position::MAX);
+    let feed = Feed::of([reached(&cursors(1)), start, more].map(|reached| encode(&reached)));
     run(check!(), &feed, |bytes| {
         let read = within(bytes.len() * TIMES + BESIDE, || decode(bytes));
         let Some(reached) = read.map(without_needless_echo) else { return };

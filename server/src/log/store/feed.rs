@@ -1,6 +1,7 @@
 //! The rows of the feed, and what is known of the store as a whole.
 
 mod bases;
+mod shown;
 
 use super::super::binary::Reader;
 use super::super::error::{Corrupt, Damage, Failure, OpenError, ReadError};
@@ -8,6 +9,7 @@ use super::super::row::Row;
 use super::Database;
 use crate::epochs::Epoch;
 use bytes::Bytes;
+use shown::Shown;
 use std::path::{Path, PathBuf};
 use tidelog_crdt::Position;
 
@@ -25,6 +27,8 @@ pub(in super::super) struct Feed {
     meta: sled::Tree,
     /// What compaction made of documents.
     bases: sled::Tree,
+    /// What readers are shown of them.
+    shown: Shown,
 }
 
 impl Feed {
@@ -37,7 +41,7 @@ impl Feed {
         let database = Database::open(dir, cache_bytes, RESTORE)?;
         let tree = |name| database.tree(name, RESTORE);
         let (rows, meta, bases) = (tree("feed")?, tree("meta")?, tree("bases")?);
-        Ok(Self { database, rows, meta, bases })
+        Ok(Self { database, rows, meta, bases, shown: Shown::default() })
     }
 
     /// Its directory was renamed.

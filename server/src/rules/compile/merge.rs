@@ -7,7 +7,7 @@ use super::super::pattern::Glob;
 use super::super::reads::Reads;
 use super::super::template::Template;
 use super::Compiler;
-use crate::config::{ConfigError, MergeRule, RuleSettings};
+use crate::config::{ConfigError, MergeRule, RuleSettings, UserLog};
 use serde_json::{Value, json};
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hash;
@@ -19,9 +19,17 @@ const MEANING: u8 = 1;
 
 impl Compiler<'_> {
     /// All `[[merge]]`.
-    pub(super) fn merges(&self, settings: &RuleSettings) -> Result<Merges, ConfigError> {
+    pub(super) fn merges(
+        &self,
+        settings: &RuleSettings,
+        own: &UserLog,
+    ) -> Result<Merges, ConfigError> {
         let rules = settings.merges.iter().map(|rule| self.merge(rule));
-        Ok(Merges { rules: rules.collect::<Result<_, _>>()?, fingerprint: fingerprint(settings) })
+        let fingerprint = fingerprint(settings);
+        let mut hasher = SipHasher24::new();
+        (fingerprint, &own.state).hash(&mut hasher);
+        let folding = hasher.finish128().as_u128();
+        Ok(Merges { rules: rules.collect::<Result<_, _>>()?, fingerprint, folding })
     }
 
     fn merge(&self, rule: &MergeRule) -> Result<Merge, ConfigError> {

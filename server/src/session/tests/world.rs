@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::page::Page;
+use crate::catch_up::{OwnOrder, OwnPart};
 use crate::config::{Config, Source};
 use crate::epochs::Epoch;
 use crate::hub::Delivery as Mail;
@@ -41,6 +42,8 @@ pub(super) const RULES: &str = r#"
     [[sync_map]]
     name = "tasks"
 "#;
+/// How much of a load is read at once.
+const PART: PageLimit = PageLimit { entries: 2, bytes: 1000 };
 pub(super) const HERE: Incarnation = Incarnation(7);
 
 /// The log, and what all sessions share.
@@ -57,7 +60,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
-        let config = Config::parse(Source::new(Path::new("test.toml"), RULES)).unwrap();
+        Self::with_rules(RULES)
+    }
+
+    pub(super) fn with_rules(rules: &'static str) -> Self {
+        let config = Config::parse(Source::new(Path::new("test.toml"), rules)).unwrap();
         let epoch = Epoch { first: Position::ZERO.plus(1), id: 99, started_ms: 0 };
         let limits = Limits {
             subscriptions: 10,
@@ -275,21 +282,15 @@ impl World {
                 let log = LogName::Channel(channel);
                 let mine = self.entries.iter().filter(|entry| entry.addresses.includes(&log));
                 mine.for_each(|entry| fold.add(entry));
-                let limit = PageLimit { entries: 2, bytes: 1000 };
-                let loaded = Snapshot::of(fold, self.head()).part(&wanted, limit);
+                let loaded = Snapshot::of(fold, self.head()).part(&wanted, PART);
                 page.session.on_loaded(loaded, self.at());
             }
             Effect::Read(ReadOrder::States { channel, wanted }) => {
-                let logs = [LogName::Channel(channel.clone())];
-                let mut fold = crate::documents::Fold::default();
-                while fold.through() < self.head() {
-                    let read = self.read(&logs, fold.through());
-                    fold.take(&read, HERE, &self.shared.rules);
-                }
-                let limit = PageLimit { entries: 2, bytes: 1000 };
-                let loaded = fold.states(&channel, HERE).part(&wanted, limit);
-                page.session.on_loaded(loaded, self.at());
+                let log = LogName::Channel(channel);
+                let states = self.fold(&log).states(&log, HERE, true);
+                page.session.on_loaded(states.part(&wanted, PART), self.at());
             }
+            Effect::Read(ReadOrder::Own(order)) => self.read_own(&order, page),
             Effect::Read(ReadOrder::Missed { channel, map, most, wanted }) => {
                 let log = LogName::Channel(channel.clone());
                 let missed = self.entries.iter().filter(|entry| {
@@ -312,6 +313,42 @@ impl World {
             }
             Effect::Follow(_) | Effect::Unfollow(_) | Effect::Remember(_) | Effect::Undone(_) => {}
         }
+    }
+
+    fn fold(&self, log: &LogName) -> crate::documents::Fold {
+        let mut fold = crate::documents::Fold::default();
+        while fold.through() < self.head() {
+            let read = self.read(std::slice::from_ref(log), fold.through());
+            fold.take(&read, HERE, &self.shared.rules);
+        }
+        fold
+    }
+
+    fn read_own(&mut self, order: &OwnOrder, page: &mut Page) {
+        let logs: Vec<_> = [&order.log].into_iter().chain(&order.others).cloned().collect();
+        let own = std::slice::from_ref(&order.log);
+        let mine = |entry: &&Arc<Entry>| {
+            entry.position > order.above && entry.addresses.includes(&order.log)
+        };
+        let before = |entry: &&Arc<Entry>| mine(entry) && entry.position <= order.remaining.began;
+        let few = match order.most {
+            Some(most) => self.entries.iter().filter(mine).count() <= most,
+            None => order.remaining.wanted.begins() && !self.entries.iter().any(|it| before(&it)),
+        };
+        if few {
+            let order = ReadOrder::Stretch { logs, above: order.above };
+            return self.do_effect(Effect::Read(order), page);
+        }
+        let states = self.fold(&own[0]).own_states(&order.log, HERE, order.remaining.began);
+        let mut read = self.read(&logs, order.above);
+        while read.more && read.entries.iter().all(|it| states.has(it, &self.shared.rules)) {
+            read = self.read(&logs, read.through);
+        }
+        read.entries.retain(|it| !(mine(&it) && states.has(it, &self.shared.rules)));
+        let fates = self.fates(read.entries.iter());
+        let part = || states.snapshot.part(&order.remaining.wanted, PART);
+        let states = (!read.more).then(part);
+        page.session.on_own(OwnPart { page: read, fates, states }, self.at());
     }
 
     fn fates<'a>(&self, entries: impl Iterator<Item = &'a Arc<Entry>>) -> Fates {

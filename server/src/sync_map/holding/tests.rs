@@ -52,6 +52,52 @@ fn told<'a>(
     items
 }
 
+fn spent<'a>(
+    entries: &(impl Iterator<Item = &'a Arc<Entry>> + Clone),
+    bytes_max: usize,
+) -> Positions {
+    let mut holdings = Holdings::new(bytes_max);
+    loop {
+        entries.clone().for_each(|entry| assert!(holdings.take("tasks", entry)));
+        if !holdings.goes_on() {
+            return holdings.spent().next().map(|(_, spent)| spent).unwrap_or_default();
+        }
+    }
+}
+
+fn spent_with_little<'a>(entries: &(impl Iterator<Item = &'a Arc<Entry>> + Clone)) -> Positions {
+    spent(entries, 3 * OVERHEAD_BYTES)
+}
+
+#[test]
+fn no_more_items_are_kept_than_memory_is_for() {
+    let entries: Vec<_> = (1..=2000).map(|at| entry(at, (5, at % 500, at % 3, at))).collect();
+    let bytes_max = 20_000;
+    let mut holdings = Holdings::new(bytes_max);
+    let (mut passes, mut largest) = (1, 0);
+    loop {
+        for entry in &entries {
+            assert!(holdings.take("tasks", entry));
+            largest = largest.max(holdings.bytes());
+            let counted = |map: &Holding| {
+                map.items.iter().map(|(id, item)| id.len() + item.bytes()).sum::<usize>()
+            };
+            assert_eq!(holdings.bytes(), holdings.maps.values().map(counted).sum::<usize>());
+        }
+        if !holdings.goes_on() {
+            break;
+        }
+        passes += 1;
+    }
+    assert!(largest <= bytes_max && largest > bytes_max / 4, "{largest}");
+    assert!((4..100).contains(&passes), "{passes}");
+    let (_, few) = holdings.spent().next().unwrap();
+    let all = spent(&entries.iter(), usize::MAX);
+    let differs =
+        |entry: &&Arc<Entry>| few.contains(entry.position) != all.contains(entry.position);
+    assert!(all.count() > 0 && entries.iter().find(differs).is_none());
+}
+
 proptest! {
     #[test]
     fn whoever_folds_what_is_left_sees_no_difference_now_and_later(
@@ -60,9 +106,12 @@ proptest! {
     ) {
         let entries: Vec<_> = (1..).zip(history).map(|(at, done)| entry(at, done)).collect();
         let taken = taken.min(entries.len());
-        let mut holding = Holding::new("tasks");
-        entries.iter().take(taken).for_each(|entry| assert!(holding.take(entry)));
-        let spent = holding.spent();
+        let spent = spent(&entries.iter().take(taken), usize::MAX);
+        // In as many passes as there are items, nearly.
+        let little = spent_with_little(&entries.iter().take(taken));
+        for entry in &entries {
+            prop_assert_eq!(little.contains(entry.position), spent.contains(entry.position));
+        }
         let left = || entries.iter().filter(|entry| !spent.contains(entry.position));
         for until in taken..=entries.len() {
             let here = |entry: &&Arc<Entry>| entry.position.get() <= until as u64;
@@ -73,14 +122,14 @@ proptest! {
 
 #[test]
 fn what_holds_nothing_is_spent_and_what_is_elsewhere_too_is_not_taken() {
-    let mut holding = Holding::new("tasks");
+    let mut holdings = Holdings::new(usize::MAX);
     for (position, done) in (1..).zip([(1, 1, 0, 1), (5, 1, 0, 2), (5, 1, 0, 3), (5, 1, 1, 4)]) {
-        assert!(holding.take(&entry(position, done)));
+        assert!(holdings.take("tasks", &entry(position, done)));
     }
     let mut elsewhere = Entry::clone(&entry(5, (5, 1, 0, 9)));
     elsewhere.addresses.channels.push(Channel::new("more").unwrap());
-    assert!(!holding.take(&elsewhere));
-    let spent = holding.spent();
+    assert!(!holdings.take("tasks", &elsewhere));
+    let (_, spent) = holdings.spent().next().unwrap();
     let left: Vec<_> = (1..=5).filter(|at| !spent.contains(Position::new(*at).unwrap())).collect();
     assert_eq!(
         left,

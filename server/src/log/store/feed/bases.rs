@@ -4,7 +4,7 @@
 use super::super::super::error::{Damage, Failure, ReadError};
 use super::super::super::prefix::Prefix;
 use super::super::super::row::ROW_BYTES_MAX;
-use super::Feed;
+use super::{Feed, Shown};
 use tidelog_crdt::Position;
 
 /// How far compaction has come.
@@ -79,6 +79,11 @@ impl Feed {
         let rest = self.bases.scan_prefix(start);
         let mut pieces = Pieces { feed: self, next: None, rest };
         Ok(pieces.next().transpose()?.map(|(.., bytes)| bytes))
+    }
+
+    /// What readers were shown lately.
+    pub(in super::super::super) fn shown(&self) -> &Shown {
+        &self.shown
     }
 
     /// Where anything is shown, above `above`.
