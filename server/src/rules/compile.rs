@@ -67,7 +67,8 @@ fn is_open(settings: &RuleSettings) -> bool {
 /// The rules of the demo, for development without rules: so that nobody's rules mean something else
 /// with it.
 fn demo(config: &Config) -> Result<Option<RuleSettings>, ConfigError> {
-    if !config.dev || !is_open(&config.rules) || !config.rules.merges.is_empty() {
+    let RuleSettings { merges, pushes, .. } = &config.rules;
+    if !config.dev || !is_open(&config.rules) || !merges.is_empty() || !pushes.is_empty() {
         return Ok(None);
     }
     let source = Source::new(Path::new("rules of the demo"), include_str!("demo.toml"));

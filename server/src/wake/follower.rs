@@ -5,7 +5,7 @@
 //! rather than not at all. A lane that is not as far has a mark of its own in it.
 
 use super::Device;
-use super::lanes::{Lane, Lanes};
+use super::lanes::Lane;
 use crate::app::App;
 use crate::aside::blocking;
 use crate::clock::Stopwatch;
@@ -186,10 +186,11 @@ struct Telling<'a> {
 
 impl Telling<'_> {
     async fn tell(&self, log: &LogName, devices: &[Device]) {
-        let (entry, at) = (self.entry, (log, self.entry.position));
+        let (app, entry, at) = (self.app, self.entry, (log, self.entry.position));
         for device in devices {
             let own = entry.id.node.client_str() == device.client.as_str();
-            let elsewhere = self.only.is_some_and(|lane| lane.id != Lanes::id(&device.target));
+            let elsewhere =
+                self.only.is_some_and(|lane| !app.wakes.lanes.serves(lane, &device.target));
             if own || elsewhere || entry.position <= device.since {
                 continue;
             }
@@ -201,7 +202,7 @@ impl Telling<'_> {
             };
             match self.only {
                 Some(lane) => lane.add_patiently(device, at, message.as_ref()).await,
-                None => self.app.wakes.lanes.add(self.app, device, at, message.as_ref()),
+                None => app.wakes.lanes.add(app, device, at, message.as_ref()),
             }
         }
     }

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 /// Lanes of Web Push by where their services are; a browser's maker has one, or a few. More share one.
 const ORIGINS_MAX: usize = 200;
+const SHARED: &str = "web";
 /// The longest sleep, so that adding it to now cannot overflow; who wakes looks again.
 const SLEEP_MS_MAX: u64 = 3_600_000;
 
@@ -65,7 +66,9 @@ impl Lanes {
     /// What the lane of `target` is called.
     pub(super) fn id(target: &Target) -> String {
         match target {
-            Target::Web { endpoint, .. } => endpoint.parse().map_or("web".into(), |it| origin(&it)),
+            Target::Web { endpoint, .. } => {
+                endpoint.parse().map_or(SHARED.into(), |it| origin(&it))
+            }
             Target::Apns { .. } | Target::Fcm { .. } => target.kind().to_owned(),
         }
     }
@@ -99,17 +102,21 @@ impl Lanes {
 
     /// The lane called `id` reads from `above` on by itself: what came before the process started.
     pub(super) fn resume(&self, app: &App, id: String, above: Position) {
-        let lane = self.lane(&mut self.all(), app, id);
+        // A lane that has nothing to do goes, so it is told before it can look.
+        let mut all = self.all();
+        let lane = self.lane(&mut all, app, id);
         {
             let mut state = lane.state();
             state.behind = Some(above);
             state.holding = true;
         }
+        drop(all);
         tokio::spawn(super::follower::catch_up(app.clone(), lane));
     }
 
     fn lane(&self, all: &mut HashMap<String, Arc<Lane>>, app: &App, id: String) -> Arc<Lane> {
-        let id = if all.len() < ORIGINS_MAX || all.contains_key(&id) { id } else { "web".into() };
+        let has_place = all.len() < ORIGINS_MAX || !id.contains("://") || all.contains_key(&id);
+        let id = if has_place { id } else { SHARED.into() };
         let make = || {
             let lane = Arc::new(Lane::new(id.clone(), self.terms(&id)));
             tokio::spawn(run(app.clone(), lane.clone()));
@@ -152,6 +159,13 @@ impl Lanes {
             (mark < head).then(|| (lane.id.clone(), mark))
         });
         marks.collect()
+    }
+
+    /// Whether devices at `target` are told by `lane`.
+    pub(super) fn serves(&self, lane: &Lane, target: &Target) -> bool {
+        let id = Self::id(target);
+        let shared = lane.id == SHARED && matches!(target, Target::Web { .. });
+        lane.id == id || (shared && !self.all().contains_key(&id))
     }
 
     /// How all of them are doing.
