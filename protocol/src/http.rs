@@ -48,6 +48,9 @@ pub struct PullResponse {
     pub actions: Vec<(Action, PulledMeta)>,
     /// Where the reader stands with that.
     pub cursor: Cursor,
+    /// Where it stands in its user's log, as a number that a WebSocket's `connect` takes.
+    #[serde(default)]
+    pub number: u64,
     /// Whether there is more above the cursor right now.
     pub more: bool,
     /// When the request came in and the answer went out.
@@ -171,6 +174,9 @@ pub struct SyncResponse {
     pub actions: Vec<(Action, PulledMeta)>,
     /// Where the reader stands with that.
     pub cursor: Cursor,
+    /// Where it stands in its user's log, as a number that a WebSocket's `connect` takes.
+    #[serde(default)]
+    pub number: u64,
     /// Whether there is more above the cursor right now.
     pub more: bool,
     /// When the request came in and the answer went out.

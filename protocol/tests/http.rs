@@ -47,6 +47,7 @@ fn a_pull_is_answered_with_pairs_a_cursor_and_two_times() {
     let response = PullResponse {
         actions: vec![pulled(&["tasks/14"]), pulled(&[])],
         cursor: Cursor::new("c1".into()),
+        number: 4097,
         more: true,
         time: (1, 2),
     };
@@ -57,7 +58,7 @@ fn a_pull_is_answered_with_pairs_a_cursor_and_two_times() {
             r#""time":1795222838712,"added":3,"subprotocol":10,"channels":["tasks/14"]}],"#,
             r#"[{"type":"a", "n":1},{"id":"1795222838711 10:client:tab 0","#,
             r#""time":1795222838712,"added":3,"subprotocol":10}]],"#,
-            r#""cursor":"c1","more":true,"time":[1,2]}"#
+            r#""cursor":"c1","number":4097,"more":true,"time":[1,2]}"#
         ),
     );
 }
@@ -112,6 +113,7 @@ fn a_sync_is_a_push_and_a_pull() {
         results: vec![result(Status::Processed, None)],
         actions: vec![],
         cursor: Cursor::new("c1".into()),
+        number: 0,
         more: false,
         time: (1, 2),
     };
@@ -119,7 +121,7 @@ fn a_sync_is_a_push_and_a_pull() {
         &response,
         concat!(
             r#"{"results":[{"id":"1795222838711 10:client:tab 0","status":"processed"}],"#,
-            r#""actions":[],"cursor":"c1","more":false,"time":[1,2]}"#
+            r#""actions":[],"cursor":"c1","number":0,"more":false,"time":[1,2]}"#
         ),
     );
 }

@@ -16,7 +16,7 @@ export async function tour([phone, laptop, bob], button, caption, pace) {
     () => phone.add('apples'), () => phone.count(1), () => phone.call('Picnic on Sunday'), () => append(phone, ' Me!'))
   await say('Meanwhile Bob edits the same things.',
     () => bob.add('lemonade'), () => bob.count(2), () => bob.call('Picnic in the park'), () => bob.write(`Hi all! ${noteOf(bob)}`))
-  await say('The phone is back. Both lists, all five people, both sentences.', () => isOnline(true))
+  await say('The phone is back. Both items are there, everybody is counted, and so is what both wrote.', () => isOnline(true))
   await say('Of two titles one must win: the later. Below you see why, and that all devices agree.')
   caption.textContent = 'Now you: switch devices off and on, edit, reload the page.'
   button.disabled = false

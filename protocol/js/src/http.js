@@ -8,7 +8,7 @@ export { isPassing, Problem, Unreachable } from './problem.js'
 /** @typedef {{ type: string, [key: string]: any }} Action */
 /** @typedef {{ id: string, time: number, added: number, subprotocol?: number, channels?: string[] }} PulledMeta */
 /** @typedef {{ id?: string, time?: number, subprotocol?: number }} PushedMeta */
-/** @typedef {{ actions: [Action, PulledMeta][], cursor: string, more: boolean, time: [number, number] }} Page */
+/** @typedef {{ actions: [Action, PulledMeta][], cursor: string, number?: number, more: boolean, time: [number, number] }} Page */
 /** @typedef {{ id: string, status: 'processed' | 'undone', reason?: string, added?: number }} Result */
 /** @typedef {{ since?: string, limit?: number, channels?: string[] }} Reading */
 /** @typedef {string | undefined | (() => string | undefined | Promise<string | undefined>)} Token */

@@ -1,9 +1,10 @@
 // `@logux/client`, unmodified, over HTTP: by event streams and by long polls.
 
+import { request } from '@logux/client'
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
-import { hears, ns, reaches, Scene, send, sharedServer, storedLog } from './harness/scene.js'
+import { hears, ns, reaches, Scene, send, sharedServer, storedLog, within } from './harness/scene.js'
 
 const tidelog = await sharedServer()
 
@@ -192,4 +193,16 @@ test('another server in the same place gives what it has', async t => {
   await hears(page, 2)
   await send(page, add(3))
   assert.deepEqual(await hears(there, 2), [2, 3])
+})
+
+test('a request of one action hears its own answer first, and not the log', async t => {
+  const scene = new Scene(t)
+  const userId = scene.user()
+  const desk = await scene.page(tidelog, { userId })
+  await send(desk, add(1))
+  await send(desk, add(2))
+  const server = scene.connection(tidelog)
+  const options = { server, subprotocol: 10, token: userId, userId }
+  const answer = await within(request(add(3), options), 'the answer')
+  assert.equal(answer.type, 'logux/processed')
 })

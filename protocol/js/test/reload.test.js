@@ -48,6 +48,38 @@ test('a page that is loaded again goes on where it was', async t => {
   assert.deepEqual(ns(second), [2])
 })
 
+test('a page that is loaded again goes on where it was, whether by socket or HTTP', async t => {
+  new Browser(t)
+  const scene = new Scene(t)
+  const userId = scene.user()
+  const desk = await scene.page(tidelog, { userId })
+  const options = { Class: CrossTabClient, keep: false, userId }
+  let n = 0
+  for (const socket of ['only', 'never', 'never', 'only', 'never']) {
+    const page = await scene.page(tidelog, { ...options, over: { socket }, store: new IndexedStore(userId) })
+    if (n > 0) assert.deepEqual(await hears(page, 1), [n])
+    await send(page, { type: 'app/settled' })
+    assert.deepEqual(ns(page), n > 0 ? [n] : [])
+    // The store loses one of two numbers that it is given at once.
+    await keeps(page, 'sent', page.node.lastSent)
+    await send(desk, add((n += 1)))
+    await hears(page, n > 1 ? 2 : 1)
+    await keeps(page, 'received', page.node.lastReceived)
+    page.destroy()
+    await send(desk, add((n += 1)))
+  }
+})
+
+/** Resolves when the store of a page has written a number. */
+async function keeps(page, which, number) {
+  const deadline = Date.now() + 10_000
+  for (;;) {
+    const kept = (await page.log.store.getLastSynced())[which]
+    if (kept === number) return
+    assert.ok(Date.now() < deadline, `the store has ${which} ${kept}, not ${number}`)
+  }
+}
+
 test('a page whose log was lost gets everything, whatever cursor is left', async t => {
   new Browser(t)
   const scene = new Scene(t)

@@ -184,6 +184,12 @@ impl Reached {
         Self { own, channels: BTreeMap::new() }
     }
 
+    /// A reader that has its user's log up to there, and no channel.
+    pub(super) fn through(position: Position) -> Self {
+        let own = Mark { through: position, ..Mark::default() };
+        Self { own, channels: BTreeMap::new() }
+    }
+
     fn newest(&self) -> Position {
         self.channels.values().map(|mark| mark.through).fold(self.own.through, Position::max)
     }

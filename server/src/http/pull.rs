@@ -46,7 +46,8 @@ pub(super) async fn pull(
     } else {
         let actions = view.shown.into_iter().map(Visible::render).collect();
         let time = (received, clock::now_ms());
-        format.write(&PullResponse { actions, cursor, more: view.more, time })
+        let number = reader.number(&view.after);
+        format.write(&PullResponse { actions, cursor, number, more: view.more, time })
     };
     if let Some(tag) = tag.header() {
         response.headers_mut().insert(header::ETAG, tag);

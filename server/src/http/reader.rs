@@ -1,7 +1,7 @@
 //! One reader: the logs that it may read, and where it stands in them.
 
 use super::caller::Caller;
-use super::cursor::{Mark, Others, Reached, Stage};
+use super::cursor::{Malformed, Mark, Others, Reached, Stage};
 use super::problem::{Kind, Problem};
 use super::source::{Source, Unread};
 use super::standpoint::{Followed, Standpoint, View};
@@ -145,6 +145,11 @@ impl Reader {
         self.standpoint = to;
     }
 
+    /// Where a reader that stands at `standpoint` is in its user's log, as a wire number.
+    pub(super) fn number(&self, standpoint: &Standpoint) -> u64 {
+        self.app.log.epochs().number(self.user.as_str(), standpoint.own_mark.through)
+    }
+
     /// The cursor of a reader that stands at `standpoint`.
     pub(super) fn cursor(&self, standpoint: &Standpoint) -> Cursor {
         self.app.http.cursors.mint(self.user.as_str(), &standpoint.reached(), &self.others)
@@ -156,7 +161,7 @@ impl Reader {
 fn resume(app: &App, user: &UserId, since: Option<&str>) -> Result<(Reached, Others), Problem> {
     let (cursors, head) = (&app.http.cursors, app.log.head());
     let Some(since) = since else { return Ok((Reached::start(head), Others::default())) };
-    match cursors.read(since, user.as_str(), head) {
+    match read(app, user, since) {
         Ok((Some(reached), others)) => Ok((reached, others)),
         Ok((None, others)) => {
             app.metrics.claims_failed.inc();
@@ -173,10 +178,24 @@ fn resume(app: &App, user: &UserId, since: Option<&str>) -> Result<(Reached, Oth
     }
 }
 
+/// What a cursor says, or the wire number of a client that came by WebSocket: how far it is in its user's log.
+/// No cursor is all digits, because the first byte of each stands for its version.
+fn read(app: &App, user: &UserId, text: &str) -> Result<(Option<Reached>, Others), Malformed> {
+    let (user, head) = (user.as_str(), app.log.head());
+    let number = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    match number.and_then(|text| text.parse().ok()).filter(|number| *number > 0) {
+        None => app.http.cursors.read(text, user, head),
+        Some(number) => {
+            let claimed = app.log.epochs().claim(user, number, head);
+            Ok((claimed.map(Reached::through), Others::default()))
+        }
+    }
+}
+
 /// How much of a log the author of an action had seen, if its cursor says so here.
 pub(super) fn seen(app: &App, user: &UserId, cursor: Option<&Cursor>) -> Result<Position, Problem> {
     let Some(cursor) = cursor else { return Ok(Position::ZERO) };
-    let read = app.http.cursors.read(cursor.as_str(), user.as_str(), app.log.head());
+    let read = read(app, user, cursor.as_str());
     let (reached, _) = read.map_err(|_| {
         Problem::new(Kind::MalformedCursor, "send `seen` as this server gave it, or leave it out")
     })?;

@@ -97,10 +97,11 @@ impl Live {
         }
         self.first = false;
         let cursor = self.reader.cursor(&view.after);
+        let number = self.reader.number(&view.after);
         self.reader.move_on(view.after);
         let actions = view.shown.into_iter().map(Visible::render).collect();
         let time = (received, clock::now_ms());
-        let page = PullResponse { actions, cursor, more: view.more, time };
+        let page = PullResponse { actions, cursor, number, more: view.more, time };
         Ok(Some(event(&page)))
     }
 }
@@ -132,8 +133,8 @@ mod tests {
         let id = "1 10:a:b 0".parse().unwrap();
         let meta = PulledMeta { id, time: 1, added: 1, subprotocol: None, channels: Vec::new() };
         let cursor = Cursor::new("c1".into());
-        let page =
-            PullResponse { actions: vec![(action, meta)], cursor, more: false, time: (1, 2) };
+        let (actions, number) = (vec![(action, meta)], 0);
+        let page = PullResponse { actions, cursor, number, more: false, time: (1, 2) };
         let event = String::from_utf8(event(&page).to_vec()).unwrap();
         let (id, data) = event.split_once('\n').unwrap();
         assert_eq!(id, "id: c1");

@@ -37,6 +37,7 @@ pub(super) async fn sync(
         results,
         actions: view.shown.into_iter().map(Visible::render).collect(),
         cursor: reader.cursor(&view.after),
+        number: reader.number(&view.after),
         more: view.more,
         time: (received, clock::now_ms()),
     };

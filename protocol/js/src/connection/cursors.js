@@ -1,5 +1,5 @@
-// The cursor of a client outlives its page. It counts together with the number that the client's own store has kept:
-// a store that knows less than the number says has lost something, and then the cursor must not skip it.
+// The cursor of a client outlives its page, for the servers at which the number in the client's own store says nothing. It
+// counts together with that number: a store that has less has lost something, and the cursor must not skip it.
 
 /** @typedef {{ getItem(key: string): any, setItem(key: string, value: string): any, removeItem(key: string): any }} Storage */
 

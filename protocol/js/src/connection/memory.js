@@ -7,18 +7,13 @@
 /** @typedef {import('../http.js').PulledMeta} PulledMeta */
 /** @typedef {import('./frames.js').Pair} Pair */
 
-/**
- * The number that a client's store keeps is one that a WebSocket may show to the server next. This is how that writes
- * positions; ours never claims more than the page has had, and does not pass for one of the server's, so that a
- * WebSocket repeats and leaves nothing out.
- */
-const NUMBERS_PER_POSITION = 4096
 /** Pairs of dormant channels that are held back. */
 const HELD_MAX = 1000
 
 export class Memory {
   /** @type {string | undefined} */
   cursor
+  /** How far the user's log was delivered, as a WebSocket would say it: the client's store keeps it. */
   number = 0
   /** What each channel is subscribed to with. @type {Map<string, Set<string>>} */
   #active = new Map()
@@ -106,6 +101,15 @@ export class Memory {
   }
 
   /**
+   * What goes out with a page's number. Above a number a client's own actions are left out; one that started with nothing is
+   * shown them, so it has none before its last page.
+   * @param {import('../http.js').Page} page
+   */
+  reach({ more, number = 0 }) {
+    if (!more) this.number = Math.max(this.number, number)
+  }
+
+  /**
    * What of a page is delivered now.
    * @param {[Action, PulledMeta][]} actions
    * @returns {Pair[]}
@@ -113,9 +117,8 @@ export class Memory {
   sort(actions) {
     /** @type {Pair[]} */
     const shown = []
-    for (const [action, { added, channels, ...meta }] of actions) {
+    for (const [action, { added: _, channels, ...meta }] of actions) {
       if (channels === undefined) {
-        this.number = Math.max(this.number, added * NUMBERS_PER_POSITION)
         shown.push([action, meta])
       } else if (channels.some(channel => this.#active.has(channel))) {
         shown.push([action, { ...meta, channels: channels.filter(channel => this.#active.has(channel)) }])

@@ -143,6 +143,7 @@ export class Reader {
   /** @param {Page} page */
   async #take(page) {
     if (this.signal.aborted) return
+    this.memory.reach(page)
     await this.#show(this.memory.sort(page.actions))
     if (this.signal.aborted) return
     this.memory.cursor = page.cursor

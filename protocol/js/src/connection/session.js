@@ -37,6 +37,8 @@ export class Session {
   #began = 0
   /** @type {Frames | undefined} */
   #frames
+  /** Tried when the server knows nothing of the number. @type {string | undefined} */
+  spare
 
   /** @param {SessionOptions} options */
   constructor(options) {
@@ -100,13 +102,14 @@ export class Session {
    */
   async #recall(nodeId, client, synced) {
     const former = this.memory
-    // The node may have had more, by WebSocket; never less, while its page lives.
-    if (former?.nodeId === nodeId && former.number <= synced) {
-      former.number = synced
-      return former
-    }
+    const same = former?.nodeId === nodeId
+    // Unless its page has had more by socket meanwhile.
+    if (same && former.number >= synced) return former
     const memory = new Memory(nodeId)
-    memory.cursor = await this.options.cursors.find(client, synced)
+    const kept = same ? former.cursor : undefined
+    this.spare = kept ?? (await this.options.cursors.find(client, synced))
+    // By socket or not, the store's number says where its page is; at another server a cursor may know better.
+    memory.cursor = synced > 0 ? String(synced) : undefined
     memory.number = synced
     return memory
   }
@@ -124,9 +127,11 @@ export class Session {
         return page.time
       } catch (error) {
         if (!(error instanceof Problem)) throw error
-        if (error.kind === 'foreign-cursor') memory.cursor = error.cursor
-        else if (error.kind === 'malformed-cursor' && memory.cursor !== undefined) memory.cursor = undefined
-        else if (error.kind === 'not-signed-in' || error.kind === 'wrong-client') {
+        const unknown = error.kind === 'foreign-cursor' || error.kind === 'malformed-cursor'
+        if (unknown && (memory.cursor !== undefined || this.spare !== undefined)) {
+          memory.cursor = this.spare ?? error.cursor
+          this.spare = undefined
+        } else if (error.kind === 'not-signed-in' || error.kind === 'wrong-client') {
           this.#emit(['error', 'wrong-credentials'])
           return this.#fail(error)
         } else throw error

@@ -4,6 +4,7 @@
 import { dotOfAnswer, parseDot, parseId } from './causality.js'
 import { Fold } from './fold.js'
 import { isOne, Malformed, parse } from './parse.js'
+import { inThreeParts } from './names.js'
 import { Sequence } from './sequence.js'
 import { batch, list, text } from './actions.js'
 
@@ -54,11 +55,11 @@ export class Document {
       case 'crdt/state':
         return action.doc === this.name ? this.#takeOver(action.state ?? null, meta) : this
       case 'logux/undo':
-        return this.#and({ undone: action.id })
+        return this.#gone([action.id])
       case '0/clean':
-        return this.#cleaned([action.id, ...(action.ids ?? [])])
+        return this.#gone([action.id, ...(action.ids ?? [])])
       case 'logux/processed':
-        return this.#processed(action.id, dotOfAnswer(meta.id))
+        return this.#processed(inThreeParts(action.id), dotOfAnswer(inThreeParts(meta.id)))
       default:
         return isOne(action.type) && action.doc === this.name ? this.#entered(action, meta) : this
     }
@@ -133,15 +134,19 @@ export class Document {
     }
   }
 
-  /** @param {string[]} ids */
-  #cleaned(ids) {
-    return ids.reduce((next, id) => next.#and({ undone: id }), /** @type {Document} */ (this))
+  /** @param {unknown[]} ids */
+  #gone(ids) {
+    return ids.reduce((/** @type {Document} */ next, id) => {
+      let undone = inThreeParts(id)
+      return undone === undefined ? next : next.#and({ undone })
+    }, this)
   }
 
   /** @param {any} action @param {Meta} meta */
   #entered(action, meta) {
-    let stamp = parseId(meta.id)
-    if (!stamp || !meta.id) throw new TypeError(`a CRDT action needs the id that its meta has, "<ms> <node> <sequence>": ${meta.id}`)
+    let id = inThreeParts(meta.id)
+    let stamp = parseId(id)
+    if (!stamp || !id) throw new TypeError(`a CRDT action needs the id that its meta has, and this is none: ${meta.id}`)
     let changes
     try {
       changes = parse(action).changes
@@ -153,14 +158,14 @@ export class Document {
     if (dots.some(dot => this.#includes(dot))) return this
     let isOwn = this.#options.client !== undefined && stamp.node.startsWith(`${this.#options.client}:`)
     let waits = isOwn && reasons?.includes('syncing') !== false
-    let { id, time = stamp.created } = meta
+    let { time = stamp.created } = meta
     return this.#and({ ...stamp, id, time, dots, context, isOwn, waits, changes })
   }
 
-  /** @param {string} id @param {string | undefined} dot */
+  /** @param {string | undefined} id @param {string | undefined} dot */
   #processed(id, dot) {
-    let entry = this.#folded().entries.get(id)
-    if (!dot || !entry || entry.dots.length) return this
+    let entry = this.#folded().entries.get(id ?? '')
+    if (!id || !dot || !entry || entry.dots.length) return this
     if (!this.#includes(dot)) return this.#and({ processed: id, dot })
     // The state that came before this answer had it already.
     return this.#bare(this.#items().filter(item => !('id' in item) || item.id !== id))
@@ -173,7 +178,7 @@ export class Document {
    */
   #takeOver(state, meta) {
     let next = new Document(this.name, this.#options)
-    next.#base = dotOfAnswer(meta.id) ?? null
+    next.#base = dotOfAnswer(inThreeParts(meta.id)) ?? null
     let { entries } = this.#folded()
     /** @param {string} dot */
     let isAhead = dot => next.#base && parseDot(dot).incarnation === parseDot(next.#base).incarnation && !next.#includes(dot)

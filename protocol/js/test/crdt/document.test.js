@@ -3,6 +3,7 @@
 import { deepEqual, equal, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { batch, counter, Document, documents, list, map, register, set, text } from '../../src/crdt/index.js'
+import { inThreeParts } from '../../src/crdt/names.js'
 
 const SERVER = '00000000000000ab'
 const of = client => {
@@ -140,6 +141,32 @@ test('a reducer keeps the documents that actions name', () => {
   equal(reduce(two, { type: 'todo/add' }), two)
   equal(reduce(two, { type: 'logux/undo', id: meta.id }).likes.value, null)
   equal(two.likes.value, 1)
+})
+
+test('ids of protocol 7 are those of three parts', () => {
+  // The table of the server's codec.
+  for (let [three, two] of [
+    ['1795222947872 10:cli:t 0', 'P6vc3VV 10:cli:t'],
+    ['1795222947872 10:cli:t 1', '-0P6vc3VV 10:cli:t'],
+    ['1795222947872 10:cli:t 2047', 'UzP6vc3VV 10:cli:t'],
+    ['1795222947872 10:cli:t 2048', 'P6vc3VV 10:cli:t\u001f-------V-'],
+    ['1795222947872 server:7:9 1099511627783', 'P6vc3VV server:7:9\u001f--F-----6'],
+    ['4398046511103 a 0', 'zzzzzzz a'],
+    ['4398046511104 a 0', '0------- a\u001f---------']
+  ]) {
+    deepEqual([inThreeParts(two), inThreeParts(three)], [three, three])
+  }
+  for (let bad of [undefined, '', 'P6vc3VV ', 'P6vc3VV', 'P6+ a', 'P6vc3VV a\u001f--------0', '1 a 2 3']) {
+    equal(inThreeParts(bad), undefined, bad)
+  }
+
+  let meta = { id: 'P6vc3VV 10:phone:tab', time: 1795222947872 }
+  let document = mine().apply(text.insert('d', [], {}, 'Hi'), meta)
+  deepEqual(document.text().insert(2, '!').after, ['1795222947872 10:phone:tab 0', 1])
+  deepEqual(document.pending, ['1795222947872 10:phone:tab 0'])
+  let processed = document.apply({ type: 'logux/processed', id: meta.id }, { id: `P6vc3VW server:${SERVER}:9` })
+  deepEqual(processed.pending, [])
+  equal(document.apply({ type: 'logux/undo', id: meta.id }, {}).value, null)
 })
 
 test('a batch is one action', () => {

@@ -148,6 +148,22 @@ async fn a_cursor_of_another_user_or_server_is_answered_with_one_that_starts_her
 }
 
 #[tokio::test]
+async fn a_number_serves_a_websocket_and_one_of_a_websocket_serves_a_pull() {
+    let site = Site::open(RULES);
+    site.notes("10:b", &["1", "2"]).await;
+    let number = site.get("10:a", "/v1/log?limit=1").await.json()["number"].as_u64().unwrap();
+    let claimed = site.app.log.epochs().claim("10", number, site.app.log.head());
+    assert_eq!(claimed.map(tidelog_crdt::Position::get), Some(1));
+    let rest = site.pull("10:a", &format!("since={number}")).await;
+    assert_eq!(rest.texts(), ["2"]);
+    let forged = site.get("10:a", &format!("/v1/log?since={}", number ^ 1)).await;
+    let fresh = forged.problem(410, "foreign-cursor")["cursor"].as_str().unwrap().to_owned();
+    assert_eq!(site.pull("10:a", &format!("since={fresh}")).await.texts(), ["1", "2"]);
+    let answer = site.post("10:a", "/v1/sync", &json!({"since": number.to_string()})).await;
+    assert_eq!(answer.json()["actions"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_cursor_that_is_none_and_a_limit_of_nothing_are_refused() {
     let site = Site::open(RULES);
     site.get("10:a", "/v1/log?since=0").await.problem(400, "malformed-cursor");
