@@ -163,7 +163,10 @@ impl Base {
     /// rest.
     pub(super) fn entry(&self, log: LogName, incarnation: Incarnation) -> Option<Entry> {
         let json = serde_json::to_vec(&self.document.to_action(&self.name)).ok()?;
-        let node = NodeId::new(&format!("server:{incarnation}:{}", self.position)).ok()?;
+        // As of other states of documents: of two of one time the later one counts, and nodes are compared as
+        // texts.
+        let place = self.position.get();
+        let node = NodeId::new(&format!("server:{incarnation}:{place:013}")).ok()?;
         let addresses = match log {
             LogName::User(user) => Addresses { users: vec![user], ..Addresses::default() },
             LogName::Channel(name) => Addresses { channels: vec![name], ..Addresses::default() },
