@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tidelog_crdt::{Context, Incarnation, Position, Seen};
 use tidelog_protocol::{Action, ActionId, NodeId, UserId};
-use tidelog_server::log::{Addresses, Draft, Log, LogName, Outcome, Settings};
+use tidelog_server::log::{Addresses, Draft, Log, LogName, Outcome, PageLimit, Settings};
 
 const USERS: usize = 100_000;
 const PER_COMMIT: u64 = 100;
@@ -124,10 +124,11 @@ fn restart(store: &Path, how: &str) {
     println!("{how}: {opened}");
     let name = LogName::User(UserId::new("reader").unwrap());
     let began = Instant::now();
-    let page = log.newest(&name, 1_000).unwrap();
+    let limit = PageLimit { entries: 1_000, bytes: usize::MAX };
+    let page = log.newest(&name, limit).unwrap();
     println!("{how}: newest {} in {:?}", page.entries.len(), began.elapsed());
     let began = Instant::now();
-    let all = tidelog_server::log::PageLimit { entries: usize::MAX, bytes: usize::MAX };
+    let all = PageLimit { entries: usize::MAX, bytes: usize::MAX };
     let page = log.read(&name, Position::ZERO, Position::MAX, all).unwrap();
     println!("{how}: all {} in {:?}", page.entries.len(), began.elapsed());
 }

@@ -114,9 +114,9 @@ impl Documents {
             }
         }
         let seen = look(&fold);
-        let bytes = fold.bytes();
+        let (bytes, has_any) = (fold.bytes(), fold.has_any());
         drop(fold);
-        self.shelves.weigh(log, bytes);
+        self.shelves.weigh(log, (&shared, bytes), has_any);
         Ok(seen)
     }
 

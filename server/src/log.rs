@@ -303,10 +303,10 @@ impl Log {
         self.shared().page_in_memory(log, (above, until), limit)
     }
 
-    /// The last `count` entries of `log`, ascending; `more` says that older ones exist. May wait
-    /// for the disk.
-    pub fn newest(&self, log: &LogName, count: usize) -> Result<Page, ReadError> {
-        self.shared().newest(log, count)
+    /// The last entries of `log`, as many as `limit` allows, ascending; `more` says that older ones
+    /// exist. May wait for the disk.
+    pub fn newest(&self, log: &LogName, limit: PageLimit) -> Result<Page, ReadError> {
+        self.shared().newest(log, limit)
     }
 
     /// The entries of all logs above `above`, ascending. May wait for the disk.

@@ -15,6 +15,8 @@ pub(crate) struct Fold {
     documents: BTreeMap<DocumentName, Folded>,
     bytes: usize,
     unsaved: usize,
+    /// The log has entries, whether they are of documents or not.
+    any: bool,
 }
 
 /// One document, with the last entry that is in it.
@@ -41,7 +43,7 @@ impl Fold {
         documents: BTreeMap<DocumentName, Folded>,
         bytes: usize,
     ) -> Self {
-        Self { through, documents, bytes, ..Self::default() }
+        Self { through, documents, bytes, any: true, ..Self::default() }
     }
 
     /// What compaction has left of a log.
@@ -100,6 +102,11 @@ impl Fold {
         self.bytes
     }
 
+    /// Whether there was anything in the log.
+    pub(super) fn has_any(&self) -> bool {
+        self.any
+    }
+
     /// Entries folded since it was saved.
     pub(super) fn unsaved(&self) -> usize {
         self.unsaved
@@ -113,6 +120,7 @@ impl Fold {
     /// Folds the page that follows. Folding an entry twice changes nothing, so that a page of which
     /// a part was folded can come again.
     pub(crate) fn take(&mut self, page: &Page, incarnation: Incarnation, rules: &Rules) {
+        self.any |= !page.entries.is_empty();
         for entry in &page.entries {
             self.add(entry, incarnation, rules);
         }

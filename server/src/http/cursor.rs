@@ -60,6 +60,26 @@ pub(super) struct Owed {
     pub(super) began: Position,
     /// The reader may have something of them already.
     pub(super) has_shown: bool,
+    /// Above this what it had is not everything yet: entries are left out that these documents have. It had
+    /// every entry, if they only come anew.
+    #[serde(default = "nothing_is_left_out")]
+    pub(super) complete_through: Position,
+}
+
+/// For documents that only come anew.
+pub(super) fn nothing_is_left_out() -> Position {
+    Position::MAX
+}
+
+impl Mark {
+    /// Everything visible up to here was had.
+    pub(super) fn had(&self) -> Position {
+        match (self.stage, self.owed) {
+            (Stage::Items, _) => Position::ZERO,
+            (Stage::Whole | Stage::Partly, Some(owed)) => self.through.min(owed.complete_through),
+            (Stage::Whole | Stage::Partly, None) => self.through,
+        }
+    }
 }
 
 /// What a reader had of the past of a log.
@@ -196,12 +216,7 @@ impl Reached {
 
     /// Everything in all the logs up to here was had.
     pub(super) fn prefix(&self) -> Position {
-        let through = |mark: &Mark| match (mark.stage, mark.owed) {
-            (Stage::Items, _) => Position::ZERO,
-            (Stage::Whole | Stage::Partly, Some(owed)) => mark.through.min(owed.after),
-            (Stage::Whole | Stage::Partly, None) => mark.through,
-        };
-        self.channels.values().map(through).fold(through(&self.own), Position::min)
+        self.channels.values().map(Mark::had).fold(self.own.had(), Position::min)
     }
 }
 
@@ -339,7 +354,7 @@ mod tests {
         let mut reached = Reached { channels: BTreeMap::from(marks), ..through(99) };
         let cursor = cursors.mint("10", &reached, &Others::default());
         assert_eq!(read(&cursors, &cursor), Some(reached.clone()));
-        let owed = Owed { after: at(7), began: at(90), has_shown: true };
+        let owed = Owed { after: at(7), began: at(90), has_shown: true, complete_through: at(5) };
         (reached.own.state_ms, reached.own.owed) = (5_000, Some(owed));
         reached.channels.values_mut().next().unwrap().state_ms = 6_000;
         let cursor = cursors.mint("10", &reached, &Others::default());
@@ -429,7 +444,11 @@ mod tests {
         assert_eq!(with(Mark { through: at(20), ..Mark::default() }).prefix(), at(20));
         let items = Mark { through: at(20), stage: Stage::Items, ..Mark::default() };
         assert_eq!(with(items).prefix(), Position::ZERO);
-        let owed = Some(Owed { after: at(9), ..Owed::default() });
-        assert_eq!(with(Mark { through: at(20), owed, ..Mark::default() }).prefix(), at(9));
+        // Documents up to 12 were sent, but entries above 9 may be in others.
+        let of =
+            |complete_through| Some(Owed { after: at(12), complete_through, ..Owed::default() });
+        let owing = |owed| with(Mark { through: at(20), owed, ..Mark::default() });
+        assert_eq!(owing(of(at(9))).prefix(), at(9));
+        assert_eq!(owing(of(nothing_is_left_out())).prefix(), at(20));
     }
 }

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::aside::blocking;
 use crate::clock;
 use crate::ingest::{Judgement, OWN_RANGES_MAX, Submission, Verdict};
-use crate::log::LogName;
+use crate::log::{LogName, PageLimit};
 use crate::rules::UndoReason;
 use axum::body::Body;
 use axum::extract::State;
@@ -29,7 +29,7 @@ const KEY_BYTES_MAX: usize = 255;
 /// Devices that one push may hold actions of; each is committed on its own.
 const DEVICES_MAX: usize = 16;
 /// The newest entries of a user's log in which the author's own are looked for.
-const OWN_AMONG: usize = 256;
+const OWN_AMONG: PageLimit = PageLimit { entries: 256, bytes: 1 << 20 };
 /// Subscriptions belong to connections.
 const USE_CHANNEL_PARAMETER: &str = "useChannelParameter";
 

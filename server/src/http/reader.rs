@@ -139,13 +139,9 @@ impl Reader {
     /// A device that has a name has had what is before `standpoint`.
     pub(super) fn has_had(&self, standpoint: &Standpoint) {
         let Some(device) = &standpoint.device else { return };
-        // While what a log adds up to is being sent, nobody can say up to where it was had.
-        let through = |mark: &Mark| {
-            if mark.stage == Stage::Items { Position::ZERO } else { mark.through }
-        };
         let channels = standpoint.channels.iter();
-        let channels = channels.map(|it| (it.channel.clone(), through(&it.mark))).collect();
-        let had = Had::Logs { own: through(&standpoint.own_mark), channels };
+        let channels = channels.map(|it| (it.channel.clone(), it.mark.had())).collect();
+        let had = Had::Logs { own: standpoint.own_mark.had(), channels };
         self.app.has_had(device, &had);
     }
 
@@ -159,9 +155,10 @@ impl Reader {
         self.standpoint = to;
     }
 
-    /// Where a reader that stands at `standpoint` is in its user's log, as a wire number.
+    /// Where a reader that stands at `standpoint` is in its user's log, as a wire number: as far as nothing
+    /// is still to come.
     pub(super) fn number(&self, standpoint: &Standpoint) -> u64 {
-        self.app.log.epochs().number(self.user.as_str(), standpoint.own_mark.through)
+        self.app.log.epochs().number(self.user.as_str(), standpoint.own_mark.had())
     }
 
     /// The cursor of a reader that stands at `standpoint`.

@@ -3,7 +3,7 @@
 //! A reader stands at a mark in each log that it follows. Marks are mostly the same; a channel that
 //! is new to the reader is behind, and one that is read from now on is ahead.
 
-use super::cursor::{ChannelKey, Mark, Owed, Reached, Stage};
+use super::cursor::{self, ChannelKey, Mark, Owed, Reached, Stage};
 use super::look::{Look, Stretch};
 use super::source::{Source, Unread};
 use crate::documents;
@@ -121,7 +121,9 @@ impl Standpoint {
                 mark.state_ms = mark.state_ms.max(entry.time);
             } else if mark.state_ms > 0 && entry.time <= mark.state_ms {
                 let after = Position::new(entry.position.get() - 1).unwrap_or_default();
-                mark.owed.get_or_insert(Owed { after, began: head, has_shown: true });
+                let complete_through = cursor::nothing_is_left_out();
+                let owed = Owed { after, began: head, has_shown: true, complete_through };
+                mark.owed.get_or_insert(owed);
             }
         }
     }

@@ -32,7 +32,9 @@ impl Look<'_> {
             && source.missed_more(log, mark.through, most)?
         {
             let began = source.log.head();
-            mark.owed = Some(Owed { after: mark.through, began, has_shown: true });
+            let after = mark.through;
+            let owed = Owed { after, began, has_shown: true, complete_through: after };
+            mark.owed = Some(owed);
         }
         for followed in &mut self.view.after.channels {
             let Some(most) = followed.squash.filter(|_| followed.mark.stage != Stage::Items) else {
@@ -121,5 +123,7 @@ impl Look<'_> {
 
 /// Where a reader starts that has nothing of its own log, and is sent documents.
 pub(super) fn first(mark: Mark, head: Position, has_shown: bool) -> Mark {
-    Mark { owed: Some(Owed { after: Position::ZERO, began: head, has_shown }), ..mark }
+    let start = Position::ZERO;
+    let owed = Owed { after: start, began: head, has_shown, complete_through: start };
+    Mark { owed: Some(owed), ..mark }
 }

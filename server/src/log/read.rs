@@ -115,8 +115,8 @@ impl Shared {
         (Walk { prefix, first: above.plus(1), last: until, order: Order::Ascending }, until)
     }
 
-    /// The last `count` entries of `log`, ascending.
-    pub(super) fn newest(&self, log: &LogName, count: usize) -> Result<Page, ReadError> {
+    /// The last entries of `log`, ascending.
+    pub(super) fn newest(&self, log: &LogName, limit: PageLimit) -> Result<Page, ReadError> {
         let head = self.head();
         let walk = Walk {
             prefix: self.hash.log(log),
@@ -124,8 +124,7 @@ impl Shared {
             last: head,
             order: Order::Descending,
         };
-        let limit = PageLimit { entries: count, bytes: usize::MAX };
-        let found = Found::new(&self.state(), walk, count);
+        let found = Found::new(&self.state(), walk, limit.entries);
         let mut page = self.fill(log, found, limit, head)?;
         page.entries.reverse();
         page.through = head;

@@ -5,7 +5,7 @@ use crate::support::{ALL, append, at, draft, id, ids, open, read_all, small, use
 use std::sync::{Arc, Barrier};
 use tidelog_crdt::Position;
 use tidelog_protocol::UserId;
-use tidelog_server::log::{Cleaned, Log, Outcome, Settings};
+use tidelog_server::log::{Cleaned, Log, Outcome, PageLimit, Settings};
 
 #[test]
 fn a_cleaned_body_is_gone_and_its_id_stays_known() {
@@ -60,7 +60,7 @@ fn an_entry_that_is_in_a_run_can_be_cleaned() {
     }
     let odd: Vec<_> = (1..500).step_by(2).map(|ms| id("1", ms, 0).to_string()).collect();
     assert_eq!(ids(&read_all(&log, &user_log("1"))), odd);
-    let newest = log.newest(&user_log("1"), 20).unwrap();
+    let newest = log.newest(&user_log("1"), PageLimit { entries: 20, ..ALL }).unwrap();
     assert_eq!(ids(&newest.entries), odd[odd.len() - 20..]);
     wait(log.close()).unwrap();
     drop(log);

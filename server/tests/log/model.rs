@@ -260,7 +260,7 @@ impl Model {
             let name = log_name(nth);
             self.look(log, &name, everything, crate::support::ALL);
             let whole = self.page(&name, everything, crate::support::ALL).entries;
-            let newest = log.newest(&name, 7).unwrap();
+            let newest = log.newest(&name, few).unwrap();
             let from = whole.len().saturating_sub(7);
             assert_eq!(newest.entries, whole[from..]);
             assert_eq!((newest.more, newest.through), (from > 0, self.head));

@@ -71,7 +71,7 @@ fn texts() {
 #[test]
 fn parts() {
     let mut more = reached(&cursors(1));
-    let owed = Owed { after: at(7), began: at(90), has_shown: true };
+    let owed = Owed { after: at(7), began: at(90), has_shown: true, complete_through: at(3) };
     (more.own.state_ms, more.own.owed) = (5_000, Some(owed));
     more.channels.values_mut().for_each(|mark| mark.state_ms = 6_000);
     let start = Reached::start(Position::MAX);

@@ -6,7 +6,7 @@ use super::site::{Answer, RULES, Site, post, request};
 use crate::http::problem::Kind;
 use crate::http::status::OPENAPI;
 use axum::body::Body;
-use axum::http::{Method, Request};
+use axum::http::{HeaderValue, Method, Request};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use jsonschema::Validator;
@@ -229,6 +229,9 @@ async fn refusals(site: &Site) {
         nobody.headers_mut().remove("authorization");
         nobody.headers_mut().remove("tidelog-client");
         site.send(nobody).await.problem(401, "not-signed-in");
+        let mut odd = plain(operation);
+        odd.headers_mut().insert("tidelog-client", HeaderValue::from_static(""));
+        site.send(odd).await.problem(400, "malformed-header");
     }
 }
 

@@ -4,7 +4,7 @@ use super::double::PATIENCE;
 use crate::app::App;
 use crate::config::{Config, Source};
 use crate::http::{Peer, router};
-use crate::log::LogName;
+use crate::log::{LogName, PageLimit};
 use crate::serve;
 use crate::wake::{DeviceId, follow};
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
@@ -161,7 +161,8 @@ impl World {
     /// How many actions are in the user's log.
     pub(super) fn count(&self, user: &str) -> usize {
         let log = LogName::User(UserId::new(user).unwrap());
-        self.app.log.newest(&log, 100).unwrap().entries.len()
+        let limit = PageLimit { entries: 100, bytes: usize::MAX };
+        self.app.log.newest(&log, limit).unwrap().entries.len()
     }
 }
 
