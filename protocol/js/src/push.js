@@ -1,7 +1,7 @@
 // Web Push, from the side of a page: asks the browser for a subscription and tells the server, under the name of the device.
 
 import { Device } from './device.js'
-import { Api } from './http.js'
+import { Api, Problem } from './http.js'
 
 /**
  * @typedef {object} PushOptions
@@ -71,7 +71,8 @@ export async function takeNews({ user, name = user, indexedDB }) {
 }
 
 /**
- * Subscribes if need be, and registers.
+ * Subscribes if need be, and registers; what the device was registered as before, under another subscription, goes: it
+ * would count among the devices that a user may have, and be woken in vain.
  * @param {Api} api
  * @param {Device} device
  * @param {ServiceWorkerRegistration} registration
@@ -88,10 +89,37 @@ export async function announce(api, device, { pushManager }, wanted) {
   }
   subscription ??= await pushManager.subscribe({ applicationServerKey: bytesOf(publicKey), userVisibleOnly: true })
   const { channels, language } = wanted
-  const body = { channels, kind: 'web', language, subscription: subscription.toJSON() }
-  const { id } = await api.call('/v1/push/devices', { body })
-  await device.note({ push: { id, ...wanted } })
+  const push = await device.fact('push')
+  const former = push ? [push.id, ...(push.former ?? [])] : []
+  const id = await register(api, { channels, kind: 'web', language, subscription: subscription.toJSON() }, former)
+  const left = former.filter(one => one !== id)
+  await device.note({ push: { channels, former: left, id, language } })
+  try {
+    await forget(api, left)
+    await device.note({ push: { channels, id, language } })
+  } catch {
+    // The device will be woken, which is what was asked for. What is left goes when it announces itself again.
+  }
   return id
+}
+
+/** @param {Api} api @param {Record<string, unknown>} body @param {string[]} former */
+async function register(api, body, former) {
+  const ask = async () => (await api.call('/v1/push/devices', { body })).id
+  try {
+    return await ask()
+  } catch (error) {
+    const full = error instanceof Problem && error.kind === 'too-many-devices'
+    if (!full || former.length === 0) throw error
+    // What this device was before is among those that are too many.
+    await forget(api, former)
+    return ask()
+  }
+}
+
+/** @param {Api} api @param {string[]} ids */
+async function forget(api, ids) {
+  for (const id of ids) await api.call(`/v1/push/devices/${id}`, { method: 'DELETE' })
 }
 
 /** @param {PushOptions} options */

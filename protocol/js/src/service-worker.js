@@ -105,12 +105,23 @@ class Worker {
     return total
   }
 
-  /** The browser has given the subscription up: another one is registered in its place. */
+  /**
+   * The browser has given the subscription up: another one is registered in its place. Who registers is told of what comes
+   * from then on, so what came while the old one was dead is pulled.
+   */
   async announce() {
-    await this.#each(async (device, api) => {
-      const push = await device.fact('push')
-      if (push) await announce(api, device, this.scope.registration, push)
-    })
+    /** @type {unknown} */
+    let failed
+    try {
+      await this.#each(async (device, api) => {
+        const push = await device.fact('push')
+        if (push) await announce(api, device, this.scope.registration, push)
+      })
+    } catch (error) {
+      failed = error
+    }
+    await this.exchange()
+    if (failed) throw failed
   }
 
   /** @param {(device: Device, api: Api, about: import('./device.js').About) => Promise<void>} work */

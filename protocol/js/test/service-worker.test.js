@@ -148,27 +148,76 @@ test('a device registers under its name, once for each subscription, and goes', 
   await worker.send('pushsubscriptionchange')
   assert.equal(proxy.registered[2].body.subscription.endpoint, 'https://push.example/2')
   assert.deepEqual(proxy.registered[2].body.channels, ['tasks'])
+  assert.deepEqual(gone(proxy), ['web-1'], 'the old one is not left among the devices of the user')
 
   proxy.publicKey = Buffer.from(new Uint8Array(65).fill(5)).toString('base64url')
   await registerPush(options)
   assert.equal(proxy.registered[3].body.subscription.endpoint, 'https://push.example/3', 'for the new key')
+  assert.deepEqual(gone(proxy), ['web-1', 'web-2'])
 
   await unregisterPush(page)
-  assert.deepEqual(proxy.deleted, ['/v1/push/devices/web-4'])
+  assert.deepEqual(gone(proxy), ['web-1', 'web-2', 'web-3'])
   assert.equal(worker.registration.pushManager.subscription, null)
 })
+
+test('a subscription that is given up has another registered, and what came meanwhile pulled', async t => {
+  const { desk, device, page, scene, user, worker } = await opened(t)
+  const proxy = await pushServer(scene)
+  const options = { ...device, registration: worker.registration, token: user, url: httpOf(proxy) }
+  await registerPush(options)
+  worker.registration.pushManager.subscription = null
+  await send(desk, add(2))
+  const asked = proxy.requests.items.length
+  await worker.send('pushsubscriptionchange')
+  assert.deepEqual(proxy.requests.items.slice(asked).map(request => request.split('?')[0]), [
+    'GET /v1/push/key',
+    'POST /v1/push/devices',
+    'DELETE /v1/push/devices/web-1',
+    'GET /v1/log'
+  ])
+  await reachesState(page, state => state.sum === 3, 'what came meanwhile')
+})
+
+test('a registration that cannot be forgotten now is forgotten the next time', async t => {
+  const { device, scene, user, worker } = await opened(t)
+  const proxy = await pushServer(scene)
+  const options = { ...device, registration: worker.registration, token: user, url: httpOf(proxy) }
+  await registerPush(options)
+  proxy.forgets = false
+  worker.registration.pushManager.subscription = null
+  await worker.send('pushsubscriptionchange')
+  proxy.forgets = true
+  await registerPush(options)
+  assert.deepEqual(gone(proxy), ['web-1', 'web-1'])
+  await unregisterPush(options)
+  assert.deepEqual(gone(proxy).slice(2), ['web-2'])
+})
+
+test('where nothing can be registered, what came meanwhile is pulled all the same', async t => {
+  const { desk, device, page, scene, user, worker } = await opened(t)
+  const proxy = await pushServer(scene)
+  const { registration } = worker
+  await registerPush({ ...device, registration, token: user, url: httpOf(proxy) })
+  registration.pushManager = { getSubscription: async () => null, subscribe: () => Promise.reject(new Error('denied')) }
+  await send(desk, add(2))
+  await assert.rejects(worker.send('pushsubscriptionchange'), { message: 'denied' })
+  await reachesState(page, state => state.sum === 3, 'what came meanwhile')
+})
+
+/** The ids that were to be forgotten. */
+const gone = proxy => proxy.deleted.map(url => url.slice('/v1/push/devices/'.length))
 
 /** The server, with the calls of push answered in its place. */
 async function pushServer(scene) {
   const proxy = await scene.proxy(tidelog)
-  Object.assign(proxy, { deleted: [], publicKey: PUBLIC_KEY, registered: [] })
+  Object.assign(proxy, { deleted: [], forgets: true, publicKey: PUBLIC_KEY, registered: [] })
   const answer = (response, body) => within(body, 'the body').then(value => response.end(JSON.stringify(value)))
   proxy.answer = (request, response) => {
     if (!request.url.startsWith('/v1/push')) return undefined
     if (request.method === 'GET') return answer(response, Promise.resolve({ publicKey: proxy.publicKey }))
     if (request.method === 'DELETE') {
       proxy.deleted.push(request.url)
-      response.writeHead(204)
+      response.writeHead(proxy.forgets ? 204 : 503)
       return response.end()
     }
     return answer(response, registered(proxy, request))
@@ -179,6 +228,8 @@ async function pushServer(scene) {
 async function registered(proxy, request) {
   const chunks = await request.toArray()
   const { authorization, 'tidelog-client': client } = request.headers
-  proxy.registered.push({ authorization, body: JSON.parse(Buffer.concat(chunks)), client })
-  return { id: `web-${proxy.registered.length}` }
+  const body = JSON.parse(Buffer.concat(chunks))
+  proxy.registered.push({ authorization, body, client })
+  // As the server's, the id follows from where the device is woken.
+  return { id: `web-${body.subscription.endpoint.split('/').at(-1)}` }
 }
