@@ -30,8 +30,7 @@ export async function registerPush(options) {
   const device = await openDevice(options)
   try {
     const registration = options.registration ?? (await navigator.serviceWorker.ready)
-    const former = await device.fact('about')
-    const about = { channels, folds: former?.folds ?? false, url, user }
+    const about = { channels, folds: await isFolded(device), url, user }
     await device.note(shareToken && typeof token === 'string' ? { about, token } : { about })
     return await announce(apiOf(device, options), device, registration, { channels, language })
   } finally {
@@ -40,17 +39,23 @@ export async function registerPush(options) {
 }
 
 /**
- * Ends it, at the server and in the browser.
+ * Ends it, in the browser and at the server, for who signs out: the service worker does nothing more for this user, and
+ * what it has pulled for `takeNews` is dropped. What belongs to a store of `tidelog/redux` stays, with what waits for the
+ * server. If the server cannot be told, this throws when all else is done; it can be called again, and the server finds
+ * out by itself that the subscription is gone.
  * @param {PushOptions} options
  */
 export async function unregisterPush(options) {
   const device = await openDevice(options)
   try {
+    const folds = await isFolded(device)
+    await device.note({ about: undefined, folds, token: undefined })
+    if (!folds) await device.drain()
     const registration = options.registration ?? (await navigator.serviceWorker.ready)
-    const push = await device.fact('push')
-    if (push) await apiOf(device, options).call(`/v1/push/devices/${push.id}`, { method: 'DELETE' })
-    await device.note({ push: undefined, token: undefined })
     await (await registration.pushManager.getSubscription())?.unsubscribe()
+    const push = await device.fact('push')
+    if (push) await forget(apiOf(device, options), [push.id, ...(push.former ?? [])])
+    await device.note({ push: undefined })
   } finally {
     device.close()
   }
@@ -130,6 +135,11 @@ async function openDevice({ client, indexedDB, name, user }) {
     await device.note({ client: device.client })
   }
   return device
+}
+
+/** Whether a store of `tidelog/redux` adds up the news: they are its own then. @param {Device} device @returns {Promise<boolean>} */
+async function isFolded(device) {
+  return (await device.fact('about'))?.folds ?? (await device.fact('folds')) ?? false
 }
 
 /** @param {Device} device @param {PushOptions} options */

@@ -204,6 +204,54 @@ test('where nothing can be registered, what came meanwhile is pulled all the sam
   await reachesState(page, state => state.sum === 3, 'what came meanwhile')
 })
 
+test('who has signed out has the worker do nothing; what a store has there is not lost', async t => {
+  const { desk, device, page, scene, user, worker } = await opened(t)
+  const proxy = await pushServer(scene)
+  const options = { ...device, registration: worker.registration, token: user, url: httpOf(proxy) }
+  await registerPush(options)
+  page.dispatch(add(2))
+  await send(desk, add(4))
+  await worker.push({ head: 2, tidelog: 1 })
+  page.dispatch(add(8))
+  await unregisterPush(options)
+  await page.tidelog.channels(['posts/1'])
+  const asked = proxy.requests.items.length
+  await send(desk, add(16))
+  for (const name of ['push', 'sync', 'pushsubscriptionchange']) await worker.send(name, { data: null, tag: 'tidelog' })
+  assert.deepEqual(proxy.requests.items.slice(asked), [])
+  await page.close()
+
+  // A page that only registers knows nothing of the store: its news must not be taken for those of `takeNews`.
+  await registerPush(options)
+  await unregisterPush(options)
+  const later = await openStore(scene, tidelog, device)
+  await reachesState(later, state => state.sum === 31, 'all five')
+})
+
+test('what was pulled for a page with another store goes with the user, also when the server cannot be told', async t => {
+  const scene = new Scene(t)
+  const user = scene.user()
+  const indexedDB = browser()
+  const desk = await openStore(scene, tidelog, { user })
+  const proxy = await pushServer(scene)
+  const worker = new FakeWorker({ indexedDB })
+  const options = { indexedDB, registration: worker.registration, shareToken: true, token: user, url: httpOf(proxy), user }
+  await registerPush(options)
+  await send(desk, add(1))
+  await worker.push({ head: 1, tidelog: 1 })
+  proxy.forgets = false
+  await assert.rejects(unregisterPush(options), { status: 503 })
+  assert.deepEqual(await takeNews({ indexedDB, user }), [])
+  assert.equal(worker.registration.pushManager.subscription, null)
+  const asked = proxy.requests.items.length
+  await worker.send('pushsubscriptionchange')
+  await worker.push({ head: 1, tidelog: 1 })
+  assert.deepEqual(proxy.requests.items.slice(asked), [])
+  proxy.forgets = true
+  await unregisterPush(options)
+  assert.deepEqual(gone(proxy), ['web-1', 'web-1'])
+})
+
 /** The ids that were to be forgotten. */
 const gone = proxy => proxy.deleted.map(url => url.slice('/v1/push/devices/'.length))
 
