@@ -71,9 +71,7 @@ class Worker {
   async open(notification) {
     notification.close()
     const home = new URL(this.options.open ?? '', this.scope.registration.scope)
-    const wanted = new URL(notification.data?.url ?? home, home)
-    // A message is made of what users wrote: it must not lead elsewhere.
-    const url = wanted.origin === home.origin ? wanted.href : home.href
+    const url = leading(notification.data?.url ?? '', home)
     const pages = await this.#pages()
     const there = pages.find(page => page.url === url)
     if (there) return there.focus()
@@ -166,6 +164,21 @@ class Worker {
     const { body, url } = message
     return { body, data: { url }, tag: TAG, ...notification, title: message.title }
   }
+}
+
+/**
+ * Where a message leads. It is made of what users wrote: if that is no address, or leads elsewhere, it leads home.
+ * @param {string} url
+ * @param {URL} home
+ */
+function leading(url, home) {
+  try {
+    const wanted = new URL(url, home)
+    if (wanted.origin === home.origin) return wanted.href
+  } catch {
+    // It was clicked, and something has to happen.
+  }
+  return home.href
 }
 
 /**

@@ -61,12 +61,14 @@ test('a message is shown as it is, and its click opens where it leads, if that i
   assert.deepEqual(worker.opened, ['https://app.example/tasks/14'])
   await worker.click({ ...shown, data: { url: 'https://evil.example/' } })
   assert.deepEqual(worker.opened.slice(1), ['https://app.example/'])
+  await worker.click({ ...shown, data: { url: 'https://' } })
+  assert.deepEqual(worker.opened.slice(2), ['https://app.example/'], 'what is no address leads home')
   const page = worker.page('https://app.example/tasks/14')
   await worker.click(shown)
   assert.equal(page.focused, 1)
   await worker.click({})
   assert.equal(page.focused, 2, 'any page will do when it leads nowhere')
-  assert.equal(worker.opened.length, 2)
+  assert.equal(worker.opened.length, 3)
 })
 
 test('a push that says nothing that is known is shown as one that does', async t => {
