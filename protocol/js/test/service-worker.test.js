@@ -109,6 +109,28 @@ test('a server that is not reached does not keep the push from being shown, and 
   await reachesState(page, state => state.sum === 3 && page.tidelog.status.pending === 0, 'the verdict')
 })
 
+test('a user whose token cannot be had does not keep the others from what is new', async t => {
+  const scene = new Scene(t)
+  const [lost, user] = [scene.user(), scene.user()]
+  const indexedDB = browser()
+  const desk = await openStore(scene, tidelog, { user })
+  const proxy = await pushServer(scene)
+  const heard = []
+  const token = async about => {
+    if (about.user === lost) throw new Error('signed out')
+    return about.user
+  }
+  const worker = new FakeWorker({ indexedDB, notify: ({ news }) => heard.push(news) && false, token })
+  const page = { indexedDB, registration: worker.registration, url: httpOf(proxy) }
+  for (const one of [lost, user]) await registerPush({ ...page, token: one, user: one })
+  await send(desk, add(1))
+  await worker.push({ head: 1, tidelog: 1 })
+  assert.deepEqual(heard, [1])
+  const news = await takeNews({ indexedDB, user })
+  assert.deepEqual(news.map(({ action }) => action), [add(1)])
+  await assert.rejects(worker.send('sync', { tag: 'tidelog' }), { message: 'signed out' })
+})
+
 test('what the worker pulls for pages with another store is theirs to take, once', async t => {
   const scene = new Scene(t)
   const user = scene.user()
