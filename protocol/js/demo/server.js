@@ -116,10 +116,14 @@ function quoted(value) {
   return `“${text.length > 32 ? `${text.slice(0, 30)}…` : text}”`
 }
 
-/** What an action does. */
+/** What an action does; its type, if it is none that this page makes: anybody can write on a board. */
 export function inWords(action) {
-  let changes = action.type === 'crdt/batch' ? action.changes : [{ ...action, op: action.type.slice(5) }]
-  return changes.map(change => VERBS[change.op]?.(change) ?? change.op).join(' and ')
+  try {
+    let changes = action.type === 'crdt/batch' ? action.changes : [{ ...action, op: action.type.replace(/^crdt\//, '') }]
+    return changes.map(change => (Object.hasOwn(VERBS, change.op) ? VERBS[change.op](change) : change.op)).join(' and ')
+  } catch {
+    return action.type
+  }
 }
 
 const time = ms => new Date(ms).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' })

@@ -1,7 +1,7 @@
 // Web Push, from the side of a page: asks the browser for a subscription and tells the server, under the name of the device.
 
 import { Device } from './device.js'
-import { Api } from './http.js'
+import { Api, Problem } from './http.js'
 
 /**
  * @typedef {object} PushOptions
@@ -30,8 +30,7 @@ export async function registerPush(options) {
   const device = await openDevice(options)
   try {
     const registration = options.registration ?? (await navigator.serviceWorker.ready)
-    const former = await device.fact('about')
-    const about = { channels, folds: former?.folds ?? false, url, user }
+    const about = { channels, folds: await isFolded(device), url, user }
     await device.note(shareToken && typeof token === 'string' ? { about, token } : { about })
     return await announce(apiOf(device, options), device, registration, { channels, language })
   } finally {
@@ -40,17 +39,23 @@ export async function registerPush(options) {
 }
 
 /**
- * Ends it, at the server and in the browser.
+ * Ends it, in the browser and at the server, for who signs out: the service worker does nothing more for this user, and
+ * what it has pulled for `takeNews` is dropped. What belongs to a store of `tidelog/redux` stays, with what waits for the
+ * server. If the server cannot be told, this throws when all else is done; it can be called again, and the server finds
+ * out by itself that the subscription is gone.
  * @param {PushOptions} options
  */
 export async function unregisterPush(options) {
   const device = await openDevice(options)
   try {
+    const folds = await isFolded(device)
+    await device.note({ about: undefined, folds, token: undefined })
+    if (!folds) await device.drain()
     const registration = options.registration ?? (await navigator.serviceWorker.ready)
-    const push = await device.fact('push')
-    if (push) await apiOf(device, options).call(`/v1/push/devices/${push.id}`, { method: 'DELETE' })
-    await device.note({ push: undefined, token: undefined })
     await (await registration.pushManager.getSubscription())?.unsubscribe()
+    const push = await device.fact('push')
+    if (push) await forget(apiOf(device, options), [push.id, ...(push.former ?? [])])
+    await device.note({ push: undefined })
   } finally {
     device.close()
   }
@@ -71,7 +76,8 @@ export async function takeNews({ user, name = user, indexedDB }) {
 }
 
 /**
- * Subscribes if need be, and registers.
+ * Subscribes if need be, and registers; what the device was registered as before, under another subscription, goes: it
+ * would count among the devices that a user may have, and be woken in vain.
  * @param {Api} api
  * @param {Device} device
  * @param {ServiceWorkerRegistration} registration
@@ -88,10 +94,37 @@ export async function announce(api, device, { pushManager }, wanted) {
   }
   subscription ??= await pushManager.subscribe({ applicationServerKey: bytesOf(publicKey), userVisibleOnly: true })
   const { channels, language } = wanted
-  const body = { channels, kind: 'web', language, subscription: subscription.toJSON() }
-  const { id } = await api.call('/v1/push/devices', { body })
-  await device.note({ push: { id, ...wanted } })
+  const push = await device.fact('push')
+  const former = push ? [push.id, ...(push.former ?? [])] : []
+  const id = await register(api, { channels, kind: 'web', language, subscription: subscription.toJSON() }, former)
+  const left = former.filter(one => one !== id)
+  await device.note({ push: { channels, former: left, id, language } })
+  try {
+    await forget(api, left)
+    await device.note({ push: { channels, id, language } })
+  } catch {
+    // The device will be woken, which is what was asked for. What is left goes when it announces itself again.
+  }
   return id
+}
+
+/** @param {Api} api @param {Record<string, unknown>} body @param {string[]} former */
+async function register(api, body, former) {
+  const ask = async () => (await api.call('/v1/push/devices', { body })).id
+  try {
+    return await ask()
+  } catch (error) {
+    const full = error instanceof Problem && error.kind === 'too-many-devices'
+    if (!full || former.length === 0) throw error
+    // What this device was before is among those that are too many.
+    await forget(api, former)
+    return ask()
+  }
+}
+
+/** @param {Api} api @param {string[]} ids */
+async function forget(api, ids) {
+  for (const id of ids) await api.call(`/v1/push/devices/${id}`, { method: 'DELETE' })
 }
 
 /** @param {PushOptions} options */
@@ -102,6 +135,11 @@ async function openDevice({ client, indexedDB, name, user }) {
     await device.note({ client: device.client })
   }
   return device
+}
+
+/** Whether a store of `tidelog/redux` adds up the news: they are its own then. @param {Device} device @returns {Promise<boolean>} */
+async function isFolded(device) {
+  return (await device.fact('about'))?.folds ?? (await device.fact('folds')) ?? false
 }
 
 /** @param {Device} device @param {PushOptions} options */

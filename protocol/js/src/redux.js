@@ -133,7 +133,9 @@ export class Tidelog {
   async channels(channels) {
     await this.ready
     const device = await this.#device
-    await device.note({ about: { ...(await device.fact('about')), channels } })
+    const about = await device.fact('about')
+    // Without it the user has signed out of the service worker.
+    if (about) await device.note({ about: { ...about, channels } })
     await this.#line?.read(channels)
     await this.#refresh()
   }

@@ -42,7 +42,7 @@ export function startTidelog(options = {}, scope = globalThis) {
   listen('notificationclick', event => worker.open(event.notification))
   listen('pushsubscriptionchange', () => worker.announce())
   scope.addEventListener('sync', (/** @type {any} */ event) => {
-    if (event.tag === TAG) event.waitUntil(worker.exchange())
+    if (event.tag === TAG) event.waitUntil(worker.catchUp())
   })
 }
 
@@ -55,12 +55,8 @@ class Worker {
 
   /** @param {{ head?: number, message?: Message }} payload */
   async wake(payload) {
-    let news = 0
-    try {
-      news = await this.exchange()
-    } catch {
-      // Something has come, and will be pulled when it can; that is to be shown all the same.
-    }
+    // What could not be pulled will be when it can: that something has come is to be shown all the same.
+    const { news } = await this.exchange()
     const pages = await this.#pages()
     const visible = pages.some(({ visibilityState }) => visibilityState === 'visible')
     const shown = this.#notification({ ...payload, news, visible })
@@ -71,9 +67,7 @@ class Worker {
   async open(notification) {
     notification.close()
     const home = new URL(this.options.open ?? '', this.scope.registration.scope)
-    const wanted = new URL(notification.data?.url ?? home, home)
-    // A message is made of what users wrote: it must not lead elsewhere.
-    const url = wanted.origin === home.origin ? wanted.href : home.href
+    const url = leading(notification.data?.url ?? '', home)
     const pages = await this.#pages()
     const there = pages.find(page => page.url === url)
     if (there) return there.focus()
@@ -81,15 +75,32 @@ class Worker {
     return page ? page.focus() : this.scope.clients.openWindow(url)
   }
 
+  /** What was done offline goes out; throws if something is left for a better time, so that the browser tries again. */
+  async catchUp() {
+    const { failed } = await this.exchange()
+    if (failed) throw failed
+  }
+
   /**
-   * Pushes and pulls for each user of this browser; throws if something is left for a better time.
-   * @returns {Promise<number>} how much news there is
+   * The browser has given the subscription up: another one is registered in its place. Who registers is told of what comes
+   * from then on, so what came while the old one was dead is pulled.
+   */
+  async announce() {
+    const unannounced = await this.#each(async (device, api) => {
+      const push = await device.fact('push')
+      if (push) await announce(api, device, this.scope.registration, push)
+    })
+    const { failed } = await this.exchange()
+    if (unannounced ?? failed) throw unannounced ?? failed
+  }
+
+  /**
+   * Pushes and pulls for each user of this browser.
+   * @returns {Promise<{ news: number, failed: unknown }>} how much news there is, and why something is left
    */
   async exchange() {
     let total = 0
-    /** @type {unknown} */
-    let failed
-    await this.#each(async (device, api, about) => {
+    const failed = await this.#each(async (device, api, about) => {
       try {
         const signal = AbortSignal.timeout(this.options.patience ?? PATIENCE_MS)
         const { answered, news } = await exchange(device, api, { channels: about.channels, signal })
@@ -98,35 +109,42 @@ class Worker {
         if (answered + news > 0) await this.#tell(device, about, news)
       } catch (error) {
         // What the server refuses for good is for a page to say.
-        if (isPassing(error) || (error instanceof Error && error.name === 'TimeoutError')) failed = error
+        if (isPassing(error) || (error instanceof Error && error.name === 'TimeoutError')) throw error
       }
     })
-    if (failed) throw failed
-    return total
+    return { failed, news: total }
   }
 
-  /** The browser has given the subscription up: another one is registered in its place. */
-  async announce() {
-    await this.#each(async (device, api) => {
-      const push = await device.fact('push')
-      if (push) await announce(api, device, this.scope.registration, push)
-    })
-  }
-
-  /** @param {(device: Device, api: Api, about: import('./device.js').About) => Promise<void>} work */
+  /**
+   * Works for one user after the other, whatever comes of those before.
+   * @param {(device: Device, api: Api, about: import('./device.js').About) => Promise<void>} work
+   * @returns {Promise<unknown>} the first error
+   */
   async #each(work) {
-    const { credentials, fetch, indexedDB } = this.options
-    for (const name of await Device.names(indexedDB)) {
-      const device = await Device.open(name, indexedDB)
-      try {
-        const about = await device.fact('about')
-        if (!about) continue
-        const token = (await this.options.token?.(about)) ?? (await device.fact('token'))
-        const client = `${about.user}:${device.client}`
-        await work(device, new Api({ client, credentials, fetch, token, url: about.url }), about)
-      } finally {
-        device.close()
+    /** @type {unknown} */
+    let failed
+    try {
+      for (const name of await Device.names(this.options.indexedDB)) {
+        await this.#one(name, work).catch(error => (failed ??= error))
       }
+    } catch (error) {
+      failed = error
+    }
+    return failed
+  }
+
+  /** @param {string} name @param {(device: Device, api: Api, about: import('./device.js').About) => Promise<void>} work */
+  async #one(name, work) {
+    const { credentials, fetch, indexedDB } = this.options
+    const device = await Device.open(name, indexedDB)
+    try {
+      const about = await device.fact('about')
+      if (!about) return
+      const token = (await this.options.token?.(about)) ?? (await device.fact('token'))
+      const client = `${about.user}:${device.client}`
+      await work(device, new Api({ client, credentials, fetch, token, url: about.url }), about)
+    } finally {
+      device.close()
     }
   }
 
@@ -155,6 +173,21 @@ class Worker {
     const { body, url } = message
     return { body, data: { url }, tag: TAG, ...notification, title: message.title }
   }
+}
+
+/**
+ * Where a message leads. It is made of what users wrote: if that is no address, or leads elsewhere, it leads home.
+ * @param {string} url
+ * @param {URL} home
+ */
+function leading(url, home) {
+  try {
+    const wanted = new URL(url, home)
+    if (wanted.origin === home.origin) return wanted.href
+  } catch {
+    // It was clicked, and something has to happen.
+  }
+  return home.href
 }
 
 /**

@@ -1,9 +1,11 @@
 // `@logux/redux`, unmodified, over HTTP.
 
+import { isFirstOlder } from '@logux/core'
 import { createStoreCreator } from '@logux/redux'
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
+import { answer } from '../src/connection/frames.js'
 import { reaches, Scene, sharedServer, within } from './harness/scene.js'
 
 const tidelog = await sharedServer()
@@ -49,6 +51,17 @@ test('a store takes back what the server undoes', async t => {
   await reachesState(store, state => state.sum === 1001, 'the optimistic sum')
   await assert.rejects(verdict, /denied/)
   await reachesState(store, state => state.sum === 1, 'the former sum')
+})
+
+test('an undo is later than what it undoes, whatever the clocks and the names of users', () => {
+  const action = { n: 1, type: 'secret/add' }
+  for (const user of ['ann', 'zoe']) {
+    const meta = { id: `1000 ${user}:phone:tab 0`, time: 1000 }
+    for (const now of [0, 1000, 1001, 2000]) {
+      const [, undo] = answer([action, meta], { reason: 'denied', status: 'undone' }, now)
+      assert.ok(isFirstOlder(meta, undo), `${user} at ${now}`)
+    }
+  }
 })
 
 test('a page whose clock is an hour ahead writes by the time of the server', async t => {

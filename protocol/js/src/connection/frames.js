@@ -63,7 +63,9 @@ export function answer([action, { id, time }], { status, reason }, now) {
   const undone = status === 'undone'
   const meta = {
     id: `${ms} server:http:${String(node).replaceAll(':', '.')} ${Number(sequence) * 2 + Number(undone)}`,
-    time: Math.max(now, time)
+    // Later than the action by any clock: of two at one time the names of nodes decide, and a store that finds an undo
+    // before what it undoes keeps that.
+    time: Math.max(now, time + 1)
   }
   return [undone ? { type: 'logux/undo', id, reason, action } : { type: 'logux/processed', id }, meta]
 }

@@ -8,6 +8,8 @@ const KEY = new Uint8Array(65).fill(4)
 export const PUBLIC_KEY = Buffer.from(KEY).toString('base64url')
 
 export class FakePush {
+  home = 'https://push.example'
+  keys = { auth: 'a', p256dh: 'p' }
   subscribed = 0
   subscription = null
 
@@ -18,10 +20,10 @@ export class FakePush {
   async subscribe({ applicationServerKey, userVisibleOnly }) {
     if (!userVisibleOnly) throw new Error('a browser demands userVisibleOnly')
     this.subscribed += 1
-    const endpoint = `https://push.example/${this.subscribed}`
+    const endpoint = `${this.home}/${this.subscribed}`
     this.subscription = {
       options: { applicationServerKey: Uint8Array.from(applicationServerKey).buffer },
-      toJSON: () => ({ endpoint, keys: { auth: 'a', p256dh: 'p' } }),
+      toJSON: () => ({ endpoint, keys: this.keys }),
       unsubscribe: async () => (this.subscription = null)
     }
     return this.subscription
