@@ -15,6 +15,7 @@ mod encrypt;
 mod endpoint;
 mod fcm;
 mod follower;
+mod had;
 mod lanes;
 mod outcome;
 mod payload;
@@ -30,9 +31,9 @@ pub use command::{Order, run};
 pub(crate) use device::{Device, DeviceId, Target};
 pub(crate) use endpoint::check as check_endpoint;
 pub(crate) use follower::follow;
+pub(crate) use had::Had;
 pub(crate) use outcome::Outcome;
 pub(crate) use payload::{Message, Push};
-pub(crate) use table::Had;
 
 use crate::config::{self, Config};
 use crate::log::{Log, Stopped};

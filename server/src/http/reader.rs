@@ -145,7 +145,7 @@ impl Reader {
         };
         let channels = standpoint.channels.iter();
         let channels = channels.map(|it| (it.channel.clone(), through(&it.mark))).collect();
-        let had = Had::Logs { own: through(&standpoint.own_mark), channels };
+        let had = Had { own: through(&standpoint.own_mark), channels };
         self.app.has_had(device, &had);
     }
 

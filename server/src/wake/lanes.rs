@@ -3,7 +3,8 @@
 //! A lane has a task as long as anything is in its table. When the table is full the lane falls
 //! behind: the follower leaves it out, and it reads the feed by itself, as fast as it gets room.
 
-use super::table::{Added, Done, Had, Key, Missed, Table, Terms};
+use super::had::Had;
+use super::table::{Added, Done, Key, Missed, Table, Terms};
 use super::web::origin;
 use super::{Device, Message, Target, deliver};
 use crate::app::App;

@@ -5,8 +5,9 @@
 //! bounded; who adds one more is told that there is no room, and reads on from the log later.
 
 use super::device::DeviceId;
+use super::had::Had;
 use super::payload::{Message, Push};
-use crate::log::{Channel, LogName};
+use crate::log::LogName;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tidelog_crdt::Position;
@@ -74,28 +75,6 @@ impl Missed {
     fn without(&mut self, had: &Had) -> bool {
         self.logs.retain(|log, position| *position > had.through(log));
         !self.logs.is_empty()
-    }
-}
-
-/// What a device has had.
-#[derive(Clone, Debug)]
-pub(crate) enum Had {
-    /// Everything that it follows.
-    All(Position),
-    /// Of its user's log, and of channels.
-    Logs { own: Position, channels: Vec<(Channel, Position)> },
-}
-
-impl Had {
-    fn through(&self, log: &LogName) -> Position {
-        match (self, log) {
-            (Self::All(through), _) => *through,
-            (Self::Logs { own, .. }, LogName::User(_)) => *own,
-            (Self::Logs { channels, .. }, LogName::Channel(channel)) => {
-                let known = channels.iter().find(|(known, _)| known == channel);
-                known.map(|(_, through)| *through).unwrap_or_default()
-            }
-        }
     }
 }
 

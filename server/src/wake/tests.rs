@@ -3,6 +3,7 @@
 mod apns;
 mod double;
 mod fcm;
+mod had;
 mod lanes;
 mod web;
 mod world;

@@ -28,6 +28,11 @@ fn at(position: u64) -> Position {
     Position::new(position).unwrap()
 }
 
+/// What who has had so much of its user's log has had.
+fn own_through(position: u64) -> Had {
+    Had { own: at(position), channels: Vec::new() }
+}
+
 fn shown(title: &str) -> Message {
     Message { title: title.to_owned(), ..Message::default() }
 }
@@ -91,7 +96,7 @@ fn who_has_had_it_by_itself_is_not_told() {
     let client = ClientId::new("10:a").unwrap();
     let mut had = |own, of_channel| {
         let channels = vec![(channel(), at(of_channel))];
-        table.had(&client, &Had::Logs { own: at(own), channels }, 100)
+        table.had(&client, &Had { own: at(own), channels }, 100)
     };
     assert!(had(9, 5).is_empty());
     assert!(had(4, 9).is_empty());
@@ -100,14 +105,14 @@ fn who_has_had_it_by_itself_is_not_told() {
     assert_eq!((take(&mut table, 9999), table.is_empty()), (vec![], true));
     // Neighbours by name are others.
     add(&mut table, "10:ab", 7, 0);
-    assert!(table.had(&client, &Had::All(at(9)), 100).is_empty());
+    assert!(table.had(&client, &own_through(9), 100).is_empty());
     assert_eq!(take(&mut table, 250), [woken("10:ab", 7)]);
     // Who has had it while it was told came before it was, and is counted when it comes again.
     table.done(&key("10:ab"), Done::Told, 300);
     let client = ClientId::new("10:ab").unwrap();
-    assert!(table.had(&client, &Had::All(at(6)), 400).is_empty());
-    assert_eq!(table.had(&client, &Had::All(at(7)), 500), [300]);
-    assert!(table.had(&client, &Had::All(at(7)), 600).is_empty());
+    assert!(table.had(&client, &own_through(6), 400).is_empty());
+    assert_eq!(table.had(&client, &own_through(7), 500), [300]);
+    assert!(table.had(&client, &own_through(7), 600).is_empty());
 }
 
 #[test]
@@ -121,7 +126,7 @@ fn failures_double_the_wait_and_the_service_may_ask_for_more() {
         assert_eq!(table.next_ms(), Some(now + wait));
         // Something new does not make it come sooner.
         assert_eq!(add(&mut table, "10:a", 1 + wait, now), Added::Yes);
-        table.had(&ClientId::new("10:a").unwrap(), &Had::All(at(0)), now);
+        table.had(&ClientId::new("10:a").unwrap(), &own_through(0), now);
         now = table.next_ms().unwrap();
         table.slots.get_mut(&key("10:a")).unwrap().missed.as_mut().unwrap().logs =
             BTreeMap::from([(own(), at(1))]);
@@ -191,7 +196,7 @@ fn who_has_had_it_while_it_was_told_in_vain_is_not_told_again() {
     add(&mut table, "10:a", 1, 0);
     take(&mut table, 250);
     let client = ClientId::new("10:a").unwrap();
-    assert!(table.had(&client, &Had::All(at(1)), 300).is_empty());
+    assert!(table.had(&client, &own_through(1), 300).is_empty());
     table.done(&key("10:a"), Done::Failed { after: None, all: false }, 400);
     assert_eq!((table.waiting(), table.first()), (0, None));
     // What is new waits as long as the service has asked for.
