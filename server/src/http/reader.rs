@@ -136,6 +136,11 @@ impl Reader {
         self.cursor(&self.standpoint)
     }
 
+    /// The device says with its cursor what it has had. What it is answered it may never get.
+    pub(super) fn has_come(&self) {
+        self.has_had(&self.standpoint);
+    }
+
     /// A device that has a name has had what is before `standpoint`.
     pub(super) fn has_had(&self, standpoint: &Standpoint) {
         let Some(device) = &standpoint.device else { return };

@@ -3,7 +3,7 @@
 //! A lane has a task as long as anything is in its table. When the table is full the lane falls
 //! behind: the follower leaves it out, and it reads the feed by itself, as fast as it gets room.
 
-use super::had::Had;
+use super::had::{Had, Known};
 use super::table::{Added, Done, Key, Missed, Table, Terms};
 use super::web::origin;
 use super::{Device, Message, Target, deliver};
@@ -29,6 +29,7 @@ const SLEEP_MS_MAX: u64 = 3_600_000;
 pub(super) struct Lane {
     pub(super) id: String,
     state: Mutex<State>,
+    known: Arc<Known>,
     changed: Notify,
     room: Notify,
 }
@@ -44,6 +45,7 @@ struct State {
 /// All of them that have anything to do.
 pub(super) struct Lanes {
     all: Mutex<HashMap<String, Arc<Lane>>>,
+    known: Arc<Known>,
     settings: Wake,
 }
 
@@ -57,7 +59,7 @@ pub(crate) struct Doing {
 
 impl Lanes {
     pub(super) fn new(settings: &Wake) -> Self {
-        Self { all: Mutex::default(), settings: settings.clone() }
+        Self { all: Mutex::default(), known: Arc::default(), settings: settings.clone() }
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Lane>>> {
@@ -86,7 +88,8 @@ impl Lanes {
         let mut all = self.all();
         let lane = self.lane(&mut all, app, Self::id(&device.target));
         let mut state = lane.state();
-        if state.behind.is_some() {
+        // Looked at under the table's lock: who has had it from here on finds it in the table.
+        if state.behind.is_some() || self.known.has_had(&device.client, log, position) {
             return;
         }
         let (key, at) = (key(device), (log.clone(), position));
@@ -119,7 +122,7 @@ impl Lanes {
         let has_place = all.len() < ORIGINS_MAX || !id.contains("://") || all.contains_key(&id);
         let id = if has_place { id } else { SHARED.into() };
         let make = || {
-            let lane = Arc::new(Lane::new(id.clone(), self.terms(&id)));
+            let lane = Arc::new(Lane::new(id.clone(), self.terms(&id), self.known.clone()));
             tokio::spawn(run(app.clone(), lane.clone()));
             lane
         };
@@ -141,6 +144,8 @@ impl Lanes {
 
     /// The client has had something; after how many ms, for each device that had been told of it.
     pub(super) fn had(&self, client: &ClientId, had: &Had) -> Vec<u64> {
+        // Before the tables: what comes into them from here on is asked for in it.
+        self.known.note(client, had);
         let (mut told, now) = (Vec::new(), clock::now_ms());
         for lane in self.all().values() {
             told.extend(lane.state().table.had(client, had, now));
@@ -194,9 +199,9 @@ impl Lanes {
 }
 
 impl Lane {
-    fn new(id: String, terms: Terms) -> Self {
+    fn new(id: String, terms: Terms, known: Arc<Known>) -> Self {
         let state = State { table: Table::new(terms), behind: None, holding: false };
-        Self { id, state: Mutex::new(state), changed: Notify::new(), room: Notify::new() }
+        Self { id, state: Mutex::new(state), known, changed: Notify::new(), room: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -228,6 +233,9 @@ impl Lane {
         loop {
             {
                 let mut state = self.state();
+                if self.known.has_had(&device.client, log, position) {
+                    return;
+                }
                 let at = (log.clone(), position);
                 if state.table.add(&key, at, message.cloned(), clock::now_ms()) == Added::Yes {
                     break;
