@@ -308,7 +308,8 @@ impl Table {
             if let Some((missed, at_ms)) = &mut slot.told
                 && !missed.without(had)
             {
-                told.push(*at_ms);
+                let watched = now_ms < at_ms.saturating_add(WATCHED_MS);
+                told.extend(Some(*at_ms).filter(|_| watched));
                 slot.told = None;
             }
             if let Some(missed) = &mut slot.missed
@@ -333,13 +334,19 @@ impl Table {
         waiting.map(|missed| missed.first).min()
     }
 
-    /// A device that waits for nothing stays until nobody asks whether it came.
+    /// A device that waits for nothing stays until it may be told in silence again, and nobody asks any
+    /// more whether it came.
     fn rest(&mut self, key: &Key, now_ms: u64) {
         let Some(slot) = self.slots.get(key) else { return };
-        let until_ms = slot.not_before_ms.max(match &slot.told {
+        let watched_ms = match &slot.told {
             Some((_, told_ms)) => told_ms.saturating_add(WATCHED_MS),
             None => 0,
-        });
+        };
+        let quiet_ms = match slot.told_ms {
+            0 => 0,
+            told_ms => told_ms.saturating_add(self.terms.silent_interval_ms),
+        };
+        let until_ms = slot.not_before_ms.max(watched_ms).max(quiet_ms);
         if until_ms <= now_ms {
             self.due.remove(&(slot.due_ms, key.clone()));
             self.slots.remove(key);

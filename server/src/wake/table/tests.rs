@@ -8,8 +8,8 @@ const TERMS: Terms = Terms {
     most: 3,
     at_once: 2,
     interval_ms: 10_000,
-    silent_interval_ms: 60_000,
-    patience_ms: 1_000_000,
+    silent_interval_ms: 1_200_000,
+    patience_ms: 9_000_000,
 };
 
 fn key(client: &str) -> Key {
@@ -64,7 +64,7 @@ fn a_burst_is_told_at_once_and_what_follows_waits_for_its_turn() {
     assert_eq!(table.first(), Some(at(1)));
     table.done(&key("10:a"), Done::Told, 1300);
     assert_eq!((table.first(), table.waiting()), (Some(at(6)), 1));
-    assert_eq!((table.next_ms(), take(&mut table, 61_299)), (Some(61_300), vec![]));
+    assert_eq!((table.next_ms(), take(&mut table, 1_201_299)), (Some(1_201_300), vec![]));
     // A message comes sooner than a silent push.
     table.add(&key("10:a"), (own(), at(7)), Some(shown("Hi")), 2000);
     assert_eq!(table.next_ms(), Some(11_300));
@@ -74,8 +74,8 @@ fn a_burst_is_told_at_once_and_what_follows_waits_for_its_turn() {
     // It has been told of all that; and is forgotten after a while.
     assert_eq!(add(&mut table, "10:a", 7, 11_500), Added::Yes);
     assert_eq!((table.waiting(), table.first()), (0, None));
-    assert_eq!(take(&mut table, 11_400 + WATCHED_MS), []);
-    assert!(table.is_empty());
+    assert_eq!((take(&mut table, 1_211_399), table.is_empty()), (vec![], false));
+    assert_eq!((take(&mut table, 1_211_400), table.is_empty()), (vec![], true));
 }
 
 #[test]
@@ -203,4 +203,26 @@ fn who_has_had_it_while_it_was_told_in_vain_is_not_told_again() {
     add(&mut table, "10:a", 2, 500);
     assert_eq!(table.next_ms(), Some(1_400));
     assert_eq!(take(&mut table, 1_400), [woken("10:a", 2)]);
+}
+
+/// It may be told by a message, in between, and come for it at once.
+#[test]
+fn who_was_told_in_silence_is_not_told_so_again_before_its_time() {
+    const { assert!(TERMS.silent_interval_ms > WATCHED_MS) };
+    for comes in [true, false] {
+        let mut table = Table::new(TERMS);
+        add(&mut table, "10:a", 1, 0);
+        assert_eq!(take(&mut table, 250), [woken("10:a", 1)]);
+        table.done(&key("10:a"), Done::Told, 300);
+        if comes {
+            let told = table.had(&ClientId::new("10:a").unwrap(), &own_through(1), 400);
+            assert_eq!(told, [300]);
+        }
+        // It is looked at when it is due, and what comes then waits.
+        let now = 300 + WATCHED_MS;
+        assert_eq!(take(&mut table, now), []);
+        add(&mut table, "10:a", 2, now);
+        assert_eq!((take(&mut table, 1_200_299), table.next_ms()), (vec![], Some(1_200_300)));
+        assert_eq!(take(&mut table, 1_200_300), [woken("10:a", 2)], "{comes}");
+    }
 }
