@@ -19,9 +19,19 @@ use tidelog_protocol::ClientId;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// Lanes of Web Push by where their services are; a browser's maker has one, or a few. More share one.
+/// Lanes of Web Push by where their services are, beside those of the makers of browsers. More share one.
 const ORIGINS_MAX: usize = 200;
 const SHARED: &str = "web";
+/// A browser's maker has one service, or a name for each of many hosts. They have places of their own: whoever
+/// registers endpoints that lead anywhere takes none of them.
+const MAKERS: [&str; 3] = [
+    "https://fcm.googleapis.com",
+    "https://updates.push.services.mozilla.com",
+    "https://web.push.apple.com",
+];
+const MAKERS_DOMAINS: [&str; 2] = [".push.apple.com", ".notify.windows.com"];
+/// Lanes of hosts in those domains.
+const MAKERS_HOSTS_MAX: usize = 100;
 /// The longest sleep, so that adding it to now cannot overflow; who wakes looks again.
 const SLEEP_MS_MAX: u64 = 3_600_000;
 
@@ -119,8 +129,8 @@ impl Lanes {
     }
 
     fn lane(&self, all: &mut HashMap<String, Arc<Lane>>, app: &App, id: String) -> Arc<Lane> {
-        let has_place = all.len() < ORIGINS_MAX || !id.contains("://") || all.contains_key(&id);
-        let id = if has_place { id } else { SHARED.into() };
+        let id =
+            if all.contains_key(&id) || has_place(all.keys(), &id) { id } else { SHARED.into() };
         let make = || {
             let lane = Arc::new(Lane::new(id.clone(), self.terms(&id), self.known.clone()));
             tokio::spawn(run(app.clone(), lane.clone()));
@@ -198,6 +208,39 @@ impl Lanes {
     }
 }
 
+/// Whose lanes are counted together.
+#[derive(PartialEq)]
+enum Sort {
+    /// There are as many as there are.
+    Fixed,
+    MakersHost,
+    Origin,
+}
+
+fn sort(id: &str) -> Sort {
+    // A port makes it somebody else's.
+    let host = id.strip_prefix("https://");
+    let of_maker = |host: &str| MAKERS_DOMAINS.iter().any(|domain| host.ends_with(domain));
+    if !id.contains("://") || MAKERS.contains(&id) {
+        Sort::Fixed
+    } else if host.is_some_and(of_maker) {
+        Sort::MakersHost
+    } else {
+        Sort::Origin
+    }
+}
+
+/// Whether there may be a lane called `id` beside `others`.
+fn has_place<'a>(others: impl Iterator<Item = &'a String>, id: &str) -> bool {
+    let own = sort(id);
+    let most = match own {
+        Sort::Fixed => return true,
+        Sort::MakersHost => MAKERS_HOSTS_MAX,
+        Sort::Origin => ORIGINS_MAX,
+    };
+    others.filter(|other| sort(other) == own).count() < most
+}
+
 impl Lane {
     fn new(id: String, terms: Terms, known: Arc<Known>) -> Self {
         let state = State { table: Table::new(terms), behind: None, holding: false };
@@ -258,6 +301,11 @@ impl Lane {
     }
 
     fn done(&self, key: &Key, done: Done) {
+        let done = match done {
+            // What one service does says nothing of the others that share the lane.
+            Done::Failed { after, .. } if self.id == SHARED => Done::Failed { after, all: false },
+            done => done,
+        };
         let mut state = self.state();
         state.table.done(key, done, clock::now_ms());
         if state.table.has_room() {
@@ -272,26 +320,39 @@ fn key(device: &Device) -> Key {
 
 /// Tells devices what they have missed, until nothing is left to do.
 async fn run(app: App, lane: Arc<Lane>) {
-    let mut sending = JoinSet::new();
+    tell(
+        &app,
+        &lane,
+        |app, key, missed| async move { deliver::deliver(&app, &key, &missed).await },
+    )
+    .await;
+}
+
+/// The same by what `deliver` does.
+async fn tell<F: Future<Output = Done> + Send + 'static>(
+    app: &App,
+    lane: &Lane,
+    deliver: impl Fn(App, Key, Missed) -> F,
+) {
+    let (mut sending, mut keys) = (JoinSet::new(), HashMap::new());
     loop {
         let (taken, next_ms) = lane.take();
         for (key, missed) in taken {
-            let app = app.clone();
-            sending.spawn(async move {
-                let done = deliver::deliver(&app, &key, &missed).await;
-                (key, done)
-            });
+            let task = sending.spawn(deliver(app.clone(), key.clone(), missed));
+            keys.insert(task.id(), key);
         }
-        if sending.is_empty() && app.wakes.lanes.leave(&lane) {
+        if sending.is_empty() && app.wakes.lanes.leave(lane) {
             return;
         }
         let wait_ms = next_ms.map_or(SLEEP_MS_MAX, |next| next.saturating_sub(clock::now_ms()));
         tokio::select! {
             () = app.stopping() => return,
             () = lane.changed.notified() => {}
-            Some(sent) = sending.join_next() => {
-                // A panic was reported; what it was about is told again after the next start.
-                if let Ok((key, done)) = sent {
+            Some(sent) = sending.join_next_with_id() => {
+                // A panic was reported, and is a failure like any other.
+                let failed = Done::Failed { after: None, all: false };
+                let (task, done) = sent.unwrap_or_else(|error| (error.id(), failed));
+                if let Some(key) = keys.remove(&task) {
                     lane.done(&key, done);
                 }
             }
@@ -299,3 +360,6 @@ async fn run(app: App, lane: Arc<Lane>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

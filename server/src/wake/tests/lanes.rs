@@ -97,3 +97,30 @@ async fn a_kill_between_commit_and_push_loses_no_wake_up_and_repeats_at_most_one
     let _world = world.kill().await;
     assert_eq!(decrypt(&keys, &service.next().await.body)["head"], 4);
 }
+
+/// Ten users fill all lanes that strangers' services get. Who comes then shares one, and neither waits for
+/// another there, nor fails with it.
+#[tokio::test]
+async fn services_that_fail_leave_the_others_their_way() {
+    let world = World::open("", "");
+    let keys = Keys::make();
+    for (user, n) in (20..30).flat_map(|user| (0..20).map(move |n| (user, n))) {
+        let endpoint = format!("http://127.{user}.{n}.1:9/x");
+        world.register(&format!("{user}:d{n}"), &keys.registering(&endpoint)).await;
+    }
+    for user in 20..30 {
+        world.act(&format!("{user}:b"), &note()).await;
+    }
+    world.until(|world| world.app.wakes.waiting() == 200).await;
+    let (mut down, mut up) = (Double::start().await, Double::start().await);
+    world.register("30:a", &keys.registering(&format!("{}/a", down.url))).await;
+    world.register("31:a", &keys.registering(&format!("{}/a", up.url))).await;
+    down.answer(503, Some("3600"), "");
+    world.act("30:b", &note()).await;
+    down.next().await;
+    for _ in 0..3 {
+        world.act("31:b", &note()).await;
+        up.next().await;
+    }
+    assert!(down.is_quiet());
+}

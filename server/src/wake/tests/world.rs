@@ -24,8 +24,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
-pub(super) struct World {
-    pub(super) app: App,
+pub(in crate::wake) struct World {
+    pub(in crate::wake) app: App,
     dir: TempDir,
     settings: String,
     stop: watch::Sender<bool>,
@@ -60,7 +60,7 @@ const SOON: &str = "[wake]\nallow_private = true\ninterval = \"1ms\"\n";
 
 impl World {
     /// `settings` come before `[wake]`, and `[wake.…]` after it.
-    pub(super) fn open(rules: &str, wake: &str) -> Self {
+    pub(in crate::wake) fn open(rules: &str, wake: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self::open_in(dir, format!("{rules}\n{SOON}{wake}"))
     }
@@ -167,7 +167,7 @@ impl World {
     }
 
     /// Waits until `is_so`.
-    pub(super) async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+    pub(in crate::wake) async fn until(&self, is_so: impl Fn(&Self) -> bool) {
         let waiting = async {
             while !is_so(self) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
