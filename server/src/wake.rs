@@ -113,6 +113,10 @@ impl Wakes {
     /// From now on the feed is followed: to be called before the first device is kept. On disk on
     /// return.
     pub(crate) async fn begin(&self) -> Result<(), Stopped> {
+        // Whoever follows may hold the lock for as long as a page takes.
+        if self.begun.borrow().is_some() {
+            return Ok(());
+        }
         let _turn = self.through.lock().await;
         if self.begun.borrow().is_some() {
             return Ok(());

@@ -87,12 +87,12 @@ impl Lanes {
     }
 
     /// `device` has missed the entry at `position` of `log`. A lane that is behind finds that out by
-    /// itself, and one that has no room falls behind.
+    /// itself, and one that has no room falls behind: it has `done` everything up to there.
     pub(super) fn add(
         &self,
         app: &App,
         device: &Device,
-        (log, position): (&LogName, Position),
+        (log, position, done): (&LogName, Position, Position),
         message: Option<&Message>,
     ) {
         let mut all = self.all();
@@ -104,7 +104,7 @@ impl Lanes {
         }
         let (key, at) = (key(device), (log.clone(), position));
         if state.table.add(&key, at, message.cloned(), clock::now_ms()) == Added::Full {
-            state.behind = Position::new(position.get().saturating_sub(1));
+            state.behind = Some(done);
             drop(state);
             let (app, lane) = (app.clone(), lane.clone());
             tokio::spawn(super::follower::catch_up(app, lane));
@@ -149,6 +149,7 @@ impl Lanes {
             interval_ms: ms(settings.interval),
             silent_interval_ms: ms(silent.max(settings.interval)),
             patience_ms: ms(settings.ttl),
+            jitter_percent: 25,
         }
     }
 

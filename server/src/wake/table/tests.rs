@@ -10,6 +10,7 @@ const TERMS: Terms = Terms {
     interval_ms: 10_000,
     silent_interval_ms: 1_200_000,
     patience_ms: 9_000_000,
+    jitter_percent: 0,
 };
 
 fn key(client: &str) -> Key {
@@ -225,4 +226,39 @@ fn who_was_told_in_silence_is_not_told_so_again_before_its_time() {
         assert_eq!((take(&mut table, 1_200_299), table.next_ms()), (vec![], Some(1_200_300)));
         assert_eq!(take(&mut table, 1_200_300), [woken("10:a", 2)], "{comes}");
     }
+}
+
+#[test]
+fn what_it_is_told_of_late_is_told_though_newer_was_told_of_another_log() {
+    let mut table = Table::new(TERMS);
+    let of_channel = |table: &mut Table, position, message, now| {
+        table.add(&key("10:a"), (LogName::Channel(channel()), at(position)), message, now)
+    };
+    of_channel(&mut table, 9, Some(shown("newer")), 0);
+    table.add(&key("10:a"), (own(), at(5)), Some(shown("older")), 0);
+    let push = table.take(250)[0].1.push();
+    assert_eq!(push, Push { head: at(9), message: Some(shown("newer")) });
+    table.done(&key("10:a"), Done::Told, 300);
+    of_channel(&mut table, 9, Some(shown("newer")), 400);
+    table.add(&key("10:a"), (own(), at(5)), None, 400);
+    assert_eq!(table.waiting(), 0, "it was told of both");
+    table.add(&key("10:a"), (own(), at(6)), Some(shown("late")), 400);
+    assert_eq!(table.take(10_300)[0].1.push(), Push { head: at(6), message: Some(shown("late")) });
+}
+
+#[test]
+fn devices_that_fail_together_are_tried_again_one_after_the_other() {
+    let mut table = Table::new(Terms { most: 100, at_once: 100, jitter_percent: 25, ..TERMS });
+    for n in 0..100 {
+        add(&mut table, &format!("10:c{n}"), 1, 0);
+    }
+    for (key, _) in table.take(250) {
+        let after = Some(Duration::from_secs(60));
+        table.done(&key, Done::Failed { after, all: false }, 1_000);
+    }
+    let mut due: Vec<_> = table.due.iter().map(|(due_ms, _)| *due_ms).collect();
+    assert!(due.iter().all(|due_ms| (61_000..=76_000).contains(due_ms)), "{due:?}");
+    due.dedup();
+    assert!(due.len() > 30, "{due:?}");
+    assert_eq!(jitter(u64::MAX, &key("10:a"), 25), u64::MAX);
 }

@@ -4,6 +4,7 @@ use super::double::Double;
 use super::web::decrypt;
 use super::world::{Keys, World};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 fn note() -> Value {
     json!({"type": "note"})
@@ -123,4 +124,35 @@ async fn services_that_fail_leave_the_others_their_way() {
         up.next().await;
     }
     assert!(down.is_quiet());
+}
+
+/// More than are read of a channel at once, with room for them, and without.
+#[tokio::test]
+async fn each_of_very_many_devices_of_a_channel_is_told_of_all_that_came() {
+    const RULES: &str = "[[action]]\ntype = \"post\"\nchannels = [\"news\"]\n\
+                         [[channel]]\npattern = \"news\"\n";
+    let mut told = Vec::new();
+    for queue in [1000, 40] {
+        let mut world = World::open(RULES, &format!("queue = {queue}"));
+        let (mut service, keys) = (Double::start().await, Keys::make());
+        for (user, n) in (20..34).flat_map(|user| (0..20).map(move |n| (user, n))) {
+            let mut body = keys.registering(&format!("{}/{user}/{n}", service.url));
+            body["channels"] = json!(["news"]);
+            world.register(&format!("{user}:d{n}"), &body).await;
+        }
+        world.stop_following().await;
+        for _ in 0..3 {
+            world.act("10:b", &json!({"type": "post"})).await;
+        }
+        world.follow_again();
+        let mut heads: HashSet<String> = HashSet::new();
+        while heads.len() < 280 {
+            let came = service.next().await;
+            if decrypt(&keys, &came.body)["head"] == 3 {
+                heads.insert(came.path);
+            }
+        }
+        told.push(heads.len());
+    }
+    assert_eq!(told, [280, 280]);
 }
