@@ -122,7 +122,7 @@ impl Parts {
 
     /// Remembers a running session's node on disk, about a second later.
     pub fn save_node(&self, node: &NodeId, state: &NodeState, now: u64) {
-        self.has_had(&node.client(), &Had::All(state.acked));
+        self.has_had(&node.client(), &Had::of_session(state));
         let record = NodeRecord { seen_ms: now, bytes: state.to_bytes() };
         self.log.save_node(node.clone(), record);
     }

@@ -15,6 +15,7 @@ mod encrypt;
 mod endpoint;
 mod fcm;
 mod follower;
+mod had;
 mod lanes;
 mod outcome;
 mod payload;
@@ -30,9 +31,9 @@ pub use command::{Order, run};
 pub(crate) use device::{Device, DeviceId, Target};
 pub(crate) use endpoint::check as check_endpoint;
 pub(crate) use follower::follow;
+pub(crate) use had::Had;
 pub(crate) use outcome::Outcome;
 pub(crate) use payload::{Message, Push};
-pub(crate) use table::Had;
 
 use crate::config::{self, Config};
 use crate::log::{Log, Stopped};
@@ -112,6 +113,10 @@ impl Wakes {
     /// From now on the feed is followed: to be called before the first device is kept. On disk on
     /// return.
     pub(crate) async fn begin(&self) -> Result<(), Stopped> {
+        // Whoever follows may hold the lock for as long as a page takes.
+        if self.begun.borrow().is_some() {
+            return Ok(());
+        }
         let _turn = self.through.lock().await;
         if self.begun.borrow().is_some() {
             return Ok(());
@@ -169,6 +174,10 @@ impl Wakes {
 
     /// How many seconds after they were told of it devices have come for what `client` has had.
     pub(crate) fn had(&self, client: &tidelog_protocol::ClientId, had: &Had) -> Vec<f64> {
+        // Devices that register from here on are woken for what comes then.
+        if self.book.devices() == 0 {
+            return Vec::new();
+        }
         let told = self.lanes.had(client, had).into_iter();
         #[expect(clippy::cast_precision_loss, reason = "it is minutes at most")]
         let seconds = told.map(|ms| ms as f64 / 1000.0);

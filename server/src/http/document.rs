@@ -29,6 +29,7 @@ pub(super) async fn document(
         .map_err(|fault| Problem::new(Kind::MalformedQuery, fault.to_string()))?;
     let channels = query.channel.into_iter().collect();
     let mut reader = Reader::new(&app, &caller, query.since.as_deref(), channels)?;
+    reader.has_come();
     let log = reader.only_log()?;
     let read = read(app, log, name).await?;
     reader.has_folded(read.through);

@@ -34,12 +34,17 @@ pub(super) async fn pull(
     if wants_events(&headers) {
         let since = stream::last_event(&headers).or(since);
         let reader = Reader::new(&app, &caller, since.as_deref(), channels)?;
+        reader.has_come();
         return Ok(private(stream::open(app, &caller, reader, limit)));
     }
     let format = Format::accepted(&headers, Format::Json);
     let reader = Reader::new(&app, &caller, since.as_deref(), channels)?;
+    reader.has_come();
     let view = wait_for_view(&app, &caller, &reader, limit, wait).await?;
-    reader.has_had(&view.after);
+    // Who waits may be gone when something comes; its next cursor says what it got.
+    if wait.is_zero() {
+        reader.has_had(&view.after);
+    }
     let cursor = reader.cursor(&view.after);
     let tag = ETag::of(&caller, &reader, &cursor, view.more, format);
     let mut response = if tag.is_known(&headers) {

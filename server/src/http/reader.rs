@@ -136,12 +136,17 @@ impl Reader {
         self.cursor(&self.standpoint)
     }
 
+    /// The device says with its cursor what it has had. What it is answered it may never get.
+    pub(super) fn has_come(&self) {
+        self.has_had(&self.standpoint);
+    }
+
     /// A device that has a name has had what is before `standpoint`.
     pub(super) fn has_had(&self, standpoint: &Standpoint) {
         let Some(device) = &standpoint.device else { return };
         let channels = standpoint.channels.iter();
         let channels = channels.map(|it| (it.channel.clone(), it.mark.had())).collect();
-        let had = Had::Logs { own: standpoint.own_mark.had(), channels };
+        let had = Had { own: standpoint.own_mark.had(), channels };
         self.app.has_had(device, &had);
     }
 

@@ -96,7 +96,6 @@ impl Live {
             return Ok(None);
         }
         self.first = false;
-        self.reader.has_had(&view.after);
         let cursor = self.reader.cursor(&view.after);
         let number = self.reader.number(&view.after);
         self.reader.move_on(view.after);

@@ -30,6 +30,7 @@ pub(super) async fn sync(
     let limit = page_limit(&app, limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))?;
     let since = since.as_ref().map(Cursor::as_str);
     let reader = Reader::new(&app, &caller, since, query::channels(&channels)?)?;
+    reader.has_come();
     let results = push::take(&app, &caller, &headers, actions, seen.as_ref()).await?;
     drop(reserved);
     let view = reader.look(limit).await?;

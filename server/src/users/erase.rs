@@ -3,7 +3,6 @@
 use crate::app::App;
 use crate::clock;
 use crate::log::{Log, LogName, Removed};
-use crate::wake;
 use anyhow::Context;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,8 +27,7 @@ pub async fn erase_live(
     let user = super::user(user)?;
     let sessions = end_sessions(app, &user).await;
     // They are notes, which the copy of the feed takes along as they are.
-    let devices = wake::forget_user(&app.log, &user).await?;
-    app.wakes.book.count_again()?;
+    let devices = app.wakes.book.forget_user(&user).await?;
     let (progress_sent, mut lines) = mpsc::channel(PROGRESS_MAX);
     let (log, erased) = (app.log.clone(), user.clone());
     let head = log.head();

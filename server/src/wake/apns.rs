@@ -2,7 +2,7 @@
 
 use super::client::{Sender, Whom};
 use super::outcome::{Answer, Outcome};
-use super::payload::{Push, start};
+use super::payload::Push;
 use crate::clock;
 use crate::config::{self, Wake};
 use anyhow::Context;
@@ -20,8 +20,6 @@ use std::sync::{Mutex, PoisonError};
 const TOKEN_MS: u64 = 40 * 60_000;
 /// And at the earliest, when Apple says that it has expired.
 const TOKEN_MS_MIN: u64 = 20 * 60_000;
-/// The longest id by which pushes collapse.
-const COLLAPSE_BYTES_MAX: usize = 64;
 
 /// iPhones.
 pub(super) struct Apns {
@@ -85,7 +83,6 @@ impl Apns {
         let url = if development { &settings.development_url } else { &settings.url };
         let (kind, priority) =
             if push.message.is_some() { ("alert", 10) } else { ("background", 5) };
-        let collapse = start(push.collapse(), COLLAPSE_BYTES_MAX);
         let request = Request::post(format!("{}/3/device/{device}", url.trim_end_matches('/')))
             .header(AUTHORIZATION, format!("bearer {token}"))
             .header(CONTENT_TYPE, "application/json")
@@ -93,12 +90,12 @@ impl Apns {
             .header("apns-push-type", kind)
             .header("apns-priority", priority)
             .header("apns-expiration", now_ms / 1000 + self.ttl_s)
-            .header("apns-collapse-id", collapse);
+            .header("apns-collapse-id", &*push.collapse_id());
         Ok(request.body(Full::from(body(push)))?)
     }
 
     /// The token that counts at `now_ms`.
-    fn token(&self, now_ms: u64) -> anyhow::Result<String> {
+    pub(super) fn token(&self, now_ms: u64) -> anyhow::Result<String> {
         let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = |token: &Token| now_ms < token.signed_ms.saturating_add(TOKEN_MS);
         if let Some(token) = token.as_ref().filter(|token| counts(token)) {
@@ -112,7 +109,7 @@ impl Apns {
         Ok(text)
     }
 
-    fn judge(&self, answer: &Answer, now_ms: u64) -> Outcome {
+    pub(super) fn judge(&self, answer: &Answer, now_ms: u64) -> Outcome {
         #[derive(Default, Deserialize)]
         struct Told {
             #[serde(default)]

@@ -10,10 +10,9 @@
 //!
 //! The device is the truth: what the other two say counts only if it says the same.
 
-use super::device::{Device, DeviceId};
+use super::device::{Device, DeviceId, Target};
 use crate::aside::blocking;
 use crate::log::{Channel, Log, LogName, ReadError, Stopped};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tidelog_protocol::UserId;
 use tokio::sync::Mutex;
@@ -21,15 +20,14 @@ use tokio::sync::Mutex;
 const DEVICES: &str = "wake/device/";
 const CHANNELS: &str = "wake/channel/";
 const PLACES: &str = "wake/place/";
-/// Who registers waits for others whose users fall into the same of so many parts.
-const PARTS: usize = 64;
 
 type Notes = Vec<(String, Option<Vec<u8>>)>;
 
 /// The registered devices.
 pub(crate) struct Book {
     log: Log,
-    parts: [Mutex<()>; PARTS],
+    /// Whoever writes. One for all users, because a place goes from one to another.
+    turn: Mutex<()>,
     /// How many there are.
     devices: AtomicUsize,
 }
@@ -50,7 +48,7 @@ impl Book {
     /// The devices of `log`. Blocks.
     pub(crate) fn open(log: Log) -> Result<Self, ReadError> {
         let devices = AtomicUsize::new(count(&log)?);
-        Ok(Self { log, parts: std::array::from_fn(|_| Mutex::default()), devices })
+        Ok(Self { log, turn: Mutex::default(), devices })
     }
 
     /// How many devices there are.
@@ -58,10 +56,12 @@ impl Book {
         self.devices.load(Ordering::Relaxed)
     }
 
-    /// Counts them again: somebody took devices out of the store.
-    pub(crate) fn count_again(&self) -> Result<(), ReadError> {
-        self.devices.store(count(&self.log)?, Ordering::Relaxed);
-        Ok(())
+    /// Forgets the devices of a user who is erased; how many there were.
+    pub(crate) async fn forget_user(&self, user: &UserId) -> anyhow::Result<usize> {
+        let _turn = self.turn.lock().await;
+        let forgotten = forget_user(&self.log, user).await?;
+        self.devices.fetch_sub(forgotten, Ordering::Relaxed);
+        Ok(forgotten)
     }
 
     /// Keeps `device`; on disk on return. What is known of it stays as it was registered first.
@@ -72,12 +72,13 @@ impl Book {
         most: usize,
         is_fresh: impl Fn(&Device) -> bool,
     ) -> Result<Device, NotKept> {
-        let _turn = self.part(&device.user).lock().await;
-        let (log, user) = (self.log.clone(), device.user.clone());
-        let place = format!("{PLACES}{}", device.target.fingerprint());
-        let at = place.clone();
-        let (known, owner) =
-            blocking(move || Ok::<_, ReadError>((of_user(&log, &user)?, log.note(&at)?))).await?;
+        let _turn = self.turn.lock().await;
+        let (log, user, target) = (self.log.clone(), device.user.clone(), device.target.clone());
+        let name = key(&device.user, &device.id);
+        let except = name.clone();
+        let read = move || Ok::<_, ReadError>((of_user(&log, &user)?, at(&log, &target, &except)?));
+        let (known, other) = blocking(read).await?;
+        let place = place(&device.target);
         let before = known.iter().find(|known| known.id == device.id);
         let mut notes = Notes::new();
         if let Some(before) = before {
@@ -90,15 +91,8 @@ impl Book {
         } else if known.len() >= most {
             return Err(NotKept::Full(most));
         }
-        let name = key(&device.user, &device.id);
-        let owner = owner.and_then(|owner| String::from_utf8(owner.to_vec()).ok());
-        let mut taken = false;
-        if let Some(other) = owner.filter(|other| *other != name)
-            && let Some((user, id)) = read_key(&other)
-            && let Some(other) = self.get(&user, &id)?
-            && other.target.fingerprint() == device.target.fingerprint()
-        {
-            taken = true;
+        let taken = other.is_some();
+        if let Some(other) = other {
             notes.push((format!("{DEVICES}{}", key(&other.user, &other.id)), None));
             notes.extend(channel_notes(&other));
         }
@@ -107,35 +101,42 @@ impl Book {
         notes.push((format!("{DEVICES}{name}"), Some(device.to_note())));
         notes.extend(channel_notes(&device).map(|(name, _)| (name, Some(Vec::new()))));
         notes.push((place, Some(name.into_bytes())));
-        self.log.keep_notes(notes).await?;
+        // Who asked may go meanwhile: counting too many costs a look, too few would wake nobody.
         self.devices.fetch_add(usize::from(new), Ordering::Relaxed);
+        self.log.keep_notes(notes).await?;
         self.devices.fetch_sub(usize::from(taken), Ordering::Relaxed);
         Ok(device)
     }
 
     /// Forgets a device; whether there was one. On disk on return.
     pub(crate) async fn forget(&self, user: &UserId, id: &DeviceId) -> Result<bool, NotKept> {
-        let _turn = self.part(user).lock().await;
-        let Some(device) = self.get(user, id)? else { return Ok(false) };
-        self.log.keep_notes(gone(&device)).await?;
-        self.devices.fetch_sub(1, Ordering::Relaxed);
-        Ok(true)
+        let _turn = self.turn.lock().await;
+        let Some(device) = self.look(user, id).await? else { return Ok(false) };
+        self.take_out(&device).await
     }
 
     /// Forgets `device` if it is still as it is here: it may have registered anew. Whether it was.
     pub(crate) async fn forget_same(&self, device: &Device) -> Result<bool, NotKept> {
-        let _turn = self.part(&device.user).lock().await;
-        let now = self.get(&device.user, &device.id)?;
+        let _turn = self.turn.lock().await;
+        let now = self.look(&device.user, &device.id).await?;
         let Some(now) = now.filter(|now| now.target == device.target) else { return Ok(false) };
-        self.log.keep_notes(gone(&now)).await?;
+        self.take_out(&now).await
+    }
+
+    async fn take_out(&self, device: &Device) -> Result<bool, NotKept> {
+        self.log.keep_notes(gone(device)).await?;
         self.devices.fetch_sub(1, Ordering::Relaxed);
         Ok(true)
     }
 
+    async fn look(&self, user: &UserId, id: &DeviceId) -> Result<Option<Device>, ReadError> {
+        let (log, user, id) = (self.log.clone(), user.clone(), id.clone());
+        blocking(move || get(&log, &user, &id)).await
+    }
+
     /// The device called so. May wait for the disk.
     pub(crate) fn get(&self, user: &UserId, id: &DeviceId) -> Result<Option<Device>, ReadError> {
-        let note = self.log.note(&format!("{DEVICES}{}", key(user, id)))?;
-        Ok(note.and_then(|note| Device::of_note(user.clone(), id.clone(), &note)))
+        get(&self.log, user, id)
     }
 
     /// The devices of `user`. May wait for the disk.
@@ -166,14 +167,22 @@ impl Book {
         let more = names.len() >= count;
         Ok((devices, names.into_iter().next_back().filter(|_| more)))
     }
+}
 
-    fn part(&self, user: &UserId) -> &Mutex<()> {
-        let mut hasher = DefaultHasher::new();
-        user.as_str().hash(&mut hasher);
-        let nth = usize::try_from(hasher.finish() % PARTS as u64).unwrap_or_default();
-        // There are as many.
-        self.parts.get(nth).unwrap_or(&self.parts[0])
-    }
+/// The device called so. Waits for the disk.
+fn get(log: &Log, user: &UserId, id: &DeviceId) -> Result<Option<Device>, ReadError> {
+    let note = log.note(&format!("{DEVICES}{}", key(user, id)))?;
+    Ok(note.and_then(|note| Device::of_note(user.clone(), id.clone(), &note)))
+}
+
+/// The device that is woken at `target`, but for the one called `except`. Waits for the disk.
+fn at(log: &Log, target: &Target, except: &str) -> Result<Option<Device>, ReadError> {
+    let owner = log.note(&place(target))?.and_then(|it| String::from_utf8(it.to_vec()).ok());
+    let Some((user, id)) = owner.filter(|it| it != except).and_then(|it| read_key(&it)) else {
+        return Ok(None);
+    };
+    let device = get(log, &user, &id)?;
+    Ok(device.filter(|device| device.target.fingerprint() == target.fingerprint()))
 }
 
 /// The devices of `user`. May wait for the disk.
@@ -203,7 +212,8 @@ fn count(log: &Log) -> Result<usize, ReadError> {
 
 /// Forgets the devices of a user who is erased; how many there were.
 pub(crate) async fn forget_user(log: &Log, user: &UserId) -> anyhow::Result<usize> {
-    let devices = of_user(log, user)?;
+    let (reading, of) = (log.clone(), user.clone());
+    let devices = blocking(move || of_user(&reading, &of)).await?;
     log.keep_notes(devices.iter().flat_map(gone).collect()).await?;
     Ok(devices.len())
 }
@@ -216,14 +226,17 @@ fn gone(device: &Device) -> Notes {
 
 /// Without what leads to a device.
 fn beside(device: &Device) -> impl Iterator<Item = (String, Option<Vec<u8>>)> + '_ {
-    let place = (format!("{PLACES}{}", device.target.fingerprint()), None);
-    channel_notes(device).chain([place])
+    channel_notes(device).chain([(place(&device.target), None)])
 }
 
 /// Without what leads to a device from its channels.
 fn channel_notes(device: &Device) -> impl Iterator<Item = (String, Option<Vec<u8>>)> + '_ {
     let name = key(&device.user, &device.id);
     device.channels.iter().map(move |it| (format!("{}{name}", channel_start(it)), None))
+}
+
+fn place(target: &Target) -> String {
+    format!("{PLACES}{}", target.fingerprint())
 }
 
 fn channel_start(channel: &Channel) -> String {

@@ -12,7 +12,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -28,6 +28,8 @@ pub(super) struct Fcm {
     account: Account,
     key: EncodingKey,
     token: Mutex<Option<Token>>,
+    /// Attempts to buy one that have failed, and how the last did.
+    failed: watch::Sender<(u64, Option<Outcome>)>,
     ttl_s: u64,
 }
 
@@ -71,6 +73,7 @@ impl Fcm {
             account,
             key,
             token: Mutex::default(),
+            failed: watch::Sender::default(),
             ttl_s: settings.ttl.as_secs(),
         })
     }
@@ -97,7 +100,7 @@ impl Fcm {
     }
 
     fn body(&self, device: &str, push: &Push) -> Value {
-        let (visible, collapse) = (push.message.is_some(), push.collapse());
+        let (visible, collapse) = (push.message.is_some(), push.collapse_id());
         let priority = if visible { "high" } else { "normal" };
         let (apple_kind, apple_priority) =
             if visible { ("alert", "10") } else { ("background", "5") };
@@ -125,14 +128,26 @@ impl Fcm {
         json!({ "message": message })
     }
 
-    /// The token that counts at `now_ms`; who needs one while it is bought waits for it.
-    async fn token(&self, now_ms: u64) -> Result<String, Outcome> {
+    /// The token that counts at `now_ms`; who needs one while it is bought waits for it, and has failed if
+    /// that fails: while the service hangs, nobody asks it again after having waited for another.
+    pub(super) async fn token(&self, now_ms: u64) -> Result<String, Outcome> {
+        let (before, _) = *self.failed.borrow();
         let mut token = self.token.lock().await;
         if let Some(token) = token.as_ref().filter(|token| now_ms < token.until_ms) {
             return Ok(token.text.clone());
         }
-        let bought = self.buy(now_ms).await?;
-        Ok(token.insert(bought).text.clone())
+        if let (failed, Some(outcome)) = &*self.failed.borrow()
+            && *failed != before
+        {
+            return Err(outcome.clone());
+        }
+        match self.buy(now_ms).await {
+            Ok(bought) => Ok(token.insert(bought).text.clone()),
+            Err(outcome) => {
+                self.failed.send_replace((before + 1, Some(outcome.clone())));
+                Err(outcome)
+            }
+        }
     }
 
     async fn buy(&self, now_ms: u64) -> Result<Token, Outcome> {

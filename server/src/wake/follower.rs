@@ -58,26 +58,28 @@ pub(crate) async fn follow(app: App) -> Infallible {
     for (id, at) in &saved.lanes {
         app.wakes.lanes.resume(&app, id.clone(), clamp(*at));
     }
-    let mut since = Stopwatch::start();
+    let (mut since, mut busy) = (Stopwatch::start(), true);
     loop {
         let more = read_on(&app).await.unwrap_or_else(|error| {
             tracing::error!(%error, "cannot read the feed for those who are to be woken");
             false
         });
-        let now = reached(&app).await;
-        if since.has_passed(SAVE_EVERY) && now != saved {
+        // It looks at all who wait, so not at each commit.
+        if since.has_passed(SAVE_EVERY) {
             since = Stopwatch::start();
+            let now = reached(&app).await;
             // The log says by itself that it takes nothing more.
-            if app.log.keep_note(NOTE.to_owned(), Some(now.to_note())).await.is_ok() {
+            if now != saved && app.log.keep_note(NOTE.to_owned(), Some(now.to_note())).await.is_ok()
+            {
                 saved = now.clone();
             }
+            busy = now != saved || !now.lanes.is_empty();
         }
         if more {
             continue;
         }
-        let busy = now != saved || !now.lanes.is_empty();
         tokio::select! {
-            () = app.wakes.committed.notified() => {}
+            () = app.wakes.committed.notified() => busy = true,
             () = tokio::time::sleep(SAVE_EVERY), if busy => {}
         }
     }
@@ -95,7 +97,7 @@ async fn read_on(app: &App) -> Result<bool, ReadError> {
     // A lane that reads by itself and has come as far waits for the end of the page.
     let mut through = app.wakes.through.lock().await;
     let page = read(app, *through).await?;
-    distribute(app, &page.entries, None).await?;
+    distribute(app, *through, &page.entries, None).await?;
     *through = page.through;
     Ok(page.more)
 }
@@ -121,7 +123,7 @@ pub(super) async fn catch_up(app: App, lane: Arc<Lane>) {
 
 async fn read_for(app: &App, lane: &Lane, above: Position) -> Result<(), ReadError> {
     let page = read(app, above).await?;
-    distribute(app, &page.entries, Some(lane)).await?;
+    distribute(app, above, &page.entries, Some(lane)).await?;
     let through = app.wakes.through.lock().await;
     lane.read_up_to(Some(page.through).filter(|read| *read < *through));
     Ok(())
@@ -132,9 +134,11 @@ async fn read(app: &App, above: Position) -> Result<Page, ReadError> {
     blocking(move || log.feed(above, PAGE)).await
 }
 
-/// Who is to be told of each entry: in one lane, or in all that are not behind.
+/// Who is to be told of each entry of a page that was read from `above` on: in one lane, or in all that are
+/// not behind.
 async fn distribute(
     app: &App,
+    above: Position,
     entries: &[Arc<Entry>],
     only: Option<&Lane>,
 ) -> Result<(), ReadError> {
@@ -151,25 +155,27 @@ async fn distribute(
         logs.into_iter().map(of_log).collect::<Result<HashMap<_, _>, _>>()
     })
     .await?;
-    for entry in entries {
-        let meta =
-            Meta { id: entry.id.clone(), time: entry.time, subprotocol: Some(entry.subprotocol) };
-        let told = app.rules.told(&entry.action, &meta);
-        if matches!(told, Told::Nothing) {
-            continue;
-        }
-        let telling = Telling { app, entry, meta, told, only };
-        for log in entry.addresses.logs() {
-            let Some((devices, more)) = known.get(&log) else { continue };
-            telling.tell(&log, devices).await;
-            let mut after = more.clone();
-            while let Some(at) = after {
-                let (reading, name) = (app.clone(), log.clone());
-                let read = move || reading.wakes.book.of_log(&name, &at, DEVICES);
-                let (devices, more) = blocking(read).await?;
-                telling.tell(&log, &devices).await;
-                after = more;
+    // Those of very many devices go through the page log by log, so that each device is read once.
+    let above = known.values().any(|(_, more)| more.is_some()).then_some(above);
+    let telling = entries.iter().filter_map(|entry| Telling::new(app, entry, above, only));
+    let telling: Vec<Telling<'_>> = telling.collect();
+    for telling in &telling {
+        for log in telling.entry.addresses.logs() {
+            if let Some((devices, _)) = known.get(&log) {
+                telling.tell(&log, devices).await;
             }
+        }
+    }
+    for (log, (_, more)) in known {
+        let mut after = more;
+        while let Some(at) = after {
+            let (reading, name) = (app.clone(), log.clone());
+            let read = move || reading.wakes.book.of_log(&name, &at, DEVICES);
+            let (devices, more) = blocking(read).await?;
+            for telling in telling.iter().filter(|it| it.entry.addresses.includes(&log)) {
+                telling.tell(&log, &devices).await;
+            }
+            after = more;
         }
     }
     Ok(())
@@ -182,9 +188,26 @@ struct Telling<'a> {
     meta: Meta,
     told: Told<'a>,
     only: Option<&'a Lane>,
+    /// A lane that has no room has done everything up to here.
+    done: Position,
 }
 
-impl Telling<'_> {
+impl<'a> Telling<'a> {
+    /// None if nobody is told of it. With `above`, entries above that are not told in their order.
+    fn new(
+        app: &'a App,
+        entry: &'a Entry,
+        above: Option<Position>,
+        only: Option<&'a Lane>,
+    ) -> Option<Self> {
+        let meta =
+            Meta { id: entry.id.clone(), time: entry.time, subprotocol: Some(entry.subprotocol) };
+        let told = app.rules.told(&entry.action, &meta);
+        let before = || Position::new(entry.position.get().saturating_sub(1)).unwrap_or_default();
+        let done = above.unwrap_or_else(before);
+        (!matches!(told, Told::Nothing)).then_some(Self { app, entry, meta, told, only, done })
+    }
+
     async fn tell(&self, log: &LogName, devices: &[Device]) {
         let (app, entry, at) = (self.app, self.entry, (log, self.entry.position));
         for device in devices {
@@ -202,7 +225,12 @@ impl Telling<'_> {
             };
             match self.only {
                 Some(lane) => lane.add_patiently(device, at, message.as_ref()).await,
-                None => app.wakes.lanes.add(app, device, at, message.as_ref()),
+                None => app.wakes.lanes.add(
+                    app,
+                    device,
+                    (log, self.entry.position, self.done),
+                    message.as_ref(),
+                ),
             }
         }
     }

@@ -3,7 +3,8 @@
 //! A lane has a task as long as anything is in its table. When the table is full the lane falls
 //! behind: the follower leaves it out, and it reads the feed by itself, as fast as it gets room.
 
-use super::table::{Added, Done, Had, Key, Missed, Table, Terms};
+use super::had::{Had, Known};
+use super::table::{Added, Done, Key, Missed, Table, Terms};
 use super::web::origin;
 use super::{Device, Message, Target, deliver};
 use crate::app::App;
@@ -18,9 +19,19 @@ use tidelog_protocol::ClientId;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// Lanes of Web Push by where their services are; a browser's maker has one, or a few. More share one.
+/// Lanes of Web Push by where their services are, beside those of the makers of browsers. More share one.
 const ORIGINS_MAX: usize = 200;
 const SHARED: &str = "web";
+/// A browser's maker has one service, or a name for each of many hosts. They have places of their own: whoever
+/// registers endpoints that lead anywhere takes none of them.
+const MAKERS: [&str; 3] = [
+    "https://fcm.googleapis.com",
+    "https://updates.push.services.mozilla.com",
+    "https://web.push.apple.com",
+];
+const MAKERS_DOMAINS: [&str; 2] = [".push.apple.com", ".notify.windows.com"];
+/// Lanes of hosts in those domains.
+const MAKERS_HOSTS_MAX: usize = 100;
 /// The longest sleep, so that adding it to now cannot overflow; who wakes looks again.
 const SLEEP_MS_MAX: u64 = 3_600_000;
 
@@ -28,6 +39,7 @@ const SLEEP_MS_MAX: u64 = 3_600_000;
 pub(super) struct Lane {
     pub(super) id: String,
     state: Mutex<State>,
+    known: Arc<Known>,
     changed: Notify,
     room: Notify,
 }
@@ -43,6 +55,7 @@ struct State {
 /// All of them that have anything to do.
 pub(super) struct Lanes {
     all: Mutex<HashMap<String, Arc<Lane>>>,
+    known: Arc<Known>,
     settings: Wake,
 }
 
@@ -56,7 +69,7 @@ pub(crate) struct Doing {
 
 impl Lanes {
     pub(super) fn new(settings: &Wake) -> Self {
-        Self { all: Mutex::default(), settings: settings.clone() }
+        Self { all: Mutex::default(), known: Arc::default(), settings: settings.clone() }
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Lane>>> {
@@ -74,23 +87,24 @@ impl Lanes {
     }
 
     /// `device` has missed the entry at `position` of `log`. A lane that is behind finds that out by
-    /// itself, and one that has no room falls behind.
+    /// itself, and one that has no room falls behind: it has `done` everything up to there.
     pub(super) fn add(
         &self,
         app: &App,
         device: &Device,
-        (log, position): (&LogName, Position),
+        (log, position, done): (&LogName, Position, Position),
         message: Option<&Message>,
     ) {
         let mut all = self.all();
         let lane = self.lane(&mut all, app, Self::id(&device.target));
         let mut state = lane.state();
-        if state.behind.is_some() {
+        // Looked at under the table's lock: who has had it from here on finds it in the table.
+        if state.behind.is_some() || self.known.has_had(&device.client, log, position) {
             return;
         }
         let (key, at) = (key(device), (log.clone(), position));
         if state.table.add(&key, at, message.cloned(), clock::now_ms()) == Added::Full {
-            state.behind = Position::new(position.get().saturating_sub(1));
+            state.behind = Some(done);
             drop(state);
             let (app, lane) = (app.clone(), lane.clone());
             tokio::spawn(super::follower::catch_up(app, lane));
@@ -115,10 +129,10 @@ impl Lanes {
     }
 
     fn lane(&self, all: &mut HashMap<String, Arc<Lane>>, app: &App, id: String) -> Arc<Lane> {
-        let has_place = all.len() < ORIGINS_MAX || !id.contains("://") || all.contains_key(&id);
-        let id = if has_place { id } else { SHARED.into() };
+        let id =
+            if all.contains_key(&id) || has_place(all.keys(), &id) { id } else { SHARED.into() };
         let make = || {
-            let lane = Arc::new(Lane::new(id.clone(), self.terms(&id)));
+            let lane = Arc::new(Lane::new(id.clone(), self.terms(&id), self.known.clone()));
             tokio::spawn(run(app.clone(), lane.clone()));
             lane
         };
@@ -135,11 +149,14 @@ impl Lanes {
             interval_ms: ms(settings.interval),
             silent_interval_ms: ms(silent.max(settings.interval)),
             patience_ms: ms(settings.ttl),
+            jitter_percent: 25,
         }
     }
 
     /// The client has had something; after how many ms, for each device that had been told of it.
     pub(super) fn had(&self, client: &ClientId, had: &Had) -> Vec<u64> {
+        // Before the tables: what comes into them from here on is asked for in it.
+        self.known.note(client, had);
         let (mut told, now) = (Vec::new(), clock::now_ms());
         for lane in self.all().values() {
             told.extend(lane.state().table.had(client, had, now));
@@ -192,10 +209,43 @@ impl Lanes {
     }
 }
 
+/// Whose lanes are counted together.
+#[derive(PartialEq)]
+enum Sort {
+    /// There are as many as there are.
+    Fixed,
+    MakersHost,
+    Origin,
+}
+
+fn sort(id: &str) -> Sort {
+    // A port makes it somebody else's.
+    let host = id.strip_prefix("https://");
+    let of_maker = |host: &str| MAKERS_DOMAINS.iter().any(|domain| host.ends_with(domain));
+    if !id.contains("://") || MAKERS.contains(&id) {
+        Sort::Fixed
+    } else if host.is_some_and(of_maker) {
+        Sort::MakersHost
+    } else {
+        Sort::Origin
+    }
+}
+
+/// Whether there may be a lane called `id` beside `others`.
+fn has_place<'a>(others: impl Iterator<Item = &'a String>, id: &str) -> bool {
+    let own = sort(id);
+    let most = match own {
+        Sort::Fixed => return true,
+        Sort::MakersHost => MAKERS_HOSTS_MAX,
+        Sort::Origin => ORIGINS_MAX,
+    };
+    others.filter(|other| sort(other) == own).count() < most
+}
+
 impl Lane {
-    fn new(id: String, terms: Terms) -> Self {
+    fn new(id: String, terms: Terms, known: Arc<Known>) -> Self {
         let state = State { table: Table::new(terms), behind: None, holding: false };
-        Self { id, state: Mutex::new(state), changed: Notify::new(), room: Notify::new() }
+        Self { id, state: Mutex::new(state), known, changed: Notify::new(), room: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -227,6 +277,9 @@ impl Lane {
         loop {
             {
                 let mut state = self.state();
+                if self.known.has_had(&device.client, log, position) {
+                    return;
+                }
                 let at = (log.clone(), position);
                 if state.table.add(&key, at, message.cloned(), clock::now_ms()) == Added::Yes {
                     break;
@@ -249,6 +302,11 @@ impl Lane {
     }
 
     fn done(&self, key: &Key, done: Done) {
+        let done = match done {
+            // What one service does says nothing of the others that share the lane.
+            Done::Failed { after, .. } if self.id == SHARED => Done::Failed { after, all: false },
+            done => done,
+        };
         let mut state = self.state();
         state.table.done(key, done, clock::now_ms());
         if state.table.has_room() {
@@ -263,26 +321,39 @@ fn key(device: &Device) -> Key {
 
 /// Tells devices what they have missed, until nothing is left to do.
 async fn run(app: App, lane: Arc<Lane>) {
-    let mut sending = JoinSet::new();
+    tell(
+        &app,
+        &lane,
+        |app, key, missed| async move { deliver::deliver(&app, &key, &missed).await },
+    )
+    .await;
+}
+
+/// The same by what `deliver` does.
+async fn tell<F: Future<Output = Done> + Send + 'static>(
+    app: &App,
+    lane: &Lane,
+    deliver: impl Fn(App, Key, Missed) -> F,
+) {
+    let (mut sending, mut keys) = (JoinSet::new(), HashMap::new());
     loop {
         let (taken, next_ms) = lane.take();
         for (key, missed) in taken {
-            let app = app.clone();
-            sending.spawn(async move {
-                let done = deliver::deliver(&app, &key, &missed).await;
-                (key, done)
-            });
+            let task = sending.spawn(deliver(app.clone(), key.clone(), missed));
+            keys.insert(task.id(), key);
         }
-        if sending.is_empty() && app.wakes.lanes.leave(&lane) {
+        if sending.is_empty() && app.wakes.lanes.leave(lane) {
             return;
         }
         let wait_ms = next_ms.map_or(SLEEP_MS_MAX, |next| next.saturating_sub(clock::now_ms()));
         tokio::select! {
             () = app.stopping() => return,
             () = lane.changed.notified() => {}
-            Some(sent) = sending.join_next() => {
-                // A panic was reported; what it was about is told again after the next start.
-                if let Ok((key, done)) = sent {
+            Some(sent) = sending.join_next_with_id() => {
+                // A panic was reported, and is a failure like any other.
+                let failed = Done::Failed { after: None, all: false };
+                let (task, done) = sent.unwrap_or_else(|error| (error.id(), failed));
+                if let Some(key) = keys.remove(&task) {
                     lane.done(&key, done);
                 }
             }
@@ -290,3 +361,6 @@ async fn run(app: App, lane: Arc<Lane>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What became of one push.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The longest wait that a push service can ask for.
 const AFTER_MAX: Duration = Duration::from_secs(86_400);
@@ -55,45 +55,49 @@ impl Answer {
 /// Reads `Retry-After`: seconds, or a date, which is as far away as `now_ms` says.
 pub(super) fn retry_after(text: &str, now_ms: u64) -> Option<Duration> {
     let seconds = text.trim().parse().ok().map(Duration::from_secs);
-    let until = |date: u64| Duration::from_millis(date.saturating_sub(now_ms));
-    let after = seconds.or_else(|| date_ms(text.trim()).map(until));
+    let now = Duration::from_millis(now_ms);
+    let after = seconds.or_else(|| since_1970(text.trim()).map(|date| date.saturating_sub(now)));
     after.map(|after| after.min(AFTER_MAX))
 }
 
-/// A date as HTTP has it, `Sun, 06 Nov 1994 08:49:37 GMT`, in ms since 1970.
-fn date_ms(text: &str) -> Option<u64> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let mut parts = text.split_once(", ")?.1.split(' ');
-    let day: u64 = parts.next()?.parse().ok()?;
-    let name = parts.next()?;
-    let month = MONTHS.iter().position(|month| *month == name)? as u64 + 1;
-    let year: u64 = parts.next()?.parse().ok().filter(|year| (1970..3000).contains(year))?;
-    let mut clock = parts.next()?.split(':').map(|part| part.parse::<u64>().ok());
-    let (hours, minutes, seconds) = (clock.next()??, clock.next()??, clock.next()??);
-    // Days of the civil calendar, counted from March so that the leap day is the last of a year.
-    let (shifted, of_year) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = shifted * 365 + shifted / 4 - shifted / 100 + shifted / 400;
-    let days = (days + (153 * of_year + 2) / 5 + day).checked_sub(719_469)?;
-    let seconds = days * 86_400 + hours * 3600 + minutes * 60 + seconds;
-    (parts.next() == Some("GMT")).then_some(seconds * 1000)
+/// A date as HTTP has it.
+fn since_1970(text: &str) -> Option<Duration> {
+    httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     #[test]
     fn a_wait_is_told_in_seconds_or_by_a_date() {
         let at = 784_111_777_000;
         assert_eq!(retry_after("120", at), Some(Duration::from_secs(120)));
         let date = "Sun, 06 Nov 1994 08:49:37 GMT";
-        assert_eq!(date_ms(date), Some(at));
-        assert_eq!(date_ms("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
-        assert_eq!(date_ms("Thu, 29 Feb 2024 12:00:00 GMT"), Some(1_709_208_000_000));
+        assert_eq!(retry_after("Thu, 29 Feb 2024 12:00:00 GMT", 1_709_207_999_000), Some(SECOND));
+        assert_eq!(retry_after("Fri, 31 Dec 9999 23:59:59 GMT", at), Some(AFTER_MAX));
         assert_eq!(retry_after(date, at - 5_000), Some(Duration::from_secs(5)));
         assert_eq!(retry_after(date, at + 5_000), Some(Duration::ZERO));
         assert_eq!(retry_after("999999999", at), Some(AFTER_MAX));
         assert_eq!(retry_after("soon", at), None);
+    }
+
+    #[test]
+    fn a_date_that_nobody_means_is_none() {
+        for date in [
+            "Sun, 18446744073709551615 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 18446744073709551615:49:37 GMT",
+            "Sun, 06 Nov 1994 08:18446744073709551615:37 GMT",
+            "Sun, 06 Nov 18446744073709551615 08:49:37 GMT",
+            "Sun, 99 Nov 1994 99:99:99 GMT",
+            "Sun, 06 Nov 1994 08:49:37",
+            "",
+        ] {
+            assert_eq!(retry_after(date, 0), None, "{date}");
+        }
+        assert_eq!(retry_after("18446744073709551616", 0), None);
+        assert_eq!(retry_after("18446744073709551615", 0), Some(AFTER_MAX));
     }
 }

@@ -5,9 +5,11 @@
 //! bounded; who adds one more is told that there is no room, and reads on from the log later.
 
 use super::device::DeviceId;
+use super::had::Had;
 use super::payload::{Message, Push};
-use crate::log::{Channel, LogName};
+use crate::log::LogName;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 use tidelog_crdt::Position;
 use tidelog_protocol::ClientId;
@@ -38,6 +40,8 @@ pub(super) struct Terms {
     pub(super) silent_interval_ms: u64,
     /// After this time it is told no more.
     pub(super) patience_ms: u64,
+    /// How much longer than others a device waits at most to be tried again.
+    pub(super) jitter_percent: u64,
 }
 
 /// What a device has missed.
@@ -48,6 +52,8 @@ pub(super) struct Missed {
     /// Up to here, by log.
     pub(super) logs: BTreeMap<LogName, Position>,
     pub(super) message: Option<Message>,
+    /// The entry that the message is of.
+    shown: Position,
     since_ms: u64,
 }
 
@@ -66,7 +72,10 @@ impl Missed {
             let known = self.logs.entry(log).or_default();
             *known = position.max(*known);
         }
-        self.message = newer.message.or(self.message.take());
+        // Channels of very many devices are not told in the order of the feed.
+        if newer.message.is_some() && newer.shown >= self.shown {
+            (self.message, self.shown) = (newer.message, newer.shown);
+        }
         self.since_ms = self.since_ms.min(newer.since_ms);
     }
 
@@ -77,28 +86,6 @@ impl Missed {
     }
 }
 
-/// What a device has had.
-#[derive(Clone, Debug)]
-pub(crate) enum Had {
-    /// Everything that it follows.
-    All(Position),
-    /// Of its user's log, and of channels.
-    Logs { own: Position, channels: Vec<(Channel, Position)> },
-}
-
-impl Had {
-    fn through(&self, log: &LogName) -> Position {
-        match (self, log) {
-            (Self::All(through), _) => *through,
-            (Self::Logs { own, .. }, LogName::User(_)) => *own,
-            (Self::Logs { channels, .. }, LogName::Channel(channel)) => {
-                let known = channels.iter().find(|(known, _)| known == channel);
-                known.map(|(_, through)| *through).unwrap_or_default()
-            }
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 struct Slot {
     missed: Option<Missed>,
@@ -106,8 +93,8 @@ struct Slot {
     /// What it was told last, and when; gone once it has come.
     told: Option<(Missed, u64)>,
     told_ms: u64,
-    /// Everything up to here it was told.
-    told_through: Position,
+    /// Everything up to here it was told, by log.
+    told_through: BTreeMap<LogName, Position>,
     /// Not before.
     not_before_ms: u64,
     /// When it is next looked at.
@@ -202,7 +189,8 @@ impl Table {
             self.make_place();
         }
         let logs = BTreeMap::from([(log, position)]);
-        let missed = Missed { first: position, logs, message, since_ms: now_ms };
+        let shown = if message.is_some() { position } else { Position::ZERO };
+        let missed = Missed { first: position, logs, message, shown, since_ms: now_ms };
         let slot = self.slots.entry(key.clone()).or_default();
         let silent = missed.message.is_none();
         let interval = if silent { self.terms.silent_interval_ms } else { self.terms.interval_ms };
@@ -280,7 +268,10 @@ impl Table {
         match done {
             Done::Told => {
                 (self.failures, slot.failures, self.paused_until_ms) = (0, 0, 0);
-                slot.told_through = slot.told_through.max(sent.head());
+                for (log, position) in &sent.logs {
+                    let known = slot.told_through.entry(log.clone()).or_default();
+                    *known = (*position).max(*known);
+                }
                 slot.told = Some((sent, now_ms)).filter(|(sent, _)| !sent.logs.is_empty());
                 slot.told_ms = now_ms;
                 let silent = slot.missed.as_ref().is_none_or(|missed| missed.message.is_none());
@@ -297,7 +288,11 @@ impl Table {
             Done::Failed { after, all } => {
                 slot.put_back(sent);
                 slot.failures += 1;
-                due_ms = now_ms.saturating_add(wait_ms(slot.failures, after));
+                due_ms = now_ms.saturating_add(jitter(
+                    wait_ms(slot.failures, after),
+                    key,
+                    self.terms.jitter_percent,
+                ));
                 slot.not_before_ms = due_ms;
                 if all {
                     self.failures += 1;
@@ -329,7 +324,8 @@ impl Table {
             if let Some((missed, at_ms)) = &mut slot.told
                 && !missed.without(had)
             {
-                told.push(*at_ms);
+                let watched = now_ms < at_ms.saturating_add(WATCHED_MS);
+                told.extend(Some(*at_ms).filter(|_| watched));
                 slot.told = None;
             }
             if let Some(missed) = &mut slot.missed
@@ -354,13 +350,19 @@ impl Table {
         waiting.map(|missed| missed.first).min()
     }
 
-    /// A device that waits for nothing stays until nobody asks whether it came.
+    /// A device that waits for nothing stays until it may be told in silence again, and nobody asks any
+    /// more whether it came.
     fn rest(&mut self, key: &Key, now_ms: u64) {
         let Some(slot) = self.slots.get(key) else { return };
-        let until_ms = slot.not_before_ms.max(match &slot.told {
+        let watched_ms = match &slot.told {
             Some((_, told_ms)) => told_ms.saturating_add(WATCHED_MS),
             None => 0,
-        });
+        };
+        let quiet_ms = match slot.told_ms {
+            0 => 0,
+            told_ms => told_ms.saturating_add(self.terms.silent_interval_ms),
+        };
+        let until_ms = slot.not_before_ms.max(watched_ms).max(quiet_ms);
         if until_ms <= now_ms {
             self.due.remove(&(slot.due_ms, key.clone()));
             self.slots.remove(key);
@@ -397,7 +399,8 @@ impl Table {
 impl Slot {
     fn knows(&self, log: &LogName, position: Position) -> bool {
         let has = |missed: &Missed| missed.logs.get(log).is_some_and(|known| *known >= position);
-        position <= self.told_through || self.missed.iter().chain(&self.sending).any(has)
+        let told = self.told_through.get(log).is_some_and(|told| position <= *told);
+        told || self.missed.iter().chain(&self.sending).any(has)
     }
 
     /// It was not told after all.
@@ -407,6 +410,16 @@ impl Slot {
         }
         self.missed = Some(sent).filter(|sent| !sent.logs.is_empty());
     }
+}
+
+/// Devices that failed together do not come back together.
+fn jitter(wait_ms: u64, key: &Key, percent: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (key, wait_ms).hash(&mut hasher);
+    let part = hasher.finish() % 100;
+    wait_ms
+        .saturating_add((wait_ms / 10_000).saturating_mul(part * percent))
+        .saturating_add((wait_ms % 10_000) * part * percent / 10_000)
 }
 
 /// How long to wait after so many failures: what the service says counts if it is longer.

@@ -4,18 +4,14 @@ use super::client::{Sender, Whom};
 use super::encrypt::encrypt;
 use super::endpoint;
 use super::outcome::Outcome;
-use super::payload::Push;
+use super::payload::{Push, hashed};
 use super::vapid::Vapid;
 use crate::clock;
 use crate::config::Wake;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::{Request, Uri};
-use siphasher::sip128::{Hasher128, SipHasher24};
-use std::hash::Hasher;
 
 /// Browsers.
 pub(super) struct Web {
@@ -69,7 +65,7 @@ impl Web {
             .header(CONTENT_ENCODING, "aes128gcm")
             .header("ttl", self.ttl_s)
             .header("urgency", if push.message.is_some() { "high" } else { "normal" })
-            .header("topic", topic(push.collapse()));
+            .header("topic", hashed(push.collapse()));
         Ok(request.body(Full::from(body))?)
     }
 }
@@ -79,11 +75,4 @@ pub(super) fn origin(uri: &Uri) -> String {
     let (scheme, authority) =
         (uri.scheme_str(), uri.authority().map(hyper::http::uri::Authority::as_str));
     format!("{}://{}", scheme.unwrap_or_default(), authority.unwrap_or_default())
-}
-
-/// At most 32 characters of base64url, whatever the text is.
-fn topic(text: &str) -> String {
-    let mut hasher = SipHasher24::new();
-    hasher.write(text.as_bytes());
-    URL_SAFE_NO_PAD.encode(hasher.finish128().as_bytes())
 }

@@ -8,8 +8,9 @@ const TERMS: Terms = Terms {
     most: 3,
     at_once: 2,
     interval_ms: 10_000,
-    silent_interval_ms: 60_000,
-    patience_ms: 1_000_000,
+    silent_interval_ms: 1_200_000,
+    patience_ms: 9_000_000,
+    jitter_percent: 0,
 };
 
 fn key(client: &str) -> Key {
@@ -26,6 +27,11 @@ fn channel() -> Channel {
 
 fn at(position: u64) -> Position {
     Position::new(position).unwrap()
+}
+
+/// What who has had so much of its user's log has had.
+fn own_through(position: u64) -> Had {
+    Had { own: at(position), channels: Vec::new() }
 }
 
 fn shown(title: &str) -> Message {
@@ -59,7 +65,7 @@ fn a_burst_is_told_at_once_and_what_follows_waits_for_its_turn() {
     assert_eq!(table.first(), Some(at(1)));
     table.done(&key("10:a"), Done::Told, 1300);
     assert_eq!((table.first(), table.waiting()), (Some(at(6)), 1));
-    assert_eq!((table.next_ms(), take(&mut table, 61_299)), (Some(61_300), vec![]));
+    assert_eq!((table.next_ms(), take(&mut table, 1_201_299)), (Some(1_201_300), vec![]));
     // A message comes sooner than a silent push.
     table.add(&key("10:a"), (own(), at(7)), Some(shown("Hi")), 2000);
     assert_eq!(table.next_ms(), Some(11_300));
@@ -69,8 +75,8 @@ fn a_burst_is_told_at_once_and_what_follows_waits_for_its_turn() {
     // It has been told of all that; and is forgotten after a while.
     assert_eq!(add(&mut table, "10:a", 7, 11_500), Added::Yes);
     assert_eq!((table.waiting(), table.first()), (0, None));
-    assert_eq!(take(&mut table, 11_400 + WATCHED_MS), []);
-    assert!(table.is_empty());
+    assert_eq!((take(&mut table, 1_211_399), table.is_empty()), (vec![], false));
+    assert_eq!((take(&mut table, 1_211_400), table.is_empty()), (vec![], true));
 }
 
 #[test]
@@ -91,7 +97,7 @@ fn who_has_had_it_by_itself_is_not_told() {
     let client = ClientId::new("10:a").unwrap();
     let mut had = |own, of_channel| {
         let channels = vec![(channel(), at(of_channel))];
-        table.had(&client, &Had::Logs { own: at(own), channels }, 100)
+        table.had(&client, &Had { own: at(own), channels }, 100)
     };
     assert!(had(9, 5).is_empty());
     assert!(had(4, 9).is_empty());
@@ -100,14 +106,14 @@ fn who_has_had_it_by_itself_is_not_told() {
     assert_eq!((take(&mut table, 9999), table.is_empty()), (vec![], true));
     // Neighbours by name are others.
     add(&mut table, "10:ab", 7, 0);
-    assert!(table.had(&client, &Had::All(at(9)), 100).is_empty());
+    assert!(table.had(&client, &own_through(9), 100).is_empty());
     assert_eq!(take(&mut table, 250), [woken("10:ab", 7)]);
     // Who has had it while it was told came before it was, and is counted when it comes again.
     table.done(&key("10:ab"), Done::Told, 300);
     let client = ClientId::new("10:ab").unwrap();
-    assert!(table.had(&client, &Had::All(at(6)), 400).is_empty());
-    assert_eq!(table.had(&client, &Had::All(at(7)), 500), [300]);
-    assert!(table.had(&client, &Had::All(at(7)), 600).is_empty());
+    assert!(table.had(&client, &own_through(6), 400).is_empty());
+    assert_eq!(table.had(&client, &own_through(7), 500), [300]);
+    assert!(table.had(&client, &own_through(7), 600).is_empty());
 }
 
 #[test]
@@ -121,7 +127,7 @@ fn failures_double_the_wait_and_the_service_may_ask_for_more() {
         assert_eq!(table.next_ms(), Some(now + wait));
         // Something new does not make it come sooner.
         assert_eq!(add(&mut table, "10:a", 1 + wait, now), Added::Yes);
-        table.had(&ClientId::new("10:a").unwrap(), &Had::All(at(0)), now);
+        table.had(&ClientId::new("10:a").unwrap(), &own_through(0), now);
         now = table.next_ms().unwrap();
         table.slots.get_mut(&key("10:a")).unwrap().missed.as_mut().unwrap().logs =
             BTreeMap::from([(own(), at(1))]);
@@ -191,11 +197,68 @@ fn who_has_had_it_while_it_was_told_in_vain_is_not_told_again() {
     add(&mut table, "10:a", 1, 0);
     take(&mut table, 250);
     let client = ClientId::new("10:a").unwrap();
-    assert!(table.had(&client, &Had::All(at(1)), 300).is_empty());
+    assert!(table.had(&client, &own_through(1), 300).is_empty());
     table.done(&key("10:a"), Done::Failed { after: None, all: false }, 400);
     assert_eq!((table.waiting(), table.first()), (0, None));
     // What is new waits as long as the service has asked for.
     add(&mut table, "10:a", 2, 500);
     assert_eq!(table.next_ms(), Some(1_400));
     assert_eq!(take(&mut table, 1_400), [woken("10:a", 2)]);
+}
+
+/// It may be told by a message, in between, and come for it at once.
+#[test]
+fn who_was_told_in_silence_is_not_told_so_again_before_its_time() {
+    const { assert!(TERMS.silent_interval_ms > WATCHED_MS) };
+    for comes in [true, false] {
+        let mut table = Table::new(TERMS);
+        add(&mut table, "10:a", 1, 0);
+        assert_eq!(take(&mut table, 250), [woken("10:a", 1)]);
+        table.done(&key("10:a"), Done::Told, 300);
+        if comes {
+            let told = table.had(&ClientId::new("10:a").unwrap(), &own_through(1), 400);
+            assert_eq!(told, [300]);
+        }
+        // It is looked at when it is due, and what comes then waits.
+        let now = 300 + WATCHED_MS;
+        assert_eq!(take(&mut table, now), []);
+        add(&mut table, "10:a", 2, now);
+        assert_eq!((take(&mut table, 1_200_299), table.next_ms()), (vec![], Some(1_200_300)));
+        assert_eq!(take(&mut table, 1_200_300), [woken("10:a", 2)], "{comes}");
+    }
+}
+
+#[test]
+fn what_it_is_told_of_late_is_told_though_newer_was_told_of_another_log() {
+    let mut table = Table::new(TERMS);
+    let of_channel = |table: &mut Table, position, message, now| {
+        table.add(&key("10:a"), (LogName::Channel(channel()), at(position)), message, now)
+    };
+    of_channel(&mut table, 9, Some(shown("newer")), 0);
+    table.add(&key("10:a"), (own(), at(5)), Some(shown("older")), 0);
+    let push = table.take(250)[0].1.push();
+    assert_eq!(push, Push { head: at(9), message: Some(shown("newer")) });
+    table.done(&key("10:a"), Done::Told, 300);
+    of_channel(&mut table, 9, Some(shown("newer")), 400);
+    table.add(&key("10:a"), (own(), at(5)), None, 400);
+    assert_eq!(table.waiting(), 0, "it was told of both");
+    table.add(&key("10:a"), (own(), at(6)), Some(shown("late")), 400);
+    assert_eq!(table.take(10_300)[0].1.push(), Push { head: at(6), message: Some(shown("late")) });
+}
+
+#[test]
+fn devices_that_fail_together_are_tried_again_one_after_the_other() {
+    let mut table = Table::new(Terms { most: 100, at_once: 100, jitter_percent: 25, ..TERMS });
+    for n in 0..100 {
+        add(&mut table, &format!("10:c{n}"), 1, 0);
+    }
+    for (key, _) in table.take(250) {
+        let after = Some(Duration::from_secs(60));
+        table.done(&key, Done::Failed { after, all: false }, 1_000);
+    }
+    let mut due: Vec<_> = table.due.iter().map(|(due_ms, _)| *due_ms).collect();
+    assert!(due.iter().all(|due_ms| (61_000..=76_000).contains(due_ms)), "{due:?}");
+    due.dedup();
+    assert!(due.len() > 30, "{due:?}");
+    assert_eq!(jitter(u64::MAX, &key("10:a"), 25), u64::MAX);
 }

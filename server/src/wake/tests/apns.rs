@@ -2,6 +2,7 @@
 
 use super::double::{Came, Double};
 use super::world::World;
+use crate::wake::outcome::{Answer, Outcome};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
@@ -135,4 +136,31 @@ async fn each_answer_of_apple_has_its_consequence() {
         world.until(|world| world.app.wakes.waiting() == 0).await;
     }
     assert!(world.is_registered("10", &id) && apple.service.is_quiet());
+}
+
+#[tokio::test]
+async fn a_token_is_signed_anew_when_it_is_old_and_no_oftener_than_apple_takes_it() {
+    const MINUTE: u64 = 60_000;
+    let (world, apple) = world().await;
+    let apns = world.app.wakes.apns.as_ref().unwrap();
+    let start = 1_700_000_000_000;
+    let at = |minutes: u64| apns.token(start + minutes * MINUTE).unwrap();
+    let first = at(0);
+    assert_eq!(apple.proven(&first).unwrap()["iat"], start / 1000);
+    assert_eq!(at(39), first);
+    let second = at(40);
+    assert_eq!(apple.proven(&second).unwrap()["iat"], (start + 40 * MINUTE) / 1000);
+    // Apple says that it has expired: of one that is young that cannot be, and another is not taken yet.
+    let expired = |minutes: u64| {
+        let body = json!({"reason": "ExpiredProviderToken"}).to_string();
+        let answer = Answer { status: 403, after: None, body };
+        let outcome = apns.judge(&answer, start + minutes * MINUTE);
+        assert!(matches!(outcome, Outcome::Later { all: true, .. }), "{outcome:?}");
+    };
+    expired(59);
+    assert_eq!(at(59), second);
+    expired(60);
+    let third = at(60);
+    assert_eq!(apple.proven(&third).unwrap()["iat"], (start + 60 * MINUTE) / 1000);
+    assert_eq!(at(61), third);
 }

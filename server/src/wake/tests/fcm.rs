@@ -2,12 +2,14 @@
 
 use super::double::Double;
 use super::world::World;
+use crate::wake::outcome::Outcome;
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 struct Google {
     service: Double,
@@ -142,4 +144,40 @@ async fn each_answer_of_google_has_its_consequence() {
     google.service.next().await;
     world.until(|world| world.app.wakes.waiting() == 0).await;
     assert!(world.is_registered("10", &id) && google.service.is_quiet());
+}
+
+#[tokio::test]
+async fn a_token_is_bought_anew_before_it_expires() {
+    let (world, mut google) = world().await;
+    let fcm = world.app.wakes.fcm.as_ref().unwrap();
+    let start = crate::clock::now_ms();
+    for (seconds, token, is_new) in
+        [(0, "first", true), (3_298, "first", false), (3_299, "second", true)]
+    {
+        if is_new {
+            google.answer_token(token);
+        }
+        assert_eq!(fcm.token(start + seconds * 1000).await, Ok(token.to_owned()), "{seconds}");
+        if is_new {
+            assert_eq!(google.service.next().await.path, "/token");
+        }
+        assert!(google.service.is_quiet(), "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_token_fails_with_who_buys_it() {
+    let (world, mut google) = world().await;
+    let fcm = world.app.wakes.fcm.as_ref().unwrap();
+    google.service.answer(503, Some("7"), "");
+    let now = crate::clock::now_ms();
+    let (first, second, third) = tokio::join!(fcm.token(now), fcm.token(now), fcm.token(now));
+    let Err(Outcome::Later { after, all: true, .. }) = &first else { panic!("{first:?}") };
+    assert_eq!(*after, Some(Duration::from_secs(7)));
+    assert_eq!((&second, &third), (&first, &first));
+    google.service.next().await;
+    assert!(google.service.is_quiet(), "only one has asked");
+    // Who comes later asks again.
+    google.answer_token("bought");
+    assert_eq!(fcm.token(now).await, Ok("bought".to_owned()));
 }

@@ -4,6 +4,7 @@ use super::double::Double;
 use super::web::decrypt;
 use super::world::{Keys, World};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 fn note() -> Value {
     json!({"type": "note"})
@@ -96,4 +97,62 @@ async fn a_kill_between_commit_and_push_loses_no_wake_up_and_repeats_at_most_one
     world.act("10:b", &note()).await;
     let _world = world.kill().await;
     assert_eq!(decrypt(&keys, &service.next().await.body)["head"], 4);
+}
+
+/// Ten users fill all lanes that strangers' services get. Who comes then shares one, and neither waits for
+/// another there, nor fails with it.
+#[tokio::test]
+async fn services_that_fail_leave_the_others_their_way() {
+    let world = World::open("", "");
+    let keys = Keys::make();
+    for (user, n) in (20..30).flat_map(|user| (0..20).map(move |n| (user, n))) {
+        let endpoint = format!("http://127.{user}.{n}.1:9/x");
+        world.register(&format!("{user}:d{n}"), &keys.registering(&endpoint)).await;
+    }
+    for user in 20..30 {
+        world.act(&format!("{user}:b"), &note()).await;
+    }
+    world.until(|world| world.app.wakes.waiting() == 200).await;
+    let (mut down, mut up) = (Double::start().await, Double::start().await);
+    world.register("30:a", &keys.registering(&format!("{}/a", down.url))).await;
+    world.register("31:a", &keys.registering(&format!("{}/a", up.url))).await;
+    down.answer(503, Some("3600"), "");
+    world.act("30:b", &note()).await;
+    down.next().await;
+    for _ in 0..3 {
+        world.act("31:b", &note()).await;
+        up.next().await;
+    }
+    assert!(down.is_quiet());
+}
+
+/// More than are read of a channel at once, with room for them, and without.
+#[tokio::test]
+async fn each_of_very_many_devices_of_a_channel_is_told_of_all_that_came() {
+    const RULES: &str = "[[action]]\ntype = \"post\"\nchannels = [\"news\"]\n\
+                         [[channel]]\npattern = \"news\"\n";
+    let mut told = Vec::new();
+    for queue in [1000, 40] {
+        let mut world = World::open(RULES, &format!("queue = {queue}"));
+        let (mut service, keys) = (Double::start().await, Keys::make());
+        for (user, n) in (20..34).flat_map(|user| (0..20).map(move |n| (user, n))) {
+            let mut body = keys.registering(&format!("{}/{user}/{n}", service.url));
+            body["channels"] = json!(["news"]);
+            world.register(&format!("{user}:d{n}"), &body).await;
+        }
+        world.stop_following().await;
+        for _ in 0..3 {
+            world.act("10:b", &json!({"type": "post"})).await;
+        }
+        world.follow_again();
+        let mut heads: HashSet<String> = HashSet::new();
+        while heads.len() < 280 {
+            let came = service.next().await;
+            if decrypt(&keys, &came.body)["head"] == 3 {
+                heads.insert(came.path);
+            }
+        }
+        told.push(heads.len());
+    }
+    assert_eq!(told, [280, 280]);
 }

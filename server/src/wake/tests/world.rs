@@ -10,6 +10,7 @@ use crate::wake::{DeviceId, follow};
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use axum::body::Body;
 use axum::http::Request;
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::BodyExt;
@@ -23,8 +24,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
-pub(super) struct World {
-    pub(super) app: App,
+pub(in crate::wake) struct World {
+    pub(in crate::wake) app: App,
     dir: TempDir,
     settings: String,
     stop: watch::Sender<bool>,
@@ -59,7 +60,7 @@ const SOON: &str = "[wake]\nallow_private = true\ninterval = \"1ms\"\n";
 
 impl World {
     /// `settings` come before `[wake]`, and `[wake.…]` after it.
-    pub(super) fn open(rules: &str, wake: &str) -> Self {
+    pub(in crate::wake) fn open(rules: &str, wake: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self::open_in(dir, format!("{rules}\n{SOON}{wake}"))
     }
@@ -91,6 +92,12 @@ impl World {
         drop((&mut self.follower).await);
     }
 
+    /// It is followed again, from where that ended.
+    pub(super) fn follow_again(&mut self) {
+        let following = self.app.clone();
+        self.follower = tokio::spawn(async move { match follow(following).await {} });
+    }
+
     /// The same after the process was killed: nothing was told to end.
     pub(super) async fn kill(self) -> Self {
         let Self { app, dir, settings, stop, follower } = self;
@@ -106,6 +113,20 @@ impl World {
     }
 
     pub(super) async fn call(&self, method: &str, who: &str, path: &str, body: &Value) -> Value {
+        let response = self.ask(method, who, (path, "application/json"), body).await;
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(status.is_success(), "{status} {body:?}");
+        serde_json::from_slice(&body).unwrap_or_default()
+    }
+
+    async fn ask(
+        &self,
+        method: &str,
+        who: &str,
+        (path, accept): (&str, &str),
+        body: &Value,
+    ) -> Response {
         let user = who.split(':').next().unwrap();
         let mut request = Request::builder()
             .method(method)
@@ -113,14 +134,18 @@ impl World {
             .header("authorization", format!("Bearer {user}"))
             .header("tidelog-client", who)
             .header("content-type", "application/json")
+            .header("accept", accept)
             .body(Body::from(body.to_string()))
             .unwrap();
         request.extensions_mut().insert(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        let response = router(self.app.clone()).oneshot(request).await.unwrap();
-        let status = response.status();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        assert!(status.is_success(), "{status} {body:?}");
-        serde_json::from_slice(&body).unwrap_or_default()
+        router(self.app.clone()).oneshot(request).await.unwrap()
+    }
+
+    /// The first event of a stream, which then breaks off.
+    pub(super) async fn stream(&self, who: &str, path: &str) -> String {
+        let stream = self.ask("GET", who, (path, "text/event-stream"), &Value::Null).await;
+        let event = stream.into_body().frame().await.unwrap().unwrap().into_data().unwrap();
+        String::from_utf8(event.to_vec()).unwrap()
     }
 
     /// Registers; the device's id.
@@ -142,7 +167,7 @@ impl World {
     }
 
     /// Waits until `is_so`.
-    pub(super) async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+    pub(in crate::wake) async fn until(&self, is_so: impl Fn(&Self) -> bool) {
         let waiting = async {
             while !is_so(self) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
