@@ -1,14 +1,15 @@
 //! What scenarios over HTTP share.
 
 use super::{KIND, Stage, action};
+use crate::Ids;
 use crate::http::{Answer, Http};
 use crate::oracle::{Difference, compare};
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use hyper::StatusCode;
 use serde_json::json;
-use tidelog_protocol::http::{PullResponse, PushResponse, Status};
-use tidelog_protocol::{ActionId, NodeId};
+use tidelog_protocol::http::{PullResponse, PushResponse, PushedMeta, Status};
+use tidelog_protocol::{Action, ActionId, NodeId};
 
 /// The log.
 pub(super) const PATH: &str = "/v1/log";
@@ -41,18 +42,29 @@ pub(super) async fn fill(
 ) -> anyhow::Result<()> {
     let action = action(KIND, "", bytes)?;
     for (phone, number) in devices.iter_mut().zip(0..) {
-        let mut ids = crate::Ids::new(device(stage, number)?);
+        let mut ids = Ids::new(device(stage, number)?);
         let mut left = count;
         while left > 0 {
-            let now = crate::now_ms();
-            let new: Vec<_> = (0..left.min(AT_ONCE)).map(|_| ids.next(now)).collect();
-            let actions: Vec<_> = new.iter().map(|id| json!([action, { "id": id }])).collect();
-            let body = serde_json::to_vec(&json!({ "actions": actions }))?;
-            answered(&phone.post(PATH, Bytes::from(body)).await?, Some(&new))?;
+            let (new, body) = batch(&action, &mut ids, left.min(AT_ONCE))?;
+            answered(&phone.post(PATH, body).await?, Some(&new))?;
             left -= new.len() as u64;
         }
     }
     Ok(())
+}
+
+/// The body of a push of so many new actions, and their ids.
+pub(super) fn batch(
+    action: &Action,
+    ids: &mut Ids,
+    count: u64,
+) -> anyhow::Result<(Vec<ActionId>, Bytes)> {
+    let now = crate::now_ms();
+    let new: Vec<_> = (0..count).map(|_| ids.next(now)).collect();
+    let metas = new.iter().map(|id| PushedMeta { id: Some(id.clone()), ..PushedMeta::default() });
+    let actions: Vec<_> = metas.map(|meta| (action, meta)).collect();
+    let body = serde_json::to_vec(&json!({ "actions": actions }))?;
+    Ok((new, Bytes::from(body)))
 }
 
 /// Whether a push was answered well; with ids, whether each is processed.

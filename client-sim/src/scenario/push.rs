@@ -1,17 +1,15 @@
 //! Devices without a WebSocket push actions, and wait until each is answered.
 
-use super::http::{PATH, answered, device, devices, read_back};
+use super::http::{PATH, answered, batch, device, devices, read_back};
 use super::{KIND, Stage, action, all, within};
 use crate::cli::PushArgs;
 use crate::clock::Stopwatch;
 use crate::http::Http;
 use crate::report::{Check, Measure, Report, Times};
-use bytes::Bytes;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 use tidelog_protocol::ActionId;
-use tidelog_protocol::http::PushedMeta;
 use tokio::task::JoinSet;
 
 pub(super) async fn run(stage: &Stage, args: &PushArgs) -> anyhow::Result<Report> {
@@ -88,14 +86,9 @@ async fn push(
         if count == 0 {
             return Ok((device, sent, times));
         }
-        let now = crate::now_ms();
-        let new: Vec<_> = (0..count).map(|_| ids.next(now)).collect();
-        let metas =
-            new.iter().map(|id| PushedMeta { id: Some(id.clone()), ..PushedMeta::default() });
-        let actions: Vec<_> = metas.map(|meta| (&action, meta)).collect();
-        let body = serde_json::to_vec(&serde_json::json!({ "actions": actions }))?;
+        let (new, body) = batch(&action, &mut ids, count)?;
         let began = plan.watch.nanos();
-        let answer = device.post(PATH, Bytes::from(body)).await?;
+        let answer = device.post(PATH, body).await?;
         times.record_nanos(plan.watch.nanos().saturating_sub(began));
         answered(&answer, plan.checked.then_some(new.as_slice()))?;
         sent.extend(new);
