@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 
 import { Cursors } from '../src/connection/cursors.js'
-import { Browser } from './harness/browser.js'
+import { Browser } from '../../../tests/npm/harness/globals.js'
 import { hears, ns, reaches, Scene, send, sharedServer, Shelf, within } from './harness/scene.js'
 
 const tidelog = await sharedServer()

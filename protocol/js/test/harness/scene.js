@@ -6,36 +6,13 @@ import { WebSocket } from 'ws'
 
 import { tidelogConnection } from '../../src/connection.js'
 import { Ledger, within } from '../../../../tests/npm/harness/deadline.js'
+import { RULES } from '../../../../tests/npm/harness/rules.js'
 import { Server } from '../../../../tests/npm/harness/server.js'
 import { Proxy } from './proxy.js'
 
 export { Ledger, within } from '../../../../tests/npm/harness/deadline.js'
+export { RULES } from '../../../../tests/npm/harness/rules.js'
 export { storedLog } from '../../../../tests/npm/harness/server.js'
-
-/** The configuration of the servers under test. */
-export const RULES = `
-[[action]]
-type = "app/*"
-
-[[action]]
-type = "secret/*"
-allow = "false"
-
-[[action]]
-type = "note/*"
-users = ["{action.to}"]
-
-[[action]]
-type = "posts/*"
-channels = ["posts/{action.id}"]
-
-[[channel]]
-pattern = "posts/:id"
-allow = "params.id != 'hidden'"
-
-[[sync_map]]
-name = "tasks"
-`
 
 /** A server for a whole test file; each test takes users of its own. */
 export async function sharedServer(options = { config: RULES }) {

@@ -47,7 +47,7 @@ export class Browser {
 
   constructor(t) {
     // One window stands for all tabs: a tab ignores what it wrote itself by the tab id that is inside.
-    const window = new EventTarget()
+    const window = Object.assign(new EventTarget(), { atob, btoa })
     const localStorage = new Storage((key, newValue) => {
       window.dispatchEvent(Object.assign(new Event('storage'), { key, newValue }))
     })
