@@ -35,6 +35,7 @@ fn leave(world: &World, channels: &[(&str, bool)]) {
         acked: *acked,
         brought: Vec::new(),
         pending: Vec::new(),
+        state_ms: 0,
         live: true,
     };
     let subscriptions = channels.iter().map(remembered).collect();
