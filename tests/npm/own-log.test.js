@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { isDeepStrictEqual } from 'node:util'
 
-import { kept, oneClock, reaches, send, settled, wrongClock } from './harness/pages.js'
+import { kept, oneClock, passTime, reaches, send, settled, wrongClock } from './harness/pages.js'
 import { inEachVersion, sharedServer } from './harness/scene.js'
 
 const RULES = `
@@ -96,6 +96,8 @@ inEachVersion('a page that comes back gets what it missed, and of much what it a
     const left = reaches(page, 'disconnected')
     proxy.goOffline()
     await left
+    // What is made within a second of a state that it had before may stand under it, and is brought anew.
+    passTime(3_000)
     for (let n = 0; n < missed; n++) await add(desk, 'pears')
     proxy.goOnline()
     await reaches(page, 'synchronized')

@@ -1,5 +1,5 @@
 //! Two people's devices share a board that is loaded as documents, by WebSocket in protocols 5 and 7 and by HTTP,
-//! one of them with a clock that is hours ahead. They disconnect, reload and retry, the server is killed, and its
+//! their clocks hours apart. They disconnect, reload and retry, the server is killed, and its
 //! store compacted, more than once. In the end the screen of each device, which goes by nothing but what it did and
 //! was told, in the order of the times of that, shows what the server says and what an oracle makes of all that
 //! was done.
@@ -17,10 +17,11 @@ mod meaning;
 #[path = "../../crdt/tests/oracle/order.rs"]
 mod order;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use meaning::Event;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use tidelog_client_sim::client::Target;
 use tidelog_client_sim::now_ms;
 use tidelog_protocol::codec::Version;
@@ -47,8 +48,11 @@ tail_bytes = "64KiB"
 const SUBSCRIBE: &str = r#"{"type":"logux/subscribe","channel":"board"}"#;
 const SPOKEN: [(Version, Form); 3] =
     [(Version::V5, Form::Text), (Version::V7, Form::Text), (Version::V7, Form::Binary)];
-/// How far the clock of the second phone is ahead.
+/// How far the clock of the first phone is behind, and that of the second ahead.
+const BEHIND_MS: u64 = 3_600_000;
 const AHEAD_MS: u64 = 5 * 3_600_000;
+/// How long an action takes on their clocks.
+const ACTION_MS: u64 = 2_000;
 const DOCS: [&str; 2] = ["a", "b"];
 
 /// What a device did and was told, by its place in the order of times: that of Logux clients.
@@ -62,7 +66,7 @@ fn key(id: &ActionId, time: u64) -> (u64, String, u64, u64) {
 fn shown(told: &Told, doc: &str) -> Value {
     let mut counts: BTreeMap<String, i64> = BTreeMap::new();
     let mut title = Value::Null;
-    let mut tags: BTreeSet<String> = BTreeSet::new();
+    let (mut tags, mut seen): (BTreeSet<String>, BTreeSet<String>) = Default::default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     for action in told.values().filter(|action| action["doc"] == doc) {
         let place = text(&action["path"][0]);
@@ -75,12 +79,15 @@ fn shown(told: &Told, doc: &str) -> Value {
                 };
                 counts = keys.as_object().into_iter().flatten().filter_map(counter).collect();
                 title = keys["title"]["value"].clone();
-                tags = keys["tags"]["value"].as_array().into_iter().flatten().map(text).collect();
+                let set =
+                    |key| keys[key]["value"].as_array().into_iter().flatten().map(text).collect();
+                (tags, seen) = (set("tags"), set("seen"));
             }
             "crdt/counter/add" => {
                 *counts.entry(place).or_default() += action["by"].as_i64().unwrap()
             }
             "crdt/register/set" => title = action["value"].clone(),
+            "crdt/grow-set/add" => drop(seen.insert(text(&action["value"]))),
             "crdt/lww-set/add" => drop(tags.insert(text(&action["value"]))),
             "crdt/lww-set/remove" => drop(tags.remove(&text(&action["value"]))),
             _ => {}
@@ -91,8 +98,10 @@ fn shown(told: &Told, doc: &str) -> Value {
     if !title.is_null() {
         value.insert("title".to_owned(), title);
     }
-    if !tags.is_empty() {
-        value.insert("tags".to_owned(), tags.into_iter().collect());
+    for (key, set) in [("tags", tags), ("seen", seen)] {
+        if !set.is_empty() {
+            value.insert(key.to_owned(), set.into_iter().collect());
+        }
     }
     if value.is_empty() { Value::Null } else { value.into() }
 }
@@ -105,7 +114,8 @@ enum Author {
 /// A device that pushes and pulls over HTTP.
 struct Phone {
     user: &'static str,
-    ahead_ms: u64,
+    /// When it made its last action, by its own clock, on which an action takes long.
+    clock_ms: u64,
     made: u64,
     cursor: Option<String>,
     queue: Vec<Value>,
@@ -116,7 +126,8 @@ impl Phone {
     fn act(&mut self, action: &Value) -> anyhow::Result<ActionId> {
         self.made += 1;
         let node = NodeId::new(&format!("{}:phone:tab", self.user))?;
-        let id = ActionId { node, ms: now_ms() + self.ahead_ms, sequence: self.made };
+        self.clock_ms += ACTION_MS;
+        let id = ActionId { node, ms: self.clock_ms, sequence: self.made };
         self.queue.push(json!([action, { "id": id.to_string(), "time": id.ms }]));
         self.told.insert(key(&id, id.ms), action.clone());
         Ok(id)
@@ -155,6 +166,23 @@ impl Phone {
 }
 
 impl Author {
+    /// What it shows instead of `expected`, and why.
+    fn differs(&self, expected: &[Value; 2]) -> String {
+        let told = self.told();
+        let mut text = String::new();
+        for (doc, expected) in DOCS.iter().zip(expected) {
+            let shown = shown(&told, doc);
+            if shown == *expected {
+                continue;
+            }
+            let _ = write!(text, "of {doc}: {shown}, not {expected}; ");
+            for (key, action) in told.iter().filter(|(_, action)| action["doc"] == *doc) {
+                let _ = write!(text, "\n{key:?} {action}");
+            }
+        }
+        text
+    }
+
     fn told(&self) -> Told {
         match self {
             Self::Page { device, .. } => told_to(device),
@@ -187,11 +215,11 @@ impl World {
         for number in 0..4 {
             authors.push(page(&server, number, 0)?);
         }
-        for (user, ahead_ms) in [("ann", 0), ("bob", AHEAD_MS)] {
+        for (user, clock_ms) in [("ann", now_ms() - BEHIND_MS), ("bob", now_ms() + AHEAD_MS)] {
             let (queue, told) = (Vec::new(), Told::new());
             authors.push(Author::Phone(Phone {
                 user,
-                ahead_ms,
+                clock_ms,
                 made: 0,
                 cursor: None,
                 queue,
@@ -224,15 +252,18 @@ impl World {
         let doc = DOCS[self.pick(DOCS.len())];
         let by = i64::try_from(self.chance.below(9)).unwrap() - 4;
         let value = format!("v{}", self.pick(4));
-        let action = match self.pick(5) {
+        // A page mends its clock at each connection, to within a round trip. So what the time decides is left to
+        // phones, whose clocks are far apart.
+        let of = if matches!(self.authors[author], Author::Phone(_)) { 6 } else { 3 };
+        let mut action = match self.pick(of) {
             0 | 1 => {
                 json!({ "type": "crdt/counter/add", "path": [format!("n{}", self.pick(2))], "by": by })
             }
-            2 => json!({ "type": "crdt/register/set", "path": ["title"], "value": value }),
-            3 => json!({ "type": "crdt/lww-set/add", "path": ["tags"], "value": value }),
+            2 => json!({ "type": "crdt/grow-set/add", "path": ["seen"], "value": value }),
+            3 => json!({ "type": "crdt/register/set", "path": ["title"], "value": value }),
+            4 => json!({ "type": "crdt/lww-set/add", "path": ["tags"], "value": value }),
             _ => json!({ "type": "crdt/lww-set/remove", "path": ["tags"], "value": value }),
         };
-        let mut action = action;
         action["doc"] = doc.into();
         let (id, time) = match &mut self.authors[author] {
             Author::Page { device, .. } => {
@@ -320,13 +351,10 @@ impl World {
         let expected = self.expected();
         for author in 0..self.authors.len() {
             let screen = |told: &Told| DOCS.map(|doc| shown(told, doc));
-            match &mut self.authors[author] {
+            let shows = match &mut self.authors[author] {
                 Author::Page { device, .. } => {
                     let shows = |device: &Device| screen(&told_to(device)) == expected;
-                    let until = device.until("the screen", shows).await;
-                    until.with_context(|| {
-                        format!("{author} shows {:?}", screen(&self.authors[author].told()))
-                    })?;
+                    device.until("the screen of a page", shows).await
                 }
                 Author::Phone(phone) => {
                     let syncing = async {
@@ -335,13 +363,11 @@ impl World {
                         }
                         anyhow::Ok(())
                     };
-                    let until =
-                        within("the screen of a phone", syncing).await.and_then(|done| done);
-                    until.with_context(|| {
-                        format!("{author} shows {:?}", screen(&self.authors[author].told()))
-                    })?;
+                    within("the screen of a phone", syncing).await.and_then(|done| done)
                 }
-            }
+            };
+            let of = &self.authors[author];
+            shows.map_err(|_| anyhow!("author {author} shows {}", of.differs(&expected)))?;
         }
         for (doc, expected) in DOCS.iter().zip(expected) {
             let path = format!("/v1/docs/{doc}?channel=board");

@@ -83,6 +83,11 @@ export function oneClock() {
 }
 oneClock.unmended = true
 
+/** From now on that clock shows a time which is later by so much. */
+export function passTime(ms) {
+  lastTick = Math.max(Date.now(), lastTick) + ms
+}
+
 /** A clock that is wrong by so much, and stays so: that of a device which nobody tells the time. */
 export function wrongClock(ms) {
   return Object.assign(() => oneClock() + ms, { unmended: true })
