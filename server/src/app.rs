@@ -1,7 +1,7 @@
 //! What every connection and request shares.
 
 use crate::aside::blocking;
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Presence};
 use crate::compaction::Terms;
 use crate::documents::Documents;
 use crate::http;
@@ -137,9 +137,11 @@ impl Parts {
         self.log.save_node(node.clone(), record);
     }
 
-    /// Remembers the node of a session that has ended: on disk, and for a while exactly.
-    pub fn leave_node(&self, node: &NodeId, state: NodeState, now: u64) {
+    /// Remembers the node of a session that has ended: on disk, and for a while exactly. Its client is here until it
+    /// is known what that has had, or it would be woken for it.
+    pub(crate) fn leave_node(&self, node: &NodeId, state: NodeState, presence: Presence, now: u64) {
         self.save_node(node, &state, now);
         self.recent.put(node.clone(), state);
+        drop(presence);
     }
 }
