@@ -103,7 +103,7 @@ async fn a_kill_between_commit_and_push_loses_no_wake_up_and_repeats_at_most_one
 /// another there, nor fails with it.
 #[tokio::test]
 async fn services_that_fail_leave_the_others_their_way() {
-    let world = World::open("", "");
+    let world = World::open("", "origins_per_user = 20");
     let keys = Keys::make();
     for (user, n) in (20..30).flat_map(|user| (0..20).map(move |n| (user, n))) {
         let endpoint = format!("http://127.{user}.{n}.1:9/x");
