@@ -113,6 +113,16 @@ impl Parts {
         Ok(record.map(|record| NodeState::from_bytes(&record.bytes)).unwrap_or_default())
     }
 
+    /// The same of a node that stays as it is: another sends what it has left.
+    pub(crate) async fn known_node(&self, node: &NodeId) -> Result<NodeState, ReadError> {
+        if let Some(state) = self.recent.get(node) {
+            return Ok(state);
+        }
+        let (log, node) = (self.log.clone(), node.clone());
+        let record = blocking(move || log.node(&node)).await?;
+        Ok(record.map(|record| NodeState::from_bytes(&record.bytes)).unwrap_or_default())
+    }
+
     /// A device has had something, and need not be woken for it.
     pub(crate) fn has_had(&self, client: &ClientId, had: &Had) {
         for seconds in self.wakes.had(client, had) {

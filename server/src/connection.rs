@@ -2,6 +2,7 @@
 //! the loop that feeds the session and does what it asks. One task, nothing detached.
 
 mod driver;
+mod earlier;
 
 use crate::app::App;
 use crate::auth::{Attempt, Claim, Identity, Presence, Refusal};

@@ -52,6 +52,7 @@ fn leave(world: &World, presence: Presence, channels: &[(&str, bool)]) {
         acked: *acked,
         brought: Vec::new(),
         pending: Vec::new(),
+        state_ms: 0,
         live: true,
     };
     let subscriptions = channels.iter().map(remembered).collect();
