@@ -65,8 +65,8 @@ pub(crate) use base::{Base, Bases};
 pub use check::{Counts, Finding, Progress, Report, Severity, check};
 pub(crate) use compact::{Compacted, Compacting, Step as CompactionStep};
 pub use entry::{
-    Addresses, Channel, ChannelError, Cleaned, Draft, Entry, LogName, NodeRecord, Outcome, Page,
-    PageLimit, Step,
+    Addresses, Causes, Channel, ChannelError, Cleaned, Draft, Entry, LogName, NodeRecord, Outcome,
+    Page, PageLimit, Step,
 };
 pub use erase::Removed;
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};

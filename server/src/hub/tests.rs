@@ -1,8 +1,8 @@
 //! Entries on their way to inboxes.
 
 use super::*;
-use crate::log::{Addresses, Channel};
-use tidelog_crdt::{Context, Dot, Incarnation, Position};
+use crate::log::{Addresses, Causes, Channel};
+use tidelog_crdt::{Dot, Incarnation, Position};
 use tidelog_protocol::{Action, ActionId};
 
 fn user(name: &str) -> UserId {
@@ -23,7 +23,7 @@ fn entry(position: u64, addresses: Addresses, kept: bool) -> Arc<Entry> {
         subprotocol: 0,
         addresses,
         dot: Dot { incarnation: Incarnation(1), position },
-        context: Context::default(),
+        causes: Causes::default(),
         action: Action::from_parts(r#"{"type":"a"}"#.into(), "a"),
         kept,
         cleaned: false,

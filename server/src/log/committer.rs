@@ -340,7 +340,7 @@ impl Committer {
             subprotocol: draft.subprotocol,
             addresses: draft.addresses,
             dot: Dot { incarnation: self.shared.identity.incarnation, position },
-            context: draft.context,
+            causes: draft.context.into(),
             action: draft.action,
             kept: draft.kept,
             cleaned: false,
