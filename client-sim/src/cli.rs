@@ -1,5 +1,9 @@
 //! The command line of `tidelog-sim`.
 
+mod run;
+
+pub use run::{RunArgs, compare, list, play, rules, show};
+
 use crate::client::Target;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -23,7 +27,25 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Task {
-    /// Put a server under load.
+    /// Run a scenario: devices that live by a plan, an oracle, and a report
+    Run(Box<RunArgs>),
+    /// Print the scenarios that there are
+    List,
+    /// Print a scenario, as a file to begin with
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Print the rules that a server needs for all scenarios
+    Rules,
+    /// Print two reports side by side, with ratios
+    Compare {
+        /// The JSON of a run, or the directory that it left.
+        a: PathBuf,
+        /// That of another.
+        b: PathBuf,
+    },
+    /// Measure one thing.
     #[command(flatten)]
     Scenario(Scenario),
     /// Print the completion script of a shell
