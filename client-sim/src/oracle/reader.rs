@@ -85,18 +85,19 @@ impl Reader {
             let body = String::from_utf8_lossy(body).into_owned();
             return Err(Violation::Altered { id: meta.id.to_string(), body });
         }
-        if number == self.own {
-            return Ok(Heard::Own);
-        }
         match self.trace(number).take(at) {
             Taken::InOrder => {}
             Taken::Again if self.repeats => return Ok(Heard::Again),
             Taken::Again => return Err(Violation::Repeated { id: meta.id.to_string() }),
             Taken::Late if self.repeats => {}
             Taken::Late => {
-                self.received += 1;
+                self.received += u64::from(number != self.own);
                 return Err(Violation::OutOfOrder { id: meta.id.to_string() });
             }
+        }
+        // A page that starts with nothing is sent what it made itself, too.
+        if number == self.own {
+            return Ok(Heard::Own);
         }
         self.received += 1;
         if author.user == self.user {

@@ -17,7 +17,7 @@ use tokio_tungstenite::{WebSocketStream, accept_async};
 
 /// What the server does that it must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lie {
+pub(crate) enum Lie {
     /// Nothing.
     None,
     /// It acknowledges an action that it does not keep.
@@ -54,11 +54,10 @@ struct State {
 }
 
 /// Listens on a port of its own until the runtime ends.
-pub async fn serve(lie: Lie) -> anyhow::Result<SocketAddr> {
+pub(crate) async fn serve(lie: Lie) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let shared =
-        Arc::new(Shared { lie, state: Mutex::default(), grown: watch::Sender::new(0) });
+    let shared = Arc::new(Shared { lie, state: Mutex::default(), grown: watch::Sender::new(0) });
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             // A connection that ends is the end of it.
@@ -170,36 +169,29 @@ impl Session {
 
     /// Sends what others made since the last time.
     async fn deliver(&mut self) -> anyhow::Result<()> {
-        let (mut number, batch) = {
+        let (batch, lied) = {
             let mut state = self.shared.state();
             let log = state.logs.get(&self.user).map_or(&[][..], |log| log);
-            let number = log.len();
             let others = |pair: &&Pair| self.fresh || pair.meta.id.node != self.node;
             let mut batch: Vec<Pair> =
                 log.get(self.had..).unwrap_or_default().iter().filter(others).cloned().collect();
-            if !state.told && state.is_late(&self.user) {
-                state.told = lie(self.shared.lie, &mut batch);
-                if state.told && self.shared.lie == Lie::Fall {
-                    self.had = number;
-                    (number.saturating_sub(1), batch)
-                } else {
-                    (number, batch)
-                }
-            } else {
-                (number, batch)
-            }
+            self.had = log.len();
+            let lied = !state.told
+                && state.is_late(&self.user)
+                && lie(self.shared.lie, &self.node, &mut batch);
+            state.told |= lied;
+            (batch, lied)
         };
-        if self.shared.lie != Lie::Fall {
-            self.had = number;
+        if !batch.is_empty() {
+            let now = tidelog_client_sim::now_ms();
+            let frame = written(self.frame(self.had, &batch, now));
+            self.socket.send(frame).await?;
         }
-        self.had = self.had.max(number);
-        if batch.is_empty() {
-            return Ok(());
+        if lied && self.shared.lie == Lie::Fall {
+            // By hand, because the protocol's peer would not.
+            self.socket.send(Message::text(r#"["ping",1]"#)).await?;
         }
-        number = number.max(1);
-        let now = tidelog_client_sim::now_ms();
-        let frame = written(self.frame(number, &batch, now));
-        Ok(self.socket.send(frame).await?)
+        Ok(())
     }
 
     fn frame(&mut self, number: usize, batch: &[Pair], now: u64) -> Frame {
@@ -216,25 +208,29 @@ impl State {
 }
 
 /// Does to a batch what must not be; whether there was something to do it to.
-fn lie(lie: Lie, batch: &mut Vec<Pair>) -> bool {
-    let of_run = |pair: &Pair| pair.action.kind() == "sim/add";
+fn lie(lie: Lie, reader: &NodeId, batch: &mut Vec<Pair>) -> bool {
+    let of_run = |pair: &Pair| pair.action.kind() == "sim/add" && pair.meta.id.node != *reader;
     let Some(at) = batch.iter().position(of_run) else { return false };
+    let Some(mut pair) = batch.get(at).cloned() else { return false };
     let node = |at: usize| batch.get(at).map(|pair| &pair.meta.id.node);
     let same = (at + 1..batch.len()).find(|other| node(*other) == node(at));
-    let other = (at + 1..batch.len()).find(|next| node(*next) != node(*next - 1));
+    let other = (at + 1..batch.len()).find(|next| {
+        let (one, two) = (node(*next - 1), node(*next));
+        one != two && one != Some(reader) && two != Some(reader)
+    });
     match (lie, same, other) {
         (Lie::Drop, ..) => drop(batch.remove(at)),
-        (Lie::Repeat, ..) => batch.push(batch[at].clone()),
+        (Lie::Repeat, ..) => batch.push(pair),
         (Lie::Reorder, Some(same), _) => batch.swap(at, same),
         (Lie::Swap, _, Some(other)) => batch.swap(other - 1, other),
         (Lie::Alter, ..) => {
             let json = Bytes::from_static(br#"{"type":"sim/add","field":0,"text":"lies"}"#);
-            batch[at].action = Action::new(json).expect("an action");
+            pair.action = Action::new(json).expect("an action");
+            batch.splice(at..=at, [pair]);
         }
         (Lie::Invent, ..) => {
-            let mut invented = batch[at].clone();
-            invented.meta.id.sequence += 500;
-            batch.push(invented);
+            pair.meta.id.sequence += 500;
+            batch.push(pair);
         }
         (Lie::Fall, ..) => {}
         _ => return false,

@@ -23,10 +23,10 @@ online_within = 0.3
 rate          = 8
 "#;
 
-async fn outcome(lie: Lie) -> Outcome {
-    let spec = Spec::read("lies", SCENARIO, &[]).unwrap();
+async fn outcome(lie: Lie) -> anyhow::Result<Outcome> {
+    let spec = Spec::read("lies", SCENARIO, &[])?;
     let access = Access {
-        servers: vec![serve(lie).await.unwrap()],
+        servers: vec![serve(lie).await?],
         replicas: false,
         sources: 2,
         token: "{user}".to_owned(),
@@ -34,69 +34,71 @@ async fn outcome(lie: Lie) -> Outcome {
         run: "lies".to_owned(),
     };
     let with = With { quiet: true, ..With::default() };
-    LocalSet::new().run_until(run(&spec, access, with)).await.unwrap()
+    LocalSet::new().run_until(run(&spec, access, with)).await
 }
 
 /// Whether one of the violations is what was to be found; what was found otherwise.
-async fn catches(lie: Lie, is_it: fn(&Violation) -> bool) {
-    let outcome = outcome(lie).await;
+async fn catches(lie: Lie, is_it: fn(&Violation) -> bool) -> anyhow::Result<()> {
+    let outcome = outcome(lie).await?;
     assert!(!outcome.holds(), "{lie:?} was not noticed");
     let caught = outcome.found.iter().find(|found| is_it(&found.violation));
     assert!(caught.is_some(), "{lie:?}:\n{outcome}");
-    let directory = tempfile::tempdir().unwrap();
-    write(&outcome, directory.path()).unwrap();
-    let text = std::fs::read_to_string(directory.path().join("violations.txt")).unwrap();
+    let directory = tempfile::tempdir()?;
+    write(&outcome, directory.path())?;
+    let text = std::fs::read_to_string(directory.path().join("violations.txt"))?;
     assert!(text.contains("seed 1") && text.contains(" < "), "no seed or no frames in:\n{text}");
+    Ok(())
 }
 
 #[tokio::test]
-async fn an_honest_server_passes() {
-    let outcome = outcome(Lie::None).await;
+async fn an_honest_server_passes() -> anyhow::Result<()> {
+    let outcome = outcome(Lie::None).await?;
     assert!(outcome.holds(), "{outcome}");
     assert!(outcome.acknowledged >= 120 && outcome.audited == 2, "{outcome}");
+    Ok(())
 }
 
 #[tokio::test]
-async fn an_action_that_is_acknowledged_and_not_kept_is_missed() {
-    catches(Lie::Forget, |found| matches!(found, Violation::Missing { .. })).await;
+async fn an_action_that_is_acknowledged_and_not_kept_is_missed() -> anyhow::Result<()> {
+    catches(Lie::Forget, |found| matches!(found, Violation::Missing { .. })).await
 }
 
 #[tokio::test]
-async fn a_delivery_that_is_left_out_is_missed() {
-    catches(Lie::Drop, |found| matches!(found, Violation::Missing { .. })).await;
+async fn a_delivery_that_is_left_out_is_missed() -> anyhow::Result<()> {
+    catches(Lie::Drop, |found| matches!(found, Violation::Missing { .. })).await
 }
 
 #[tokio::test]
-async fn a_delivery_that_comes_twice_is_noticed() {
-    catches(Lie::Repeat, |found| matches!(found, Violation::Repeated { .. })).await;
+async fn a_delivery_that_comes_twice_is_noticed() -> anyhow::Result<()> {
+    catches(Lie::Repeat, |found| matches!(found, Violation::Repeated { .. })).await
 }
 
 #[tokio::test]
-async fn an_authors_actions_in_the_wrong_order_are_noticed() {
-    catches(Lie::Reorder, |found| matches!(found, Violation::OutOfOrder { .. })).await;
+async fn an_authors_actions_in_the_wrong_order_are_noticed() -> anyhow::Result<()> {
+    catches(Lie::Reorder, |found| matches!(found, Violation::OutOfOrder { .. })).await
 }
 
 #[tokio::test]
-async fn authors_that_take_turns_differently_for_one_device_are_noticed() {
-    catches(Lie::Swap, |found| matches!(found, Violation::OtherOrder { .. })).await;
+async fn authors_that_take_turns_differently_for_one_device_are_noticed() -> anyhow::Result<()> {
+    catches(Lie::Swap, |found| matches!(found, Violation::OtherOrder { .. })).await
 }
 
 #[tokio::test]
-async fn another_body_is_noticed() {
-    catches(Lie::Alter, |found| matches!(found, Violation::Altered { .. })).await;
+async fn another_body_is_noticed() -> anyhow::Result<()> {
+    catches(Lie::Alter, |found| matches!(found, Violation::Altered { .. })).await
 }
 
 #[tokio::test]
-async fn an_action_that_nobody_made_is_noticed() {
-    catches(Lie::Invent, |found| matches!(found, Violation::NeverMade { .. })).await;
+async fn an_action_that_nobody_made_is_noticed() -> anyhow::Result<()> {
+    catches(Lie::Invent, |found| matches!(found, Violation::NeverMade { .. })).await
 }
 
 #[tokio::test]
-async fn an_undo_without_a_rule_is_noticed() {
-    catches(Lie::Undo, |found| matches!(found, Violation::Undone { .. })).await;
+async fn an_undo_without_a_rule_is_noticed() -> anyhow::Result<()> {
+    catches(Lie::Undo, |found| matches!(found, Violation::Undone { .. })).await
 }
 
 #[tokio::test]
-async fn a_number_that_falls_is_noticed() {
-    catches(Lie::Fall, |found| matches!(found, Violation::NumberFell { .. })).await;
+async fn a_number_that_falls_is_noticed() -> anyhow::Result<()> {
+    catches(Lie::Fall, |found| matches!(found, Violation::NumberFell { .. })).await
 }
