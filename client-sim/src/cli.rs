@@ -90,6 +90,10 @@ pub enum Scenario {
     Connect(ConnectArgs),
     /// Signed-in clients that do nothing.
     Idle(IdleArgs),
+    /// One author, and one other session that gets its actions, which the server does not keep.
+    Relay(RelayArgs),
+    /// Messages to a server that sends each back: the limit that `relay` is measured beside.
+    Echo(RelayArgs),
     /// Devices without a WebSocket push actions and wait until they are answered.
     Push(PushArgs),
     /// Devices without a WebSocket pull: all of their log, or only if there is something new.
@@ -104,6 +108,7 @@ impl Scenario {
             Self::FanOut(args) => &args.common,
             Self::Connect(args) => &args.common,
             Self::Idle(args) => &args.common,
+            Self::Relay(args) | Self::Echo(args) => &args.common,
             Self::Push(args) => &args.common,
             Self::Pull(args) => &args.common,
         }
@@ -219,6 +224,23 @@ pub struct FanOutArgs {
     pub outstanding: u64,
     /// Bytes of an action.
     #[arg(long, value_name = "N", default_value_t = 224, value_parser = clap::value_parser!(u64).range(128..=100_000))]
+    pub bytes: u64,
+    /// How long to go on.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = seconds())]
+    pub seconds: u64,
+}
+
+/// `tidelog-sim relay` and `tidelog-sim echo`
+#[derive(Clone, Debug, Args)]
+pub struct RelayArgs {
+    /// What all scenarios are told.
+    #[command(flatten)]
+    pub common: Common,
+    /// Actions, or messages, that are on the way.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = count())]
+    pub outstanding: u64,
+    /// Bytes of each.
+    #[arg(long, value_name = "N", default_value_t = 224, value_parser = clap::value_parser!(u64).range(64..=100_000))]
     pub bytes: u64,
     /// How long to go on.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = seconds())]
