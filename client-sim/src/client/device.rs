@@ -62,6 +62,8 @@ pub(crate) struct Device {
     pub(super) state: State,
     outages: u32,
     pub(super) episode: Option<Waiting>,
+    /// It is counted among those that are ready for the start.
+    ready: bool,
     /// Since when it has everything that there is.
     pub(super) current_since: u64,
     pub(super) tape: Option<Box<Tape>>,
@@ -141,6 +143,7 @@ impl Device {
             state: State::Away,
             outages: 0,
             episode: None,
+            ready: false,
             current_since: u64::MAX,
             tape: Some(Box::default()),
             graves: Vec::new(),
@@ -347,7 +350,7 @@ impl Device {
 
     /// Whether it has everything now that it waits for; that is noted.
     pub(super) fn look_whether_current(&mut self) {
-        let Some(waiting) = self.episode else { return };
+        let Some(waiting) = self.episode.filter(|_| self.state == State::Online) else { return };
         let (made, had) = {
             let ledger = self.world.ledger.borrow();
             (self.made(&ledger), self.reader.received())
@@ -362,7 +365,8 @@ impl Device {
         let running = self.world.phase() >= Phase::Run && !self.pace;
         let mut stats = self.world.stats.borrow_mut();
         stats.behind = stats.behind.saturating_sub(1);
-        stats.ready += u64::from(!running && !self.pace);
+        stats.ready +=
+            u64::from(!running && !self.pace && !std::mem::replace(&mut self.ready, true));
         let Some(group) = stats.group(self.group).filter(|_| running) else { return };
         let work = (had + made.1 as u64).saturating_sub(waiting.had);
         group.caught_up.record_micros(now.saturating_sub(waiting.wanted));

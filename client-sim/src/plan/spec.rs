@@ -289,6 +289,8 @@ impl Spec {
             let last = group.online_at + group.online_within;
             ensure!(last < self.seconds, "group {} comes online after the end", group.name);
         }
+        let before_end = |event: &Event| (0.0..self.seconds).contains(&event.at);
+        ensure!(self.events.iter().all(before_end), "an [[event]] is after the end");
         for goal in &self.goals {
             let group = goal.group.as_deref();
             let known = group.is_none_or(|name| self.group(name).is_some());

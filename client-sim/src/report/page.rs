@@ -80,7 +80,7 @@ fn cards(outcome: &Outcome) -> Markup {
     };
     html! {
         section.cards {
-            (card("Acknowledged", &(rate(outcome.acknowledged) + "/s"), &format!("{} actions, each on disk", outcome.acknowledged)))
+            (card("Acknowledged", &(rate(outcome.acknowledged) + "/s"), &format!("{} actions", outcome.acknowledged)))
             (card("Delivered", &(rate(outcome.deliveries) + "/s"), &format!("{} to other devices", outcome.deliveries)))
             @if let Some((latency, name)) = worst(|group| group.acknowledged) {
                 (card("Acknowledgement, p99", &duration(latency.p99_ms), &format!("p50 {}, {name}", duration(latency.p50_ms))))

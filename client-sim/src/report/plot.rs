@@ -6,7 +6,7 @@ use maud::{Markup, html};
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 270.0;
 const LEFT: f64 = 58.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 26.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 44.0;
 /// Where the lower axis is.
@@ -174,7 +174,7 @@ impl Range {
                 Self { scale, low, high, ticks }
             }
             Scale::Nines => {
-                let ticks = vec![0.0, 0.5, 0.9, 0.99, 0.999, 0.9999];
+                let ticks = vec![0.5, 0.9, 0.99, 0.999, 0.9999];
                 Self { scale, low: 0.0, high: nines(0.9999), ticks }
             }
         }

@@ -6,7 +6,7 @@ use liar::{Lie, serve};
 use tidelog_client_sim::access::Access;
 use tidelog_client_sim::oracle::Violation;
 use tidelog_client_sim::plan::Spec;
-use tidelog_client_sim::report::{Outcome, write};
+use tidelog_client_sim::report::{Comparison, Outcome, read, write};
 use tidelog_client_sim::run::{With, run};
 use tokio::task::LocalSet;
 
@@ -51,10 +51,22 @@ async fn catches(lie: Lie, is_it: fn(&Violation) -> bool) -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn an_honest_server_passes() -> anyhow::Result<()> {
+async fn an_honest_server_passes_and_its_report_says_so() -> anyhow::Result<()> {
     let outcome = outcome(Lie::None).await?;
     assert!(outcome.holds(), "{outcome}");
     assert!(outcome.acknowledged >= 120 && outcome.audited == 2, "{outcome}");
+    let directory = tempfile::tempdir()?;
+    let written = write(&outcome, directory.path())?;
+    assert_eq!(written.len(), 3, "{written:?}");
+    let page = std::fs::read_to_string(directory.path().join("report.html"))?;
+    assert!(page.contains("Nothing was lost") && page.matches("<svg").count() >= 4);
+    for alien in ["src=", "href=", "@import", "url(", "NaN"] {
+        assert!(!page.contains(alien), "{alien} in the page");
+    }
+    let again = read(directory.path())?;
+    let compared = Comparison::new(&outcome, &again).to_string();
+    assert!(compared.contains("all: acknowledged, p99"), "{compared}");
+    assert!(compared.lines().skip(1).all(|line| line.ends_with(" 1.00")), "{compared}");
     Ok(())
 }
 
