@@ -21,6 +21,9 @@ use tidelog_protocol::http::PullResponse;
 /// What a page depends on beside its URL.
 const VARY: &str = "authorization, cookie, accept, accept-encoding, tidelog-client";
 
+/// About what an action's meta takes in a page, and what the page has beside its actions.
+const BYTES_BESIDE: usize = 256;
+
 /// Answers a pull with a page, a 304, or a stream.
 pub(super) async fn pull(
     State(app): State<App>,
@@ -52,10 +55,12 @@ pub(super) async fn pull(
     let mut response = if tag.is_known(&headers) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
+        let bytes = view.shown.iter().map(|it| it.bytes() + BYTES_BESIDE).sum::<usize>();
         let actions = reader.render(view.shown);
         let time = (received, clock::now_ms());
         let number = reader.number(&view.after);
-        format.write(&PullResponse { actions, cursor, number, more: view.more, time })
+        let page = PullResponse { actions, cursor, number, more: view.more, time };
+        format.write_about(&page, BYTES_BESIDE + bytes)
     };
     if let Some(tag) = tag.header() {
         response.headers_mut().insert(header::ETAG, tag);

@@ -184,7 +184,7 @@ impl Visible {
                 let mut meta = pulled(meta, entry.position, &channels);
                 if causality {
                     meta.dots = causality::dots(&entry);
-                    meta.context = Some(causality::context(&entry.context));
+                    meta.context = Some(causality::context(&entry.causes.context()));
                 }
                 (action, meta)
             }
