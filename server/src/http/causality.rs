@@ -34,7 +34,7 @@ pub(super) async fn tell(
         let told = results.into_iter().map(|mut result| {
             if let Some(entry) = stored(&log, result.added)? {
                 result.dots = dots(&entry);
-                result.context = Some(context(&entry.context));
+                result.context = Some(context(&entry.causes.context()));
             }
             Ok(result)
         });
