@@ -84,7 +84,7 @@ fn shown(told: &Told, doc: &str) -> Value {
                 (tags, seen) = (set("tags"), set("seen"));
             }
             "crdt/counter/add" => {
-                *counts.entry(place).or_default() += action["by"].as_i64().unwrap()
+                *counts.entry(place).or_default() += action["by"].as_i64().unwrap();
             }
             "crdt/register/set" => title = action["value"].clone(),
             "crdt/grow-set/add" => drop(seen.insert(text(&action["value"]))),
