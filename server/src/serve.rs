@@ -108,9 +108,11 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         data: config.server.data.clone(),
         wakes: wakes.clone(),
     });
-    let (publishing, committed) = (hub.clone(), wakes.committed.clone());
-    log.on_commit(Arc::new(move |entries| {
-        publishing.publish(entries);
+    let publishing = hub.clone();
+    log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
+    let (waking, committed) = (hub.clone(), wakes.committed.clone());
+    log.on_answered(Arc::new(move || {
+        waking.wake();
         committed.notify_one();
     }));
     let settings = (config.limits.action_bytes, quotas(config));
