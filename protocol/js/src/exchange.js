@@ -71,7 +71,7 @@ class Exchange {
     for (;;) {
       const { cursor, queue } = await this.device.standing(Infinity)
       const waiting = queue.filter(({ added }) => added === undefined)
-      const offset = await this.#offset(waiting.length > 0, cursor)
+      const offset = await this.#offset(waiting.length > 0)
       const batch = this.#batch(waiting)
       try {
         const page = await this.#ask(batch, cursor, offset)
@@ -116,14 +116,14 @@ class Exchange {
   /**
    * How far the server's clock is ahead; asked for before anything is pushed by it.
    * @param {boolean} needed
-   * @param {string | undefined} since
    */
-  async #offset(needed, since) {
+  async #offset(needed) {
     const known = await this.device.fact('clock')
     if (!needed) return 0
     if (known && Math.abs(Date.now() - known.at) < CLOCK_MS) return known.offset
     const sent = Date.now()
-    const { time } = await this.api.pull({ limit: 1, signal: this.signal, since })
+    // A page with actions in it would count as had, and the line may break before it is asked for again.
+    const { time } = await this.api.pull({ limit: 0, signal: this.signal })
     return Math.round((time[0] - sent + time[1] - Date.now()) / 2)
   }
 

@@ -33,7 +33,9 @@ pub(super) async fn pull(
 ) -> Result<Response, Problem> {
     let received = clock::now_ms();
     let Pull { since, limit, wait, channels, causality } = Pull::read(&uri)?;
-    let limit = page_limit(&app, limit)?;
+    // Who wants no action asks for the time, and whether its cursor is known.
+    let asks_time = limit == Some(0) && !wants_events(&headers);
+    let limit = if asks_time { app.http.settings.page } else { page_limit(&app, limit)? };
     if wants_events(&headers) {
         let since = stream::last_event(&headers).or(since);
         let reader = Reader::new(&app, &caller, since.as_deref(), channels)?;
@@ -45,14 +47,20 @@ pub(super) async fn pull(
     let reader = Reader::new(&app, &caller, since.as_deref(), channels)?;
     let reader = reader.with_causality(causality);
     reader.has_come();
-    let view = wait_for_view(&app, &caller, &reader, limit, wait).await?;
+    let view = if asks_time {
+        reader.unmoved()
+    } else {
+        wait_for_view(&app, &caller, &reader, limit, wait).await?
+    };
     // Who waits may be gone when something comes; its next cursor says what it got.
     if wait.is_zero() {
         reader.has_had(&view.after);
     }
     let cursor = reader.cursor(&view.after);
     let tag = ETag::of(&caller, &reader, &cursor, view.more, format);
-    let mut response = if tag.is_known(&headers) {
+    // What was answered before has another time.
+    let tag = Some(tag).filter(|_| !asks_time);
+    let mut response = if tag.as_ref().is_some_and(|tag| tag.is_known(&headers)) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let bytes = view.shown.iter().map(|it| it.bytes() + BYTES_BESIDE).sum::<usize>();
@@ -62,7 +70,7 @@ pub(super) async fn pull(
         let page = PullResponse { actions, cursor, number, more: view.more, time };
         format.write_about(&page, BYTES_BESIDE + bytes)
     };
-    if let Some(tag) = tag.header() {
+    if let Some(tag) = tag.and_then(|tag| tag.header()) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     Ok(private(response))

@@ -117,6 +117,11 @@ impl Reader {
         })
     }
 
+    /// It looks at nothing and stays where it is: there may be more.
+    pub(super) fn unmoved(&self) -> View {
+        View { shown: Vec::new(), after: self.standpoint.clone(), more: true }
+    }
+
     /// The one log that it reads: its channel's, or else its own.
     pub(super) fn only_log(&self) -> Result<LogName, Problem> {
         match (self.accesses.first(), &self.standpoint.own) {

@@ -9,6 +9,8 @@ import { within } from './deadline.js'
 export class Service {
   came = []
   answers = true
+  /** The next so many are told to come again in a second. */
+  busy = 0
   #life = 0
   #lines = new Set()
   #waiting = []
@@ -22,7 +24,9 @@ export class Service {
       const { headers, url } = request
       service.came.push({ path: url, headers, body: Buffer.concat(chunks), life: service.#life })
       service.#waiting.shift()?.()
-      if (service.answers) response.writeHead(201).end()
+      const busy = service.busy > 0
+      if (busy) service.busy -= 1
+      if (service.answers) response.writeHead(busy ? 429 : 201, busy ? { 'retry-after': '1' } : {}).end()
     })
     service.server.on('connection', line => {
       service.#lines.add(line)

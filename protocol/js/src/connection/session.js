@@ -115,7 +115,8 @@ export class Session {
   }
 
   /**
-   * The times of a first, small pull; none if the server refuses.
+   * The server's times, from a first pull that has nothing in it: what it had would count as had, though the line may
+   * break before it is written down. None if the server refuses.
    * @param {Memory} memory
    * @returns {Promise<[number, number] | undefined>}
    */
@@ -123,7 +124,7 @@ export class Session {
     const { api } = this.options
     for (;;) {
       try {
-        const page = await api.pull({ since: memory.cursor, limit: 1, signal: this.#end.signal })
+        const page = await api.pull({ since: memory.cursor, limit: 0, signal: this.#end.signal })
         return page.time
       } catch (error) {
         if (!(error instanceof Problem)) throw error

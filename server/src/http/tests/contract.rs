@@ -206,7 +206,7 @@ async fn conditional(site: &Site) {
 async fn refusals(site: &Site) {
     let foreign = site.pull("11:x", "").await.cursor;
     for operation in &OPERATIONS[..2] {
-        let zero = ask("10", *operation, "limit=0", &Value::Null);
+        let zero = ask("10", *operation, "limit=x", &Value::Null);
         site.send(zero).await.problem(400, "malformed-query");
     }
     site.send(ask("10", OPERATIONS[2], "", &json!({"action": []})))

@@ -1,6 +1,6 @@
 //! A device pulls its user's log.
 
-use super::site::{RULES, Site, post_to};
+use super::site::{Pulled, RULES, Site, post_to};
 use crate::metrics::Format;
 use serde_json::json;
 
@@ -164,11 +164,33 @@ async fn a_number_serves_a_websocket_and_one_of_a_websocket_serves_a_pull() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_is_none_and_a_limit_of_nothing_are_refused() {
+async fn who_asks_for_no_action_is_told_the_time_and_whether_its_cursor_is_known() {
+    let site = Site::open(RULES);
+    site.notes("10:b", &["1"]).await;
+    let first = site.pull("10:a", "").await;
+    site.notes("10:b", &["2"]).await;
+    for (since, left) in
+        [(String::new(), vec!["1", "2"]), (format!("&since={}", first.cursor), vec!["2"])]
+    {
+        let answer = site.get("10:a", &format!("/v1/log?limit=0&wait=50{since}")).await;
+        assert_eq!((answer.status, answer.header("etag")), (200, ""), "each has another time");
+        let page = answer.json();
+        assert!(page["time"][0].is_u64() && page["more"] == true, "{page}");
+        let page = Pulled::of(&page);
+        assert!(page.actions.is_empty());
+        assert_eq!(site.pull("10:a", &format!("since={}", page.cursor)).await.texts(), left);
+    }
+    let of_another = site.pull("11:x", "").await.cursor;
+    let refused = site.get("10:a", &format!("/v1/log?limit=0&since={of_another}")).await;
+    refused.problem(410, "foreign-cursor");
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_none_and_a_limit_that_is_no_number_are_refused() {
     let site = Site::open(RULES);
     site.get("10:a", "/v1/log?since=0").await.problem(400, "malformed-cursor");
     site.get("10:a", "/v1/log?since=").await.problem(400, "malformed-cursor");
-    site.get("10:a", "/v1/log?limit=0").await.problem(400, "malformed-query");
+    site.get("10:a", "/v1/log?limit=x").await.problem(400, "malformed-query");
     site.get("10:a", "/v1/log?chanel=a").await.problem(400, "malformed-query");
 }
 

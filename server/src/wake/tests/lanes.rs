@@ -81,6 +81,20 @@ async fn who_has_pulled_is_not_told_and_who_pulls_then_is_counted() {
     assert_eq!((&status["pushes"]["web"], &status["pulled"]), (&web, &json!(1)), "{status}");
 }
 
+/// An answer that has no action in it is nothing that the device has had.
+#[tokio::test]
+async fn who_has_asked_for_the_time_alone_is_told_all_the_same() {
+    let world = World::open("", "");
+    let (mut service, keys) = (Double::start().await, Keys::make());
+    world.register("10:a", &keys.registering(&format!("{}/a", service.url))).await;
+    service.answer(429, Some("1"), "");
+    world.act("10:b", &note()).await;
+    service.next().await;
+    let page = world.call("GET", "10:a", "/v1/log?limit=0", &Value::Null).await;
+    assert!(page["time"][1].is_u64(), "{page}");
+    assert_eq!(decrypt(&keys, &service.next().await.body)["head"], 1);
+}
+
 #[tokio::test]
 async fn a_kill_between_commit_and_push_loses_no_wake_up_and_repeats_at_most_one() {
     let world = World::open("", "");
