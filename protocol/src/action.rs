@@ -1,6 +1,7 @@
 //! An action as raw JSON: its bytes go from socket to store to socket untouched.
 
 mod convert;
+mod nearest;
 
 use bytes::Bytes;
 use serde::Deserialize;

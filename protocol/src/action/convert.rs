@@ -2,6 +2,7 @@
 //! it is a map, made from the JSON on the way out and turned into JSON on the way in.
 
 use super::Action;
+use super::nearest::nearest;
 use bytes::Bytes;
 use serde::de::{
     self, Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
@@ -27,8 +28,15 @@ impl Serialize for Action {
             raw.serialize_field(RAW_VALUE, json)?;
             raw.end()
         } else {
-            self.body::<Value>().map_err(S::Error::custom)?.serialize(serializer)
+            self.value().map_err(S::Error::custom)?.serialize(serializer)
         }
+    }
+}
+
+impl Action {
+    /// The JSON as it can be written elsewhere. Some is JSON, and was taken as such, that is no text or no number there.
+    fn value(&self) -> Result<Value, serde_json::Error> {
+        self.body().or_else(|_| serde_json::from_slice(&nearest(&self.json)))
     }
 }
 
@@ -174,6 +182,17 @@ mod tests {
         let back = unpack(&there).unwrap();
         assert_eq!(back.kind(), "a");
         assert_eq!(back.body::<Value>().unwrap(), map);
+    }
+
+    #[test]
+    fn what_json_alone_can_hold_becomes_what_is_nearest() {
+        let odd = action(r#"{"type":"a","text":"Hi \ud83d","o":{"\ude00":[1e999,-1e999]}}"#);
+        let map: Value = rmp_serde::from_slice(&packed(&odd)).unwrap();
+        let numbers = [f64::MAX, f64::MIN];
+        assert_eq!(
+            map,
+            serde_json::json!({"type": "a", "text": "Hi \u{fffd}", "o": {"\u{fffd}": numbers}})
+        );
     }
 
     #[test]

@@ -69,16 +69,17 @@ impl Format {
     pub(super) fn write_about(self, value: &impl Serialize, bytes: usize) -> Response {
         let mut body = Vec::with_capacity(bytes);
         let (written, name) = match self {
-            Self::Json => (serde_json::to_writer(&mut body, value).is_ok(), JSON),
-            Self::MessagePack => (
-                value
-                    .serialize(&mut rmp_serde::Serializer::new(&mut body).with_struct_map())
-                    .is_ok(),
-                MESSAGE_PACK,
-            ),
+            Self::Json => {
+                (serde_json::to_writer(&mut body, value).map_err(|it| it.to_string()), JSON)
+            }
+            Self::MessagePack => {
+                let mut writer = rmp_serde::Serializer::new(&mut body).with_struct_map();
+                (value.serialize(&mut writer).map_err(|it| it.to_string()), MESSAGE_PACK)
+            }
         };
-        // What is answered is plain data and JSON that was read before.
-        debug_assert!(written, "it always serializes");
+        if let Err(error) = written {
+            return Problem::not_written(&error).into_response();
+        }
         let mut response = body.into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(name));
         response
@@ -199,6 +200,21 @@ mod tests {
 
     fn fault(format: Format, body: &[u8]) -> serde_json::Value {
         serde_json::to_value(format.read::<PushRequest>(body).unwrap_err()).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_answered_as_a_fault_of_the_server() {
+        struct Unwritable;
+        impl Serialize for Unwritable {
+            fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(serde::ser::Error::custom("no"))
+            }
+        }
+        for format in [Format::Json, Format::MessagePack] {
+            let answer = format.write(&[Unwritable]);
+            assert_eq!(answer.status(), 500, "{format:?}");
+            assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        }
     }
 
     #[test]

@@ -192,6 +192,12 @@ impl Problem {
         Self::new(Kind::LogUnreadable, "try again later; the server's log says more")
     }
 
+    /// What is in the log cannot be said in the format that was asked for.
+    pub(super) fn not_written(error: &dyn Display) -> Self {
+        tracing::error!(%error, "cannot write an answer");
+        Self::new(Kind::LogUnreadable, "ask for another format; the server's log says more")
+    }
+
     /// A problem whose `detail` says what to do.
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (_, status, title) = kind.words();

@@ -2,6 +2,7 @@
 
 use super::site::{RULES, Site, get, post};
 use axum::body::Body;
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 const PACKED: &str = "application/msgpack";
@@ -28,6 +29,25 @@ async fn a_device_can_speak_messagepack_both_ways() {
     assert_eq!(pulled["actions"][0][0], body["actions"][0][0]);
     assert_eq!(pulled["actions"][0][1]["id"], "1 10:b:t 0");
     assert_eq!(site.pull("10:a", "").await.actions[0][0], body["actions"][0][0], "and as JSON");
+}
+
+#[tokio::test]
+async fn what_json_alone_can_hold_is_near_enough_in_messagepack_and_untouched_in_json() {
+    let site = Site::open(RULES);
+    let odd = r#"{"type":"note","text":"Hi \ud83d","n":1e999}"#;
+    let body = format!(r#"{{"actions":[[{odd},{{}}],[{{"type":"note","text":"next"}},{{}}]]}}"#);
+    let pushed = site.send(post("10:b", "/v1/log").body(Body::from(body)).unwrap()).await.json();
+    assert_eq!(pushed["results"][0]["status"], "processed", "{pushed}");
+    let request = get("10:a", "/v1/log").header("accept", PACKED).body(Body::empty()).unwrap();
+    let answer = site.send(request).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, PACKED));
+    let page: Value = rmp_serde::from_slice(&answer.body).unwrap();
+    let near = json!({"type": "note", "text": "Hi \u{fffd}", "n": f64::MAX});
+    assert_eq!((&page["actions"][0][0], &page["actions"][1][0]["text"]), (&near, &json!("next")));
+    // This test's own reader of JSON would refuse it as well.
+    let plain = site.begin(get("10:a", "/v1/log").body(Body::empty()).unwrap()).await;
+    let plain = plain.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&plain).contains(odd), "{plain:?}");
 }
 
 #[tokio::test]
