@@ -62,7 +62,7 @@ impl Pushes {
         let result = match outcome {
             Outcome::Accepted => "accepted",
             Outcome::Gone => "gone",
-            Outcome::Refused(_) => "refused",
+            Outcome::Inside | Outcome::Refused(_) => "refused",
             Outcome::Later { ours: true, .. } => "denied",
             Outcome::Later { .. } => "failed",
         };

@@ -121,6 +121,7 @@ async fn test(
             super::deliver::forget(app, &found).await;
             ("gone", Some("the device is no more, and was forgotten".to_owned()))
         }
+        Outcome::Inside => ("refused", Some("the endpoint is at no public address".to_owned())),
         Outcome::Refused(reason) => ("refused", Some(reason)),
         Outcome::Later { reason, ours: true, .. } => ("denied", Some(reason)),
         Outcome::Later { reason, .. } => ("failed", Some(reason)),

@@ -1,5 +1,6 @@
 //! Telling one device: whether it still wants to be told, and may, and how that went.
 
+use super::lanes::{Lanes, is_of_a_maker};
 use super::outcome::Outcome;
 use super::table::{Done, Key, Missed};
 use super::{Device, Push};
@@ -59,9 +60,27 @@ pub(super) async fn send(app: &App, device: &Device, push: &Push) -> Done {
     let kind = device.target.kind();
     let outcome = app.wakes.send(device, push).await;
     app.metrics.push.answered(kind, &outcome);
+    conclude(app, device, outcome).await
+}
+
+/// Does what follows from what became of a push.
+pub(super) async fn conclude(app: &App, device: &Device, outcome: Outcome) -> Done {
+    let kind = device.target.kind();
     match outcome {
         Outcome::Accepted => Done::Told,
         Outcome::Gone => {
+            forget(app, device).await;
+            Done::Dropped
+        }
+        // That a maker of browsers is inside is what a broken resolver says.
+        Outcome::Inside if is_of_a_maker(&Lanes::id(&device.target)) => {
+            tracing::warn!(
+                "the name of a browser's push service leads to no public address: look at the resolver"
+            );
+            Done::Dropped
+        }
+        Outcome::Inside => {
+            tracing::info!("a device is forgotten: its endpoint leads to no public address");
             forget(app, device).await;
             Done::Dropped
         }

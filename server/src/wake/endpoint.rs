@@ -32,6 +32,11 @@ pub(crate) fn check(url: &str, allow_private: bool) -> Result<Uri, Refused> {
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(Refused::NoUrl);
     }
+    // What comes after the host is a port, or nothing.
+    let has_more = uri.authority().is_some_and(|authority| authority.as_str() != host);
+    if has_more && uri.port_u16().is_none() {
+        return Err(Refused::NoUrl);
+    }
     let encrypted = uri.scheme() == Some(&Scheme::HTTPS);
     let plain = allow_private && uri.scheme() == Some(&Scheme::HTTP);
     if !encrypted && !plain {
@@ -100,6 +105,7 @@ mod tests {
             "https://web.push.apple.com/QGuQ",
             "https://93.184.215.14:8443/x",
             "https://[2606:4700::1111]/x",
+            "https://[2606:4700::1111]:8443/x",
         ] {
             assert!(check(url, false).is_ok(), "{url}");
         }
@@ -107,6 +113,9 @@ mod tests {
             ("http://push.example.com/x", Refused::NotEncrypted),
             ("ftp://push.example.com/x", Refused::NotEncrypted),
             ("https://user@push.example.com/x", Refused::NoUrl),
+            ("https://push.example.com:99999/x", Refused::NoUrl),
+            ("https://push.example.com:/x", Refused::NoUrl),
+            ("https://[2606:4700::1111]:65536/x", Refused::NoUrl),
             ("/x", Refused::NoUrl),
             ("", Refused::NoUrl),
             ("https://127.0.0.1/x", Refused::NotPublic),

@@ -12,6 +12,8 @@ pub(crate) enum Outcome {
     Accepted,
     /// The device is no more: it is forgotten.
     Gone,
+    /// The name leads to where a stranger's push must not go: nothing was sent.
+    Inside,
     /// Not this push, and it would be the same again.
     Refused(String),
     /// It may work later.

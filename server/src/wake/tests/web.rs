@@ -3,6 +3,9 @@
 use super::double::Double;
 use super::double::web::proven;
 use super::world::{Keys, World};
+use crate::wake::Outcome;
+use crate::wake::deliver::conclude;
+use crate::wake::table::Done;
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{ECDH_P256, UnparsedPublicKey, agree};
 use aws_lc_rs::hmac;
@@ -153,4 +156,18 @@ async fn a_browser_that_is_gone_is_forgotten_and_others_are_tried_again() {
     world.until(|world| world.app.wakes.waiting() == 0).await;
     assert!(world.is_registered("10", &id) && service.is_quiet());
     assert_eq!(world.app.wakes.book.devices(), 1);
+}
+
+/// But a maker of browsers is never inside: then the resolver is wrong.
+#[tokio::test]
+async fn a_browser_whose_service_is_found_inside_is_forgotten() {
+    let world = World::open("", "");
+    for (endpoint, stays) in
+        [("https://push.example.com/a", false), ("https://fcm.googleapis.com/fcm/send/a", true)]
+    {
+        let id = world.register("10:a", &Keys::make().registering(endpoint)).await;
+        let device = world.device("10", &id).unwrap();
+        assert!(matches!(conclude(&world.app, &device, Outcome::Inside).await, Done::Dropped));
+        assert_eq!(world.is_registered("10", &id), stays, "{endpoint}");
+    }
 }
