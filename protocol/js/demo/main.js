@@ -50,8 +50,11 @@ function renderCursors(devices, server) {
 const sorted = value => JSON.stringify(value, (key, it) => (isObject(it) ? Object.fromEntries(Object.entries(it).sort()) : it))
 const isObject = it => typeof it === 'object' && it !== null && !Array.isArray(it)
 
+/** Devices that have something else than the server. */
+const others = (devices, server) => devices.filter(device => sorted(device.document.value) !== sorted(server.value))
+
 function renderAgreement(devices, server) {
-  let other = devices.filter(device => sorted(device.document.value) !== sorted(server.value))
+  let other = others(devices, server)
   let names = other.map(device => nameOf(device.user, device.name))
   byId('agreement').className = other.length ? 'differs' : 'agrees'
   byId('agreement').textContent = other.length
@@ -67,6 +70,17 @@ async function start() {
   let server = new ServerView(board, () => render())
   let pocket = new Pocket(board)
   let isDue = false
+  let watching = new Set()
+  let agree = signal => new Promise(resolve => {
+    let look = () => {
+      if (!signal.aborted && !(devices.every(device => device.waiting.size === 0) && others(devices, server).length === 0)) return
+      watching.delete(look)
+      resolve()
+    }
+    watching.add(look)
+    signal.addEventListener('abort', look)
+    look()
+  })
   let render = () => {
     if (isDue) return
     isDue = true
@@ -77,6 +91,7 @@ async function start() {
       renderCursors(devices, server)
       renderAgreement(devices, server)
       pocket.render(server.head)
+      for (let look of watching) look()
     })
   }
   for (let device of devices) device.onChange = render
@@ -84,7 +99,7 @@ async function start() {
   await Promise.all([...devices, pocket].map(it => it.start()))
   render()
   let pace = Number(query.get('pace') ?? 2600)
-  byId('tour').addEventListener('click', () => tour(cards, byId('tour'), byId('caption'), pace))
+  byId('tour').addEventListener('click', () => tour(cards, byId('tour'), byId('caption'), pace, agree))
   document.body.dataset.ready = 'yes'
 }
 

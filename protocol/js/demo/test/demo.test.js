@@ -60,6 +60,7 @@ test('edits that two devices made offline merge, and a reload keeps them', async
   await bob.switch(true)
   await phone.says(/^live over a WebSocket$/)
   await demo.page.waitForFunction(() => document.querySelectorAll('#log li').length === 9)
+  await demo.agrees()
   let [one, other] = [await phone.items(), await bob.items()]
   deepEqual(one, other)
   deepEqual([...one].sort(), ['apples', 'bread', 'lemonade'])
@@ -94,9 +95,10 @@ test('of two titles one wins on all devices, and the page says why', async () =>
 })
 
 test('the tour ends with all devices of one mind', async () => {
-  let demo = await scene.demo({ url: `${boardOf('tour')}&pace=300` })
+  let demo = await scene.demo({ url: `${boardOf('tour')}&pace=0` })
   await demo.page.locator('#tour').click()
   await demo.page.locator('#caption', { hasText: 'Now you' }).waitFor()
+  await demo.agrees()
   let items = await demo.device('bob-phone').items()
   deepEqual([...items].sort(), ['apples', 'bread', 'lemonade'])
   let title = await demo.device('bob-phone').at.locator('[name=title]').inputValue()

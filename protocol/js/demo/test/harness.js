@@ -77,6 +77,11 @@ export class Demo {
     return ['ann-phone', 'ann-laptop', 'bob-phone'].map(name => this.device(name))
   }
 
+  /** Until all devices and the server have the same, as far as each has heard. */
+  async agrees() {
+    await this.page.locator('#agreement', { hasText: 'All devices have the same.' }).waitFor()
+  }
+
   /** Until all devices and the server have the same, and it is this. */
   agreesOn(value) {
     return this.#shows(value, 'All devices have the same.')

@@ -55,8 +55,8 @@ async fn who_has_pulled_is_not_told_and_who_pulls_then_is_counted() {
     let world = World::open("", "");
     let (mut service, keys) = (Double::start().await, Keys::make());
     world.register("10:a", &keys.registering(&format!("{}/a", service.url))).await;
-    // The service is busy with the first, so that the second waits.
-    service.answer(429, Some("1"), "");
+    // The service is busy for so long that the device surely pulls before it is told again.
+    service.answer(429, Some("5"), "");
     world.act("10:b", &note()).await;
     service.next().await;
     assert_eq!(world.count("10"), 1);
