@@ -44,6 +44,11 @@ impl Stopwatch {
     }
 
     /// So far.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    /// So far, in seconds.
     pub(crate) fn seconds(&self) -> f64 {
         self.0.elapsed().as_secs_f64()
     }

@@ -3,9 +3,11 @@
 //! Flags and their `TIDELOG_…` variables win over the file, the file over the defaults. Nothing
 //! else in the server reads the environment, but for a secret that `secret_env` names.
 
+mod admission;
 mod auth;
 mod compaction;
 mod jwks;
+mod memory;
 mod proxies;
 mod quantity;
 mod reference;
@@ -16,6 +18,7 @@ mod tls;
 mod user_log;
 mod wake;
 
+pub use admission::Admission;
 pub use auth::{Algorithm, Auth, Jwt, KeySource};
 pub use compaction::Compaction;
 pub use jwks::Jwks;
@@ -53,6 +56,8 @@ pub struct Config {
     pub auth: Auth,
     /// `[limits]`
     pub limits: Limits,
+    /// `[admission]`
+    pub admission: Admission,
     /// `[cors]`
     pub cors: Cors,
     /// `[log]`
@@ -75,6 +80,7 @@ struct Document {
     tls: tls::TlsTable,
     auth: auth::AuthTable,
     limits: Limits,
+    admission: Admission,
     cors: Cors,
     log: LogSettings,
     compaction: Compaction,
@@ -141,6 +147,10 @@ impl Config {
         let document: Document = toml::from_str(source.text()).map_err(|error| {
             source.error(error.span().unwrap_or_default(), error.message().trim_end())
         })?;
+        let (mut limits, mut log) = (document.limits, document.log);
+        // It was read a moment ago.
+        let told = toml::from_str(source.text()).unwrap_or_default();
+        memory::share(&mut limits, &mut log, &told).map_err(|reason| source.refused(&reason))?;
         let mut server = document.server;
         server.data = source.beside(&server.data);
         let tls = document.tls.check(&source).map_err(|reason| source.refused(reason))?;
@@ -150,9 +160,10 @@ impl Config {
             server,
             tls,
             auth: document.auth.check(&source)?,
-            limits: document.limits,
+            limits,
+            admission: document.admission,
             cors: document.cors,
-            log: document.log,
+            log,
             compaction: document.compaction,
             user_log: document.user_log,
             wake: document.wake.beside(&source),
@@ -185,6 +196,7 @@ impl Config {
         if let Err(reason) = crate::trace::levels(&self.server.trace) {
             return refused(format!("[server] trace: {reason}"));
         }
+        self.admission.check().or_else(refused)?;
         self.cors.check().or_else(refused)?;
         self.wake.check().or_else(refused)?;
         self.user_log.check().or_else(refused)

@@ -4,6 +4,7 @@
 //! is judge (`ingest/judge.rs`) → append → make durable → publish (the committer does these three) →
 //! answer.
 
+mod bulk;
 mod judge;
 mod own;
 mod quotas;
@@ -17,11 +18,13 @@ pub use quotas::Quotas;
 pub use rates::Wait;
 pub use verdicts::{Given, Verdicts};
 
+use crate::admission::Lately;
 use crate::aside::blocking;
 use crate::log::{Cleaned, Entry, Log, Outcome, ReadError, Stopped};
 use crate::metrics::Metrics;
 use crate::rules::{Rules, Subject, UndoReason};
 use crate::session::AnswerId;
+use bulk::Bulk;
 use judge::{Judge, Judged, Sent};
 use quotas::{Accounts, Allowance};
 use std::collections::HashSet;
@@ -74,6 +77,7 @@ pub struct Ingest {
     log: Log,
     rules: Arc<Rules>,
     judge: Judge,
+    bulk: Bulk,
     accounts: Arc<Accounts>,
     own: Arc<OwnPositions>,
     metrics: Metrics,
@@ -90,7 +94,8 @@ impl Ingest {
     ) -> Self {
         let judge = Judge::new(Arc::clone(&rules), action_bytes);
         let (accounts, own) = (Arc::new(Accounts::new(quotas)), Arc::default());
-        Self { log, rules, judge, accounts, own, metrics }
+        let bulk = Bulk::default();
+        Self { log, rules, judge, bulk, accounts, own, metrics }
     }
 
     /// When `subject` may make so many actions at once.
@@ -107,6 +112,11 @@ impl Ingest {
     pub fn is_too_much(&self, subject: &Subject, pairs: &[Pair]) -> Result<bool, ReadError> {
         let Some(most) = self.accounts.kept_bytes else { return Ok(false) };
         quotas::is_too_much(&self.log, &self.rules, subject, pairs, most)
+    }
+
+    /// How long appends took lately.
+    pub(crate) fn appends(&self) -> Arc<Lately> {
+        self.bulk.lately()
     }
 
     /// The memory of verdicts that no entry stands for.
@@ -158,7 +168,7 @@ impl Ingest {
             judged.insert(at, (Judged::Rejected(UndoReason::TooManyActions), sent));
         }
         let before = verdicts.len();
-        let mut outcomes = self.log.commit(steps, now).await?.into_iter();
+        let mut outcomes = self.bulk.commit(&self.log, subject, steps, now).await?.into_iter();
         let mut stored = self.stored(&judged).await.into_iter();
         for (judged, sent) in judged {
             verdicts.push(match judged {

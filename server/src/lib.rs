@@ -7,10 +7,12 @@ pub mod config;
 pub mod serve;
 pub mod trace;
 
+mod admission;
 mod app;
 mod auth;
 mod connection;
 mod http;
+mod leaving;
 mod listen;
 pub mod rules;
 mod tls;
@@ -29,6 +31,7 @@ pub mod wake;
 mod epochs;
 mod nodes;
 mod numbers;
+mod outgoing;
 
 pub mod admin;
 pub mod compaction;

@@ -76,7 +76,7 @@ pub(crate) use positions::Positions;
 pub use rebuild::{Rebuilt, rebuild};
 pub use rewrite::RewriteError;
 pub use settings::Settings;
-pub use shared::{OnClean, OnCommit};
+pub use shared::{BeforeSync, OnClean, OnCommit};
 pub use usage::{BYTES_BESIDE, bytes_of_json};
 
 use crate::clock::Stopwatch;
@@ -231,6 +231,13 @@ impl Log {
     pub fn on_commit(&self, heard: OnCommit) {
         // Set once at start-up; a second one would be a fault of the program, and is ignored.
         let _ = self.shared().on_commit.set(heard);
+    }
+
+    /// Sets who is called before each sync that a commit waits for; the first one stays. The commit
+    /// waits for it too: so a test has a disk that is as slow as it likes.
+    pub fn before_sync(&self, called: BeforeSync) {
+        // As above.
+        let _ = self.shared().before_sync.set(called);
     }
 
     /// Sets who hears of entries that are cleaned; the first one stays. It is called like who hears of

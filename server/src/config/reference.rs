@@ -1,5 +1,6 @@
 //! Every setting with its default and its meaning, from the types that the parser fills.
 
+use super::admission::Admission;
 use super::auth::{AuthTable, JwtTable};
 use super::compaction::Compaction;
 use super::jwks::Jwks;
@@ -36,6 +37,7 @@ pub fn reference() -> String {
     section(&mut text, "auth", &AuthTable::default());
     section(&mut text, "auth.jwks", &Jwks::default());
     section(&mut text, "limits", &Limits::default());
+    section(&mut text, "admission", &Admission::default());
     section(&mut text, "cors", &Cors::default());
     section(&mut text, "log", &LogSettings::default());
     section(&mut text, "compaction", &Compaction::default());

@@ -31,6 +31,9 @@ pub type OnCommit = Arc<dyn Fn(&[Arc<Entry>]) + Send + Sync>;
 /// Hears in which logs an entry was whose body is taken out: it is hidden from readers by then.
 pub type OnClean = Arc<dyn Fn(&Addresses) + Send + Sync>;
 
+/// Called on the thread that syncs, before each sync that a commit waits for.
+pub type BeforeSync = Arc<dyn Fn() + Send + Sync>;
+
 pub(super) struct Shared {
     pub(super) settings: Settings,
     /// Replaced as a whole when the feed is rewritten.
@@ -45,6 +48,7 @@ pub(super) struct Shared {
     pub(super) meter: Meter,
     pub(super) on_commit: OnceLock<OnCommit>,
     pub(super) on_clean: OnceLock<OnClean>,
+    pub(super) before_sync: OnceLock<BeforeSync>,
     pub(super) failure: watch::Sender<Option<Failure>>,
     state: RwLock<State>,
     head: AtomicU64,
@@ -103,6 +107,7 @@ impl Shared {
             handover: Handover::default(),
             meter: Meter::default(),
             on_commit: OnceLock::new(),
+            before_sync: OnceLock::new(),
             on_clean: OnceLock::new(),
             failure: watch::Sender::new(None),
             state: RwLock::new(state),

@@ -1,5 +1,7 @@
 //! What is not counted but looked at when somebody asks: the log, its disk, key sets, and memory for frames.
 
+use super::door::OfClass;
+use crate::admission::{Admission, ClassLook, Look};
 use crate::auth::{Authenticator, KeySets};
 use crate::clock;
 use crate::log::Log;
@@ -23,6 +25,8 @@ pub(crate) struct Site {
     pub(crate) auth: Arc<Authenticator>,
     /// Memory for large frames.
     pub(crate) budget: Budget,
+    /// The door.
+    pub(crate) door: Admission,
     /// The data directory.
     pub(crate) data: PathBuf,
     /// Who is woken.
@@ -49,6 +53,12 @@ impl Collector for Site {
             "tidelog_frame_bytes",
             "Memory that is reserved for large frames and bodies while they come in.",
             self.budget.reserved_bytes(),
+        )?;
+        gauge(
+            to,
+            "tidelog_frame_waiting_bytes",
+            "Memory for large frames and bodies that is waited for: they are not read so long.",
+            self.budget.waiting_bytes(),
         )?;
         gauge(
             to,
@@ -87,6 +97,7 @@ impl Collector for Site {
             "Devices that wait to be told that something has come.",
             self.wakes.waiting(),
         )?;
+        door(to, &self.door.look())?;
         key_sets(to, self.auth.key_sets(clock::now_ms()))?;
         self.store_bytes(to)?;
         // A disk that cannot be asked has no number.
@@ -113,6 +124,50 @@ impl Site {
         }
         Ok(())
     }
+}
+
+fn door(to: &mut DescriptorEncoder<'_>, look: &Look) -> Result<(), fmt::Error> {
+    let help = "WebSockets that wait: to sign in, or for their turn, by how much they have missed.";
+    let name = "tidelog_admission_waiting";
+    let mut family = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    let classes = look.classes.iter().map(|it| (it.class.as_str(), it.waiting));
+    for (stage, count) in classes.chain([("sign_in", look.unsigned)]) {
+        ConstGauge::new(count as u64).encode(family.encode_family(&[("stage", stage)])?)?;
+    }
+    let mut by_class = |name, help, value: fn(&ClassLook) -> u64| {
+        let mut family = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        look.classes.iter().try_for_each(|it| {
+            let class = OfClass { class: it.class.as_str() };
+            ConstGauge::new(value(it)).encode(family.encode_family(&class)?)
+        })
+    };
+    by_class(
+        "tidelog_admission_inside",
+        "Clients that are catching up, and requests that are being answered, by how much they have missed.",
+        |it| it.inside as u64,
+    )?;
+    by_class(
+        "tidelog_admission_permits",
+        "How many of them there may be at once, which follows what is measured.",
+        |it| it.permits as u64,
+    )?;
+    by_class(
+        "tidelog_admission_rate",
+        "How many are let in in a second, as measured when some waited last.",
+        |it| it.per_second,
+    )?;
+    gauge(
+        to,
+        "tidelog_admission_wait_seconds",
+        "How long a newcomer would wait; add a node when it stays above ten.",
+        look.wait_seconds(),
+    )?;
+    gauge(
+        to,
+        "tidelog_fairness",
+        "Jain's index over what the last 512 clients that caught up got in a second: 1 is all alike.",
+        look.fairness,
+    )
 }
 
 fn key_sets(to: &mut DescriptorEncoder<'_>, sets: KeySets) -> Result<(), fmt::Error> {

@@ -24,6 +24,9 @@ impl Syncer {
         let work = move || {
             for () in asked {
                 let since = Stopwatch::start();
+                if let Some(before) = shared.before_sync.get() {
+                    before();
+                }
                 let synced = shared.feed().sync();
                 shared.meter.fsync_seconds.observe(since.seconds());
                 if result.send(synced).is_err() {
