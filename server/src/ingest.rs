@@ -6,6 +6,7 @@
 
 mod bulk;
 mod judge;
+mod known;
 mod own;
 mod quotas;
 mod rates;
@@ -13,6 +14,7 @@ mod rates;
 mod tests;
 mod verdicts;
 
+pub use known::{Follows, Known};
 pub use own::{OWN_RANGES_MAX, OwnPositions};
 pub use quotas::Quotas;
 pub use rates::Wait;
@@ -29,7 +31,7 @@ use judge::{Judge, Judged, Sent};
 use quotas::{Accounts, Allowance};
 use std::collections::HashSet;
 use std::sync::Arc;
-use tidelog_crdt::{Context, Position};
+use tidelog_crdt::Position;
 use tidelog_protocol::{Action, ActionId, Meta, Pair, builtin};
 
 /// Steps that go to the committer at once, or those of one action: a frame of a hundred thousand
@@ -43,8 +45,8 @@ const ID_BYTES: usize = 12;
 pub struct Submission {
     /// The action with its meta, as it came.
     pub pair: Pair,
-    /// What its author had seen.
-    pub context: Context,
+    /// What its author had had of each log.
+    pub known: Known,
 }
 
 /// What became of an action.
@@ -92,7 +94,7 @@ impl Ingest {
         metrics: Metrics,
         (action_bytes, quotas): (usize, Quotas),
     ) -> Self {
-        let judge = Judge::new(Arc::clone(&rules), action_bytes);
+        let judge = Judge::new(Arc::clone(&rules), log.incarnation(), action_bytes);
         let (accounts, own) = (Arc::new(Accounts::new(quotas)), Arc::default());
         let bulk = Bulk::default();
         Self { log, rules, judge, bulk, accounts, own, metrics }

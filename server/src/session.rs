@@ -9,6 +9,7 @@ mod answered;
 mod answers;
 mod delivery;
 mod effect;
+mod followed;
 mod frames;
 mod intake;
 mod lists;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use answers::AnswerId;
 pub(crate) use effect::{Effect, ReadOrder};
+pub(crate) use followed::known_by;
 pub use node_state::{Brought, NodeState, Remembered};
 
 use crate::catch_up::OwnPart;
@@ -35,6 +37,7 @@ use crate::rules::{Rules, Subject};
 use crate::sync_map::{Fates, Loaded};
 use answers::Sent;
 use delivery::{Delivery, Phase};
+use followed::Following;
 use intake::Intake;
 use own::OwnLoad;
 use std::sync::Arc;
@@ -106,6 +109,7 @@ pub struct Session {
     own_log: Option<LogName>,
     delivery: Delivery,
     subscriptions: Subscriptions,
+    following: Following,
     /// What the node was subscribed to before, and has not named again.
     dormant: NodeState,
     forget_at: Option<u64>,
@@ -158,6 +162,7 @@ impl Session {
             None => None,
         };
         let mut delivery = Delivery::resume(resumed, head, &node, now);
+        let following = resumed.map(|_| Following::resume(&node)).unwrap_or_default();
         let own_log = (!subject.anonymous()).then(|| LogName::User(subject.user().clone()));
         if own_log.is_some() {
             delivery.own_load = OwnLoad::at_start(resumed, synced != 0, head, &shared.rules);
@@ -169,6 +174,7 @@ impl Session {
             own_log: own_log.clone(),
             delivery,
             subscriptions: Subscriptions::default(),
+            following,
             forget_at: (!node.subscriptions.is_empty()).then_some(now + FORGET_AFTER_MS),
             dormant: node,
             intake: Intake::default(),
@@ -346,6 +352,7 @@ impl Session {
         if self.forget_at.is_some_and(|due| due <= at.now) {
             self.forget_at = None;
             self.dormant.subscriptions.clear();
+            self.following.keep(|key| self.subscriptions.contains(key));
             self.changed = true;
         }
         if self.intake.is_judged() {
@@ -378,7 +385,9 @@ impl Session {
             self.put(frame);
         }
         self.settle(at);
-        self.subscriptions.renew(self.delivery.cursor(), at.now);
+        for renewed in self.subscriptions.renew(self.delivery.cursor(), at.now) {
+            self.following.begin_anew(&renewed, self.delivery.had(at.now));
+        }
         self.renew_own(at);
         // Loads and history take turns at the one read that is under way at a time.
         if self.delivery.history_is_next() {
@@ -424,6 +433,7 @@ impl Session {
     fn on_synced(&mut self, sent: &SentSync) {
         self.frames.acked += 1;
         self.delivery.on_acked_frames(self.frames.acked);
+        self.following.on_acked(self.frames.acked);
         self.delivery.on_acked(Position::new(sent.token).unwrap_or_default(), sent.sent_ms);
         self.changed = true;
     }
@@ -444,8 +454,10 @@ impl Session {
         let frames = Acknowledged { of_ours, of_theirs };
         let mut subscriptions = self.subscriptions.remembered(acked, frames);
         subscriptions.extend(self.dormant.subscriptions.iter().cloned());
-        let own = self.delivery.own();
-        let mut state = NodeState { acked, own, subscriptions, ..NodeState::default() };
+        let (own, had) = (self.delivery.own(), self.delivery.had(u64::MAX));
+        let own_state_ms = self.delivery.own_states.latest_ms();
+        let known = NodeState { acked, own, had, own_state_ms, ..NodeState::default() };
+        let mut state = NodeState { subscriptions, ..known };
         state.shorten(self.shared.limits.subscriptions);
         state.of_history(&self.shared.epochs)
     }

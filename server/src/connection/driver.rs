@@ -2,7 +2,7 @@
 
 mod watching;
 
-use super::End;
+use super::{End, earlier};
 use crate::admission::{Arrival, Permit};
 use crate::app::App;
 use crate::aside::{aside, blocking};
@@ -36,6 +36,7 @@ pub(super) struct Driver<'a> {
     session: Box<Session>,
     inbox: Arc<Inbox>,
     node: NodeId,
+    connected_ms: u64,
     ingest: Option<Task<Result<Vec<Verdict>, Stopped>>>,
     reading: Option<Task<Read>>,
     /// Memory for what was read, until the client has taken it.
@@ -82,6 +83,7 @@ impl<'a> Driver<'a> {
             node: session.subject().node().clone(),
             session,
             inbox,
+            connected_ms: clock::now_ms(),
             ingest: None,
             reading: None,
             chunk: None,
@@ -273,9 +275,13 @@ impl<'a> Driver<'a> {
             Effect::Send(frame) => socket.send(frame),
             Effect::Ingest(submissions) => {
                 let (ingest, subject) = (self.app.ingest.clone(), self.session.subject().clone());
-                let now = clock::now_ms();
-                self.ingest =
-                    Some(Box::pin(async move { ingest.take(&subject, submissions, now).await }));
+                let (app, connected_ms, now) =
+                    (self.app.clone(), self.connected_ms, clock::now_ms());
+                self.ingest = Some(Box::pin(async move {
+                    let submissions =
+                        earlier::add(&app, subject.node(), connected_ms, submissions).await;
+                    ingest.take(&subject, submissions, now).await
+                }));
             }
             Effect::Read(order) => self.read(order, socket),
             Effect::Follow(log) => {
