@@ -189,12 +189,14 @@ async fn serve_http1(
         .timer(TokioTimer::new())
         .max_buf_size(HEAD_BYTES_MAX as usize)
         .header_read_timeout(door.0.handshake)
+        .keep_alive(!late)
         .serve_connection(TokioIo::new(Impatient::new(stream, patience)), service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,
-        () = door.0.app.stopping() => {
+        // Who comes late is answered once, that it is late.
+        () = door.0.app.stopping(), if !late => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

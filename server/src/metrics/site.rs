@@ -4,7 +4,7 @@ use super::door::OfClass;
 use crate::admission::{Admission, ClassLook, Look};
 use crate::auth::{Authenticator, KeySets};
 use crate::clock;
-use crate::log::Log;
+use crate::log::{Log, Stats};
 use crate::wake::Wakes;
 use crate::ws::Budget;
 use prometheus_client::collector::Collector;
@@ -42,30 +42,7 @@ impl fmt::Debug for Site {
 impl Collector for Site {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let (to, stats) = (&mut to, self.log.stats());
-        gauge(
-            to,
-            "tidelog_ingest_queue_bytes",
-            "Actions that wait to be durable.",
-            stats.queue_bytes,
-        )?;
-        gauge(
-            to,
-            "tidelog_frame_bytes",
-            "Memory that is reserved for large frames and bodies while they come in.",
-            self.budget.reserved_bytes(),
-        )?;
-        gauge(
-            to,
-            "tidelog_frame_waiting_bytes",
-            "Memory for large frames and bodies that is waited for: they are not read so long.",
-            self.budget.waiting_bytes(),
-        )?;
-        gauge(
-            to,
-            "tidelog_tail_bytes",
-            "The newest entries, which are kept in memory.",
-            stats.tail_bytes,
-        )?;
+        self.memory(to, &stats)?;
         gauge(to, "tidelog_runs", "Runs of entries in the index.", stats.runs)?;
         gauge(
             to,
@@ -114,6 +91,34 @@ impl Collector for Site {
 }
 
 impl Site {
+    /// What is queued, and what is reserved for what is to come.
+    fn memory(&self, to: &mut DescriptorEncoder<'_>, stats: &Stats) -> Result<(), fmt::Error> {
+        gauge(
+            to,
+            "tidelog_ingest_queue_bytes",
+            "Actions that wait to be durable.",
+            stats.queue_bytes,
+        )?;
+        gauge(
+            to,
+            "tidelog_frame_bytes",
+            "Memory that is reserved for large frames and bodies while they come in.",
+            self.budget.reserved_bytes(),
+        )?;
+        gauge(
+            to,
+            "tidelog_frame_waiting_bytes",
+            "Memory for large frames and bodies that is waited for: they are not read so long.",
+            self.budget.waiting_bytes(),
+        )?;
+        gauge(
+            to,
+            "tidelog_tail_bytes",
+            "The newest entries, which are kept in memory.",
+            stats.tail_bytes,
+        )
+    }
+
     fn store_bytes(&self, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let help = "What the data directory takes on disk, by part.";
         let mut family =
