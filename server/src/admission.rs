@@ -187,6 +187,9 @@ impl Admission {
 
     /// Waits for the turn of a client with a WebSocket. Who gives up keeps its place for a while.
     pub(crate) async fn enter(&self, who: Who, class: Class) -> Result<Permit, Turned> {
+        if let Some(permit) = self.at_once(&who, class) {
+            return Ok(permit);
+        }
         let mut waiting = self.arrive(who, class)?;
         waiting.turn(self.0.terms.patience).await
     }
@@ -194,6 +197,9 @@ impl Admission {
     /// Waits for the turn of a request, and not for long; who is sent away keeps its place until it is
     /// to come again, and a while longer.
     pub(crate) async fn request(&self, who: Who, class: Class) -> Result<Permit, Away> {
+        if let Some(permit) = self.at_once(&who, class) {
+            return Ok(permit);
+        }
         let Ok(mut waiting) = self.arrive(who, class) else {
             self.0.told.shed(Stage::Request);
             return Err(self.away(class).1);
@@ -205,6 +211,22 @@ impl Admission {
         let (wait_ms, away) = self.away(class);
         waiting.keep_ms = waiting.keep_ms.saturating_add(wait_ms);
         Err(away)
+    }
+
+    /// Lets somebody in while nobody waits, which is nearly always.
+    fn at_once(&self, who: &Who, class: Class) -> Option<Permit> {
+        let now = clock::now_ms();
+        let since_ms = {
+            let mut state = self.0.state();
+            if state.closed || state.stopping {
+                return None;
+            }
+            let since_ms = state.line.pass(who, class, now)?;
+            state.flow_mut(class).granted += 1;
+            since_ms
+        };
+        self.0.told.admitted(class);
+        Some(self.0.permit(class, since_ms, now))
     }
 
     fn arrive(&self, who: Who, class: Class) -> Result<Waiting, Turned> {
@@ -396,6 +418,11 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn permit(self: &Arc<Self>, class: Class, since_ms: u64, granted_ms: u64) -> Permit {
+        let until_ms = granted_ms.saturating_add(self.terms.hold_ms);
+        Permit { inner: Arc::clone(self), class, since_ms, granted_ms, until_ms }
+    }
+
     /// Lets in as many as there are permits for.
     fn grant(self: &Arc<Self>, state: &mut State, now: u64) -> HandOut {
         let mut all = Vec::new();
@@ -407,10 +434,7 @@ impl Inner {
             state.flow_mut(class).granted += 1;
             self.told.admitted(class);
             if let Some(asked) = state.asked.remove(&granted.ticket) {
-                let until_ms = now.saturating_add(self.terms.hold_ms);
-                let inner = Arc::clone(self);
-                let permit = Permit { inner, class, since_ms, granted_ms: now, until_ms };
-                all.push((asked, permit));
+                all.push((asked, self.permit(class, since_ms, now)));
             } else {
                 state.line.leave(class);
             }

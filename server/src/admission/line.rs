@@ -182,6 +182,19 @@ impl Line {
         Ok(Arrived { ticket, replaced })
     }
 
+    /// Lets somebody in at once, if there is a permit and nobody waits. Returns when it came first.
+    pub(super) fn pass(&mut self, who: &Who, class: Class, now: u64) -> Option<u64> {
+        // An earlier wait of the same client has to end.
+        let waits = who.name.as_ref().is_some_and(|name| self.here.contains_key(name));
+        let queue = self.queue_mut(class);
+        if waits || queue.inside >= queue.permits || !queue.order.is_empty() {
+            return None;
+        }
+        queue.inside += 1;
+        let place = who.name.as_ref().and_then(|name| self.take_place(name));
+        Some(place.map_or(now, |place| place.since_ms))
+    }
+
     /// Somebody waits no longer, and has its place until `until_ms` if it has a name.
     pub(super) fn give_up(&mut self, ticket: Ticket, until_ms: u64) {
         let Some(Waiting { who, class, turn, since_ms }) = self.remove(ticket) else { return };
@@ -225,11 +238,13 @@ impl Line {
             });
             return (Some(ticket), place);
         }
-        let place = self.places.remove(name);
-        if let Some(place) = &place {
-            self.ends.remove(&(place.until_ms, place.turn.serial));
-        }
-        (None, place)
+        (None, self.take_place(name))
+    }
+
+    fn take_place(&mut self, name: &Name) -> Option<Place> {
+        let place = self.places.remove(name)?;
+        self.ends.remove(&(place.until_ms, place.turn.serial));
+        Some(place)
     }
 
     fn remove(&mut self, ticket: Ticket) -> Option<Waiting> {

@@ -3,7 +3,7 @@
 use super::super::*;
 use crate::auth::Identity;
 use crate::config::{Config, Source};
-use crate::ingest::Submission;
+use crate::ingest::{Known, Submission};
 use crate::rules::Subject;
 use crate::ws::Owner;
 use crate::{app::App, serve};
@@ -11,7 +11,6 @@ use futures_util::FutureExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use tempfile::TempDir;
-use tidelog_crdt::Context;
 use tidelog_protocol::{Action, ActionId, ClientId, Meta, NodeId, Pair, UserId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -166,10 +165,7 @@ async fn come_and_go(app: App, nth: usize, rounds: Arc<AtomicU64>) {
             let action = Action::new(bytes::Bytes::from_static(br#"{"type":"note"}"#)).unwrap();
             let id = ActionId { ms: 1, node: node.clone(), sequence };
             let meta = Meta { id, time: 1, subprotocol: None };
-            Submission {
-                pair: Pair { action, meta, extra_keys: false },
-                context: Context::default(),
-            }
+            Submission { pair: Pair { action, meta, extra_keys: false }, known: Known::default() }
         });
         app.ingest.take(&subject, actions.collect(), 1).await.unwrap();
         rounds.fetch_add(1, Relaxed);

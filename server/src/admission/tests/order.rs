@@ -112,6 +112,26 @@ fn a_place_stays_where_it_was_though_what_was_missed_has_become_more() {
 }
 
 #[test]
+fn who_comes_while_nobody_waits_is_let_in_at_once() {
+    let mut line = Line::new(100);
+    let pass = |line: &mut Line, name: &str| line.pass(&who(name), Class::Light, 7);
+    assert_eq!(pass(&mut line, "a:a"), None, "no permits");
+    let gone = arrive(&mut line, "b:a");
+    line.give_up(gone, 1_000);
+    line.set_permits(Class::Light, 3);
+    assert_eq!(pass(&mut line, "a:a"), Some(7));
+    assert_eq!(pass(&mut line, "b:a"), Some(0), "it came when it came first");
+    arrive(&mut line, "c:a");
+    assert_eq!(pass(&mut line, "d:a"), None, "somebody waits");
+    line.arrive(who("e:a"), Class::Heavy, 0).unwrap();
+    assert_eq!(line.next().map(|it| it.class), Some(Class::Light));
+    assert_eq!((pass(&mut line, "d:a"), line.inside(Class::Light)), (None, 3), "no more permits");
+    line.leave(Class::Light);
+    assert_eq!(pass(&mut line, "e:a"), None, "it waits already, having missed much");
+    assert_eq!(pass(&mut line, "d:a"), Some(7));
+}
+
+#[test]
 fn a_client_waits_once_and_a_device_makes_several_requests() {
     let mut line = Line::new(100);
     let first = arrive(&mut line, "a:a");

@@ -148,7 +148,8 @@ async fn who_comes_when_there_is_too_much_to_do_is_told_when_to_come_again() {
     drop(inside);
     let cursor = site.pull("10:a", "").await.cursor;
     // Who waits for news lets others in.
-    let waits = site.get("10:a", &format!("/v1/log?wait=50&since={cursor}"));
+    let path = format!("/v1/log?wait=50&since={cursor}");
+    let waits = site.get("10:a", &path);
     let other = async {
         let inside = || site.app.door.look().classes.map(|it| it.inside);
         while site.app.metrics.waiting.get() == 0 || inside() != [0, 0] {
