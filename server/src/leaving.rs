@@ -30,6 +30,11 @@ impl Leaving {
         self.all.store(all, Relaxed);
     }
 
+    /// The same as [`Leaving::turn`], in ms.
+    pub(crate) fn turn_ms(&self, idle: bool) -> u64 {
+        u64::try_from(self.turn(idle).as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// After how long it is somebody's turn: of who is idle from the front, of others from the back.
     fn turn(&self, idle: bool) -> Duration {
         let last = self.all.load(Relaxed).saturating_sub(1);

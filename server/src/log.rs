@@ -65,8 +65,8 @@ pub(crate) use base::{Base, Bases};
 pub use check::{Counts, Finding, Progress, Report, Severity, check};
 pub(crate) use compact::{Compacted, Compacting, Step as CompactionStep};
 pub use entry::{
-    Addresses, Channel, ChannelError, Cleaned, Draft, Entry, LogName, NodeRecord, Outcome, Page,
-    PageLimit, Step,
+    Addresses, Causes, Channel, ChannelError, Cleaned, Draft, Entry, LogName, NodeRecord, Outcome,
+    Page, PageLimit, Step,
 };
 pub use erase::Removed;
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
@@ -76,7 +76,7 @@ pub(crate) use positions::Positions;
 pub use rebuild::{Rebuilt, rebuild};
 pub use rewrite::RewriteError;
 pub use settings::Settings;
-pub use shared::{BeforeSync, OnClean, OnCommit};
+pub use shared::{BeforeSync, OnAnswered, OnClean, OnCommit};
 pub use usage::{BYTES_BESIDE, bytes_of_json};
 
 use crate::clock::Stopwatch;
@@ -238,6 +238,13 @@ impl Log {
     pub fn before_sync(&self, called: BeforeSync) {
         // As above.
         let _ = self.shared().before_sync.set(called);
+    }
+
+    /// Sets who hears, after who hears of commits, that those who appended are answered; the first one
+    /// stays. To wake readers only then spares authors who read, too, to be woken twice.
+    pub fn on_answered(&self, heard: OnAnswered) {
+        // As above.
+        let _ = self.shared().on_answered.set(heard);
     }
 
     /// Sets who hears of entries that are cleaned; the first one stays. It is called like who hears of

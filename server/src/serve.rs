@@ -123,11 +123,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     };
     let waits = Gauge::default();
     let metrics = Metrics::of(site, waits.clone());
-    let (publishing, committed) = (hub.clone(), wakes.committed.clone());
-    log.on_commit(Arc::new(move |entries| {
-        publishing.publish(entries);
-        committed.notify_one();
-    }));
+    tell_of_commits(&log, &hub, &wakes);
     let settings = (config.limits.action_bytes, quotas(config));
     let ingest = Ingest::new(log.clone(), rules.clone(), metrics.clone(), settings);
     let session = session::Shared {
@@ -172,6 +168,17 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         },
         stop,
     }))
+}
+
+/// Who hears of what is committed, and when.
+fn tell_of_commits(log: &Log, hub: &Hub, wakes: &Wakes) {
+    let publishing = hub.clone();
+    log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
+    let (waking, committed) = (hub.clone(), wakes.committed.clone());
+    log.on_answered(Arc::new(move || {
+        waking.wake();
+        committed.notify_one();
+    }));
 }
 
 fn quotas(config: &Config) -> Quotas {

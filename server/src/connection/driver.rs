@@ -10,7 +10,6 @@ use crate::catch_up::{self, Reading};
 use crate::clock;
 use crate::hub::{Inbox, Parcel};
 use crate::ingest::Verdict;
-use crate::leaving::Leave;
 use crate::log::{LogName, ReadError, Stopped};
 use crate::metrics::Share;
 use crate::outgoing::Chunk;
@@ -19,11 +18,10 @@ use crate::sync_map::Fates;
 use crate::ws::{Incoming, Socket};
 use futures_util::FutureExt;
 use std::collections::HashSet;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_protocol::{Frame, NodeId, WireError};
-use tokio::time::Sleep;
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -46,7 +44,8 @@ pub(super) struct Driver<'a> {
     followed: HashSet<LogName>,
     /// The server stops: what came in is finished, and nothing more is read.
     draining: bool,
-    leave: Leave,
+    /// When it is the client's turn to leave a server that stops.
+    leave_at: Option<u64>,
     /// Since when the large frame is under way, or its memory is waited for.
     large_frame_since: Option<(u64, bool)>,
     /// Its leave to have the server work, while it catches up.
@@ -90,7 +89,7 @@ impl<'a> Driver<'a> {
             stuck: None,
             followed: HashSet::new(),
             draining: false,
-            leave: Leave::default(),
+            leave_at: None,
             large_frame_since: None,
             large_frame_due: None,
             arrival: Some(permit.arrival()),
@@ -120,14 +119,34 @@ impl<'a> Driver<'a> {
             }
         }
         self.act(socket);
-        let sleep = tokio::time::sleep(Duration::ZERO);
-        let mut sleep = std::pin::pin!(sleep);
+        let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
+        // What is waited for all the while: to begin anew each time takes a lock that all share.
+        let (app, inbox) = (self.app, self.inbox.clone());
+        let (mut stopping, mut ended) = (pin!(app.stopping()), pin!(inbox.ended()));
+        let mut mail = pin!(inbox.mail());
+        let mut now = clock::now_ms();
         loop {
-            self.settle(socket, clock::now_ms());
+            self.settle(socket, now);
             self.measure(socket);
-            self.set_alarm(sleep.as_mut(), expires_ms);
-            let event = self.next_event(socket, sleep.as_mut()).await;
-            let now = clock::now_ms();
+            self.set_alarm(sleep.as_mut(), expires_ms, now);
+            let read = !self.draining && self.session.wants_frames();
+            let may_send = self.may_send(socket);
+            let wants_room =
+                self.session.wants_room() || !may_send || self.waits_to_release(socket);
+            let event = tokio::select! {
+                biased;
+                () = stopping.as_mut(), if self.leave_at.is_none() => Event::Stopping,
+                judged = finish(&mut self.ingest) => Event::Judged(judged),
+                read = finish(&mut self.reading) => Event::Read(read),
+                () = ended.as_mut() => Event::Replaced,
+                () = mail.as_mut(), if may_send && self.session.wants_mail() => {
+                    mail.set(inbox.mail());
+                    Event::Mail
+                }
+                incoming = socket.next(read, wants_room) => Event::Socket(incoming),
+                () = sleep.as_mut() => Event::Time,
+            };
+            now = clock::now_ms();
             if expires_ms.is_some_and(|expires| expires <= now) {
                 return End::Silent;
             }
@@ -135,6 +154,7 @@ impl<'a> Driver<'a> {
                 return end;
             }
             self.act(socket);
+            self.draining |= self.leave_at.is_some_and(|at| at <= now);
             if self.session.is_answered() {
                 // Until the client takes its answers, they are in memory instead of its frame.
                 if socket.has_taken_most() {
@@ -145,24 +165,6 @@ impl<'a> Driver<'a> {
                     return End::Silent;
                 }
             }
-        }
-    }
-
-    async fn next_event(&mut self, socket: &mut Socket, sleep: Pin<&mut Sleep>) -> Event {
-        let read = !self.draining && self.session.wants_frames();
-        let may_send = self.may_send(socket);
-        let wants_room = self.session.wants_room() || !may_send || self.waits_to_release(socket);
-        tokio::select! {
-            biased;
-            () = self.leave.turn(self.app, self.arrival.is_none()), if !self.draining => {
-                Event::Stopping
-            }
-            judged = finish(&mut self.ingest) => Event::Judged(judged),
-            read = finish(&mut self.reading) => Event::Read(read),
-            () = self.inbox.ended() => Event::Replaced,
-            () = self.inbox.mail(), if may_send && self.session.wants_mail() => Event::Mail,
-            incoming = socket.next(read, wants_room) => Event::Socket(incoming),
-            () = sleep => Event::Time,
         }
     }
 
@@ -215,7 +217,10 @@ impl<'a> Driver<'a> {
                 return Err(End::Silent);
             }
             Event::Time => {}
-            Event::Stopping => self.draining = true,
+            Event::Stopping => {
+                let turn = self.app.leaving.turn_ms(self.arrival.is_none());
+                self.leave_at = Some(now.saturating_add(turn));
+            }
         }
         // Not only on the alarm: a socket that always has something to read would silence it.
         if self.session.deadline() <= now {

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::config::{Config, Source};
-use crate::log::{Addresses, Entry, Page};
+use crate::log::{Addresses, Causes, Entry, Page};
 use crate::rules::Rules;
 use serde_json::json;
 use std::path::Path;
-use tidelog_crdt::{Context, Dot, Incarnation};
+use tidelog_crdt::{Dot, Incarnation};
 use tidelog_fuzz::bolero::check;
 use tidelog_fuzz::{Feed, run, within};
 use tidelog_protocol::{Action, UserId};
@@ -28,7 +28,7 @@ fn entry(position: u64, action: &serde_json::Value) -> Arc<Entry> {
         subprotocol: 1,
         addresses: Addresses::default(),
         dot: Dot { incarnation: HERE, position },
-        context: Context::default(),
+        causes: Causes::default(),
         action: Action::new(action.to_string().into()).unwrap(),
         kept: true,
         cleaned: false,

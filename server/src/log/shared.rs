@@ -28,6 +28,9 @@ use tokio::sync::watch;
 /// Called with the entries of each commit, in order of position, once they are on disk.
 pub type OnCommit = Arc<dyn Fn(&[Arc<Entry>]) + Send + Sync>;
 
+/// Called when those who appended what a commit has are answered.
+pub type OnAnswered = Arc<dyn Fn() + Send + Sync>;
+
 /// Hears in which logs an entry was whose body is taken out: it is hidden from readers by then.
 pub type OnClean = Arc<dyn Fn(&Addresses) + Send + Sync>;
 
@@ -47,6 +50,7 @@ pub(super) struct Shared {
     pub(super) handover: Handover,
     pub(super) meter: Meter,
     pub(super) on_commit: OnceLock<OnCommit>,
+    pub(super) on_answered: OnceLock<OnAnswered>,
     pub(super) on_clean: OnceLock<OnClean>,
     pub(super) before_sync: OnceLock<BeforeSync>,
     pub(super) failure: watch::Sender<Option<Failure>>,
@@ -108,6 +112,7 @@ impl Shared {
             meter: Meter::default(),
             on_commit: OnceLock::new(),
             before_sync: OnceLock::new(),
+            on_answered: OnceLock::new(),
             on_clean: OnceLock::new(),
             failure: watch::Sender::new(None),
             state: RwLock::new(state),

@@ -3,7 +3,6 @@
 
 use super::super::End;
 use super::Driver;
-use crate::clock;
 use crate::ws::Socket;
 use std::pin::Pin;
 use std::time::Duration;
@@ -82,14 +81,14 @@ impl Driver<'_> {
         self.outgoing.set(i64::try_from(socket.outgoing_bytes()).unwrap_or(i64::MAX));
     }
 
-    pub(super) fn set_alarm(&self, sleep: Pin<&mut Sleep>, expires_ms: Option<u64>) {
-        let now = clock::now_ms();
+    pub(super) fn set_alarm(&self, sleep: Pin<&mut Sleep>, expires_ms: Option<u64>, now: u64) {
         let large = self.large_frame_due;
         let stuck =
             self.stuck.map(|(_, since)| since.saturating_add(STUCK_MS).max(now + STUCK_MS / 10));
         // Once it is over, the answer that is waited for ends it.
         let held = self.permit.as_ref().map(|permit| permit.until_ms).filter(|until| *until > now);
-        let deadlines = [expires_ms, large, held, stuck].into_iter().flatten();
+        let leave = self.leave_at.filter(|_| !self.draining);
+        let deadlines = [expires_ms, large, held, stuck, leave].into_iter().flatten();
         let due = deadlines.fold(self.session.deadline(), u64::min);
         // A far deadline, so that adding it to now cannot overflow.
         let wait = Duration::from_millis(due.saturating_sub(now).min(86_400_000));

@@ -21,6 +21,7 @@ pub(super) struct Commit {
     targets: BTreeMap<Position, Entry>,
     answers: Vec<Answer>,
     record: Vec<u8>,
+    steps: usize,
     since: Stopwatch,
 }
 
@@ -35,6 +36,8 @@ pub(super) struct Sealed {
     /// Whose bodies are to be taken out.
     pub(super) targets: BTreeMap<Position, Entry>,
     pub(super) answers: Vec<Answer>,
+    /// How many steps it answers.
+    pub(super) steps: usize,
     /// When its batch was taken.
     pub(super) since: Stopwatch,
 }
@@ -68,6 +71,7 @@ impl Commit {
             targets: BTreeMap::new(),
             answers: Vec::new(),
             record: Vec::new(),
+            steps: 0,
             since: Stopwatch::start(),
         }
     }
@@ -122,6 +126,7 @@ impl Commit {
 
     /// Adds what is to be said when the commit is on disk.
     pub(super) fn answer(&mut self, answer: Answer) {
+        self.steps += answer.outcomes.len();
         self.answers.push(answer);
     }
 
@@ -142,7 +147,7 @@ impl Commit {
         if !self.builder.is_empty() {
             self.end_row();
         }
-        let Self { staged, entries, fresh, targets, answers, since, .. } = self;
-        Sealed { staged, entries, fresh, targets, answers, since }
+        let Self { staged, entries, fresh, targets, answers, steps, since, .. } = self;
+        Sealed { staged, entries, fresh, targets, answers, steps, since }
     }
 }

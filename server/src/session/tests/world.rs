@@ -139,7 +139,7 @@ impl World {
                 nodes: Vec::new(),
             },
             dot: Dot { incarnation: HERE, position },
-            context: tidelog_crdt::Context::default(),
+            causes: crate::log::Causes::default(),
             action,
             kept: true,
             cleaned: false,
