@@ -11,7 +11,7 @@ mod store;
 pub mod token;
 
 pub use push::{PushArgs, PushCommand, PushListArgs, PushStatusArgs, PushTestArgs};
-pub use store::{CompactArgs, DocArgs};
+pub use store::{BackupArgs, CompactArgs, DocArgs, RestoreArgs};
 
 use crate::config::{Config, ConfigError};
 use clap::builder::FalseyValueParser;
@@ -103,6 +103,16 @@ pub enum Command {
     /// It is made beside what is there and put in its place at the end, so it can be stopped at any
     /// time.
     Rebuild(RebuildArgs),
+    /// Write the store into one file, from which it can be restored
+    ///
+    /// Works while a server runs on the same data, which goes on serving, and without one. The file
+    /// gets its name when it is complete and was checked; a file of that name is replaced.
+    Backup(BackupArgs),
+    /// Make a store from a backup, in a directory that does not exist yet or is empty
+    ///
+    /// Nothing is there before all of the backup was read and fits. The store begins a new life: what
+    /// clients were told after the backup was taken is not taken for what the restored store says.
+    Restore(RestoreArgs),
     /// Hand over or remove everything of one user
     User(UserArgs),
     /// Look at the devices that a running server wakes, or try one
@@ -423,6 +433,9 @@ mod tests {
             "tidelog check --data DIR --json",
             "tidelog check --config FILE",
             "tidelog rebuild --data DIR",
+            "tidelog backup FILE --data DIR",
+            "tidelog restore FILE --data DIR",
+            "tidelog restore - --verify",
             "tidelog push status --data DIR",
             "tidelog push list ann",
             "tidelog push test ann phone --title Hello",

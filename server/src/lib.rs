@@ -31,6 +31,7 @@ mod nodes;
 mod numbers;
 
 pub mod admin;
+pub mod backup;
 pub mod compaction;
 pub mod doc;
 pub mod log_export;

@@ -35,6 +35,7 @@ mod fuzz;
 mod handover;
 mod head;
 mod identity;
+mod incarnations;
 mod index;
 mod lock;
 mod manifest;
@@ -51,12 +52,14 @@ mod rebuild;
 mod recent;
 mod record;
 mod recover;
+mod restore;
 mod rewrite;
 mod room;
 mod row;
 mod run;
 mod settings;
 mod shared;
+mod snapshot;
 mod store;
 mod tail;
 mod usage;
@@ -71,12 +74,15 @@ pub use entry::{
 pub use erase::Removed;
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
 pub use export::Piece;
+pub use incarnations::Incarnations;
 pub use meter::Meter;
 pub(crate) use positions::Positions;
 pub use rebuild::{Rebuilt, rebuild};
+pub(crate) use restore::Restoring;
 pub use rewrite::RewriteError;
 pub use settings::Settings;
 pub use shared::{OnClean, OnCommit};
+pub(crate) use snapshot::{Item, Snapshot};
 pub use usage::{BYTES_BESIDE, bytes_of_json};
 
 use crate::clock::Stopwatch;
@@ -203,6 +209,11 @@ impl Log {
     /// The life of this store.
     pub fn incarnation(&self) -> Incarnation {
         self.shared().identity.incarnation
+    }
+
+    /// All lives of this store, and which positions each gave.
+    pub fn incarnations(&self) -> Incarnations {
+        self.shared().incarnations.clone()
     }
 
     /// The identity of this store.

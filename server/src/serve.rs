@@ -117,6 +117,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     let ingest = Ingest::new(log.clone(), rules.clone(), metrics.clone(), settings);
     let session = session::Shared {
         incarnation: log.incarnation(),
+        incarnations: log.incarnations(),
         epochs: log.epochs(),
         rules: rules.clone(),
         verdicts: ingest.verdicts().clone(),

@@ -30,7 +30,7 @@ use crate::catch_up::OwnPart;
 use crate::epochs::Epochs;
 use crate::hub::{Delivery as Mail, Resumed};
 use crate::ingest::{Verdict, Verdicts};
-use crate::log::{LogName, Page};
+use crate::log::{Incarnations, LogName, Page};
 use crate::rules::{Rules, Subject};
 use crate::sync_map::{Fates, Loaded};
 use answers::Sent;
@@ -49,6 +49,8 @@ use tidelog_protocol::{Frame, WireError};
 pub struct Shared {
     /// The life of the store.
     pub incarnation: Incarnation,
+    /// All its lives, and which positions each gave.
+    pub incarnations: Incarnations,
     /// Which run of the process gave which positions.
     pub epochs: Epochs,
     /// Who may do what.

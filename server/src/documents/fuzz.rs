@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{Config, Source};
-use crate::log::{Addresses, Entry, Page};
+use crate::log::{Addresses, Entry, Incarnations, Page};
 use crate::rules::Rules;
 use serde_json::json;
 use std::path::Path;
@@ -41,7 +41,7 @@ fn fold(actions: &[serde_json::Value]) -> Fold {
     let rules = Rules::compile(&config).unwrap();
     let mut fold = Fold::default();
     let through = entries.last().map_or(Position::ZERO, |entry| entry.position);
-    fold.take(&Page { entries, through, more: false }, HERE, &rules);
+    fold.take(&Page { entries, through, more: false }, &Incarnations::one(HERE), &rules);
     fold
 }
 

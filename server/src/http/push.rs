@@ -207,7 +207,7 @@ async fn context(
     };
     own.forget_through(seen);
     let seen = Seen { prefix: seen, own: own.newest(OWN_RANGES_MAX) };
-    Ok(Context::of(app.log.incarnation(), seen))
+    Ok(app.log.incarnations().context(seen))
 }
 
 /// The positions of the client's own actions among the newest of its user's.

@@ -5,6 +5,7 @@ use super::error::{Failure, ReadError};
 use super::handover::Handover;
 use super::head::Head;
 use super::identity::Identity;
+use super::incarnations::Incarnations;
 use super::index::{Current, Index};
 use super::lock::Lock;
 use super::manifest::Lists;
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) nodes: Nodes,
     pub(super) identity: Identity,
     pub(super) epochs: Epochs,
+    pub(super) incarnations: Incarnations,
     pub(super) hash: Hash,
     pub(super) queue: Queue,
     pub(super) handover: Handover,
@@ -97,6 +99,7 @@ impl Shared {
             index,
             nodes: Nodes::new(settings.nodes_max),
             epochs: Epochs::default(),
+            incarnations: Incarnations::one(identity.incarnation),
             hash: Hash::new(&identity.secret),
             identity,
             queue: Queue::new(settings.queue_bytes_max),

@@ -8,8 +8,9 @@ use super::NodeState;
 use super::own::{OwnLoad, ToldStates};
 use super::subscription::Key;
 use crate::hub::{Delivery as Mail, Resumed};
+use crate::log::Incarnations;
 use std::collections::VecDeque;
-use tidelog_crdt::{Context, Incarnation, Position, Ranges, Seen};
+use tidelog_crdt::{Context, Position, Ranges, Seen};
 
 /// History starts this long after `connected` when the client says nothing, so that `request()` of
 /// a stock client gets its own answer first.
@@ -309,7 +310,7 @@ impl Delivery {
 
     /// What an author had seen of the log who had it up to `prefix`: that, and its own actions so far
     /// beyond it.
-    pub(super) fn context(&self, incarnation: Incarnation, prefix: Position) -> Context {
-        Context::of(incarnation, Seen { prefix, own: self.own_above(prefix) })
+    pub(super) fn context(&self, lives: &Incarnations, prefix: Position) -> Context {
+        lives.context(Seen { prefix, own: self.own_above(prefix) })
     }
 }

@@ -220,7 +220,7 @@ impl Session {
         let mut batch = Vec::with_capacity(count);
         for Waiting { frame, pair, had, overtakes } in self.intake.queue.drain(..count) {
             self.intake.queue_bytes -= pair.action.json().len();
-            let context = self.delivery.context(self.shared.incarnation, had);
+            let context = self.delivery.context(&self.shared.incarnations, had);
             self.intake.submitted.push((frame, overtakes));
             batch.push(Submission { pair, context });
         }

@@ -7,7 +7,7 @@ use crate::config::{Config, Source};
 use crate::epochs::Epoch;
 use crate::hub::Delivery as Mail;
 use crate::ingest::{Judgement, Submission};
-use crate::log::{Addresses, Entry, PageLimit};
+use crate::log::{Addresses, Entry, Incarnations, PageLimit};
 use crate::sync_map::{Fates, Lives, Snapshot};
 use bytes::Bytes;
 use std::path::Path;
@@ -76,6 +76,7 @@ impl World {
         };
         let shared = Shared {
             incarnation: HERE,
+            incarnations: Incarnations::one(HERE),
             epochs: Epochs::new(vec![epoch]),
             rules: Arc::new(Rules::compile(&config).unwrap()),
             verdicts: Arc::default(),
@@ -319,7 +320,7 @@ impl World {
         let mut fold = crate::documents::Fold::default();
         while fold.through() < self.head() {
             let read = self.read(std::slice::from_ref(log), fold.through());
-            fold.take(&read, HERE, &self.shared.rules);
+            fold.take(&read, &Incarnations::one(HERE), &self.shared.rules);
         }
         fold
     }
