@@ -10,10 +10,12 @@ use std::time::Duration;
 use tidelog_tests::{Device, Options, Server, command, commands, tidelog, within};
 
 const ANN: &[&str] = &["Authorization: Bearer ann", "Content-Type: application/json"];
+const EARLY_MS: u64 = 1_000_000;
 
 /// Pushes `count` actions of Ann's from `first` on.
 async fn push(server: &Server, first: u64, count: u64) -> anyhow::Result<()> {
-    let actions: Vec<_> = (first..first + count)
+    // Clocks of tests are not exact: the first milliseconds of all time would be before it.
+    let actions: Vec<_> = (EARLY_MS + first..EARLY_MS + first + count)
         .map(|ms| {
             let action = json!({ "type": "crdt/counter/add", "doc": "likes", "by": 1 });
             json!([action, { "id": format!("{ms} ann:phone:1 0"), "time": ms }])
@@ -65,7 +67,7 @@ async fn a_server_that_serves_is_backed_up_and_what_is_restored_serves_its_clien
     let mut device = Device::new(server.target(), "ann", "tablet")?;
     push(&server, 1, 500).await?;
     device.connect().await?;
-    device.until_heard(&"500 ann:phone:1 0".parse()?).await?;
+    device.until_heard(&"1000500 ann:phone:1 0".parse()?).await?;
     // It serves while it is backed up, and what comes may or may not be in it.
     let (receipt, pushed) = tokio::join!(backed_up(&server, &file), push(&server, 501, 500));
     pushed?;
@@ -73,7 +75,7 @@ async fn a_server_that_serves_is_backed_up_and_what_is_restored_serves_its_clien
     let head = field(&receipt, "head").as_u64().context("no head")?;
     ensure!((500..=1000).contains(&head), "{receipt}");
     ensure!(likes(&server).await? == 1000);
-    device.until_heard(&"1000 ann:phone:1 0".parse()?).await?;
+    device.until_heard(&"1001000 ann:phone:1 0".parse()?).await?;
 
     let data = home.path().join("data");
     let said = restored(&file, &data).await?;
@@ -89,7 +91,7 @@ async fn a_server_that_serves_is_backed_up_and_what_is_restored_serves_its_clien
     device.go_offline();
     device.set_target(again.target());
     device.connect().await?;
-    device.until_heard(&"2010 ann:phone:1 0".parse()?).await?;
+    device.until_heard(&"1002010 ann:phone:1 0".parse()?).await?;
     commands::judge_refused(
         &commands::run(&["restore", commands::text(&file)?, "--data", commands::text(&data)?])?,
         &["is locked by another process"],
