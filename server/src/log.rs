@@ -42,7 +42,10 @@ mod manifest;
 mod marks;
 mod merge;
 mod meter;
+mod naming;
 mod nodes;
+mod origins;
+mod outgoing;
 mod place;
 mod positions;
 mod prefix;
@@ -68,14 +71,15 @@ pub(crate) use base::{Base, Bases};
 pub use check::{Counts, Finding, Progress, Report, Severity, check};
 pub(crate) use compact::{Compacted, Compacting, Step as CompactionStep};
 pub use entry::{
-    Addresses, Channel, ChannelError, Cleaned, Draft, Entry, LogName, NodeRecord, Outcome, Page,
-    PageLimit, Step,
+    Addresses, Channel, ChannelError, Cleaned, Draft, Entry, Foreign, LogName, NodeRecord, Outcome,
+    Page, PageLimit, Step,
 };
 pub use erase::Removed;
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
 pub use export::Piece;
 pub use incarnations::Incarnations;
 pub use meter::Meter;
+pub(crate) use outgoing::Outgoing;
 pub(crate) use positions::Positions;
 pub use rebuild::{Rebuilt, rebuild};
 pub(crate) use restore::Restoring;

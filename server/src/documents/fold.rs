@@ -160,7 +160,7 @@ pub(crate) fn parts_of(entry: &Entry, rules: &Rules) -> Vec<(DocumentName, tidel
     let all = rules.operations(&entry.action, &meta, &entry.addresses.channels);
     let part = |changes| tidelog_crdt::Entry {
         dot: entry.dot,
-        aliases: Vec::new(),
+        aliases: entry.aliases.clone(),
         context: entry.context.clone(),
         stamp: meta.stamp(),
         changes,

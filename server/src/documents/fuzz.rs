@@ -28,6 +28,7 @@ fn entry(position: u64, action: &serde_json::Value) -> Arc<Entry> {
         subprotocol: 1,
         addresses: Addresses::default(),
         dot: Dot { incarnation: HERE, position },
+        aliases: Vec::new(),
         context: Context::default(),
         action: Action::new(action.to_string().into()).unwrap(),
         kept: true,

@@ -289,6 +289,7 @@ fn both(history: &[(u8, u8, u8, u64)]) -> (Value, Value) {
                 ..Addresses::default()
             },
             dot: tidelog_crdt::Dot { incarnation, position },
+            aliases: Vec::new(),
             context: Context::of(
                 incarnation,
                 Seen { prefix: Position::new(at / 2).unwrap(), ..Seen::default() },

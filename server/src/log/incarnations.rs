@@ -4,8 +4,10 @@
 //! before keep the dots of the life that accepted them. So what somebody has seen up to a position
 //! is a prefix of each life that gave any of them.
 
+use super::origins::Origins;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidelog_crdt::{Context, Document, Incarnation, Position, Ranges, Seen};
+use tidelog_crdt::{Context, Document, Dot, Incarnation, Position, Ranges, Seen};
 
 /// A life, and the first position that it gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,30 +18,64 @@ pub(crate) struct Life {
     pub(crate) incarnation: Incarnation,
 }
 
-/// All lives of a store, the present one last. Cheap to clone.
+/// All lives of a store, the present one last, and what is here of the dots of others. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Incarnations(Arc<[Life]>);
+pub struct Incarnations {
+    lives: Arc<[Life]>,
+    pub(super) origins: Origins,
+}
 
 impl Incarnations {
     /// A store in its first life.
     pub fn one(incarnation: Incarnation) -> Self {
-        Self(Arc::new([Life { first: Position::ZERO.plus(1), incarnation }]))
+        Self::new(Vec::new(), incarnation, Origins::default())
     }
 
     /// These lives, ascending; `now` is the last of them, and the only one if none is named.
-    pub(super) fn new(lives: Vec<Life>, now: Incarnation) -> Self {
-        if lives.is_empty() { Self::one(now) } else { Self(lives.into()) }
+    pub(super) fn new(mut lives: Vec<Life>, now: Incarnation, origins: Origins) -> Self {
+        if lives.is_empty() {
+            lives.push(Life { first: Position::ZERO.plus(1), incarnation: now });
+        }
+        Self { lives: lives.into(), origins }
+    }
+
+    /// The last dot of each incarnation that is here, if the last position is `head`.
+    pub(crate) fn held(&self, head: Position) -> BTreeMap<Incarnation, Position> {
+        let mut last: BTreeMap<_, _> = self
+            .each()
+            .filter(|(_, first, _)| *first <= head)
+            .map(|(incarnation, _, last)| (incarnation, last.min(head)))
+            .collect();
+        for Dot { incarnation, position } in self.origins.at(head) {
+            let known = last.entry(incarnation).or_default();
+            *known = position.max(*known);
+        }
+        last
+    }
+
+    /// Up to where of this feed somebody is who was at `through` when the store was in that life; none if
+    /// it never was in it, and the start then.
+    pub(crate) fn resume(&self, incarnation: Incarnation, through: Position) -> Option<Position> {
+        let (_, _, last) = self.each().find(|(life, ..)| *life == incarnation)?;
+        Some(through.min(last))
     }
 
     /// The lives with their first and last positions.
     fn each(&self) -> impl Iterator<Item = (Incarnation, Position, Position)> + '_ {
-        let ends = self.0.iter().skip(1).map(|next| before(next.first)).chain([Position::MAX]);
-        self.0.iter().zip(ends).map(|(life, last)| (life.incarnation, life.first, last))
+        let ends = self.lives.iter().skip(1).map(|next| before(next.first)).chain([Position::MAX]);
+        self.lives.iter().zip(ends).map(|(life, last)| (life.incarnation, life.first, last))
     }
 
     /// What somebody had seen, who had seen this of the positions here.
     pub fn context(&self, seen: Seen) -> Context {
-        if let [only] = &*self.0 {
+        let through = seen.prefix;
+        let mut context = self.own_context(seen);
+        self.origins.extend(&mut context, through);
+        context
+    }
+
+    fn own_context(&self, seen: Seen) -> Context {
+        if let [only] = &*self.lives {
             return Context::of(only.incarnation, seen);
         }
         let mut context = Context::default();
@@ -59,6 +95,7 @@ impl Incarnations {
             debug_assert!(first <= last, "a life without positions is not kept");
             document.settle(incarnation, through.min(last));
         }
+        self.origins.settle(document, through);
     }
 }
 
@@ -78,7 +115,6 @@ fn before(position: Position) -> Position {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidelog_crdt::Dot;
 
     fn at(number: u64) -> Position {
         Position::new(number).unwrap()
@@ -91,7 +127,7 @@ mod tests {
     #[test]
     fn what_was_seen_up_to_a_position_is_a_prefix_of_each_life() {
         let lives = vec![life(1, 7), life(11, 8), life(21, 9)];
-        let lives = Incarnations::new(lives, Incarnation(9));
+        let lives = Incarnations::new(lives, Incarnation(9), Origins::default());
         let name = |position| match position {
             1..=10 => Incarnation(7),
             11..=20 => Incarnation(8),
@@ -113,7 +149,8 @@ mod tests {
 
     #[test]
     fn a_life_says_nothing_of_what_another_gave_under_the_same_position() {
-        let lives = Incarnations::new(vec![life(1, 7), life(11, 8)], Incarnation(8));
+        let lives =
+            Incarnations::new(vec![life(1, 7), life(11, 8)], Incarnation(8), Origins::default());
         let context = lives.context(Seen { prefix: at(15), own: Ranges::default() });
         // The server that the backup is of has gone on.
         assert!(!context.covers(Dot { incarnation: Incarnation(7), position: at(12) }));

@@ -9,6 +9,7 @@ use super::identity::{FORMAT, Identity, OLDEST, Unusable};
 use super::incarnations::Incarnations;
 use super::index::Index;
 use super::lock::Lock;
+use super::origins::Origins;
 use super::place::Place;
 use super::prefix::Prefix;
 use super::record::Record;
@@ -58,10 +59,15 @@ pub(super) fn open(settings: &Settings, now_ms: u64) -> Result<Recovered, OpenEr
     let acknowledged = Head::read(&settings.dir, &identity)?.unwrap_or_default();
     let accepted_ms = check_end(&feed, last.as_ref(), checkpoint.max(acknowledged))?;
     let compacted = feed.compacted()?;
-    let incarnations = Incarnations::new(feed.lives()?, identity.incarnation);
+    let origins = Origins::of(feed.origins()?.into_iter());
+    let incarnations = Incarnations::new(feed.lives()?, identity.incarnation, origins);
+    let named = feed.named()?;
     let mut shared = Shared::new(settings, (feed, identity), index, lock);
     shared.set_compacted(compacted);
     shared.incarnations = incarnations;
+    for (position, named) in named {
+        shared.naming.set(position, named);
+    }
     let folded = fold(&shared, settings.tail_bytes, &mut |_| {})?;
     if !settings.read_only {
         shared.head_file = Some(Head::open(&settings.dir, &shared.identity, shared.head())?);
@@ -203,6 +209,8 @@ fn fold_row(shared: &Shared, row: Row, shown: &Shown) -> Result<(), OpenError> {
             }
             Record::Clean(clean) => targets.push(clean.target),
             Record::Erased(erased) => staged.ids.extend(erased.id.map(|id| (id, position))),
+            // Its names are kept beside it.
+            Record::Alias(_) => {}
         }
     }
     staged.rows.push(row);

@@ -140,6 +140,7 @@ impl World {
                 nodes: Vec::new(),
             },
             dot: Dot { incarnation: HERE, position },
+            aliases: Vec::new(),
             context: tidelog_crdt::Context::default(),
             action,
             kept: true,

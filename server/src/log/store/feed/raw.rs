@@ -2,10 +2,16 @@
 
 use super::super::super::error::{Damage, Failure, ReadError};
 use super::super::super::incarnations::Life;
+use super::super::super::naming::Named;
+use super::super::super::origins::Step;
 use super::{Feed, STORE_KEY, position};
-use tidelog_crdt::{Incarnation, Position};
+use tidelog_crdt::{Dot, Incarnation, Position};
 
 const LIFE_KEYS: &[u8] = b"life/";
+/// Incarnation and position here; the dot.
+const ORIGIN_KEYS: &[u8] = b"origin/";
+/// Position; names.
+const NAMED_KEYS: &[u8] = b"named/";
 
 /// A key and its value.
 type Pair = (sled::IVec, sled::IVec);
@@ -35,6 +41,52 @@ impl Feed {
             self.meta.insert(key, &incarnation.0.to_le_bytes()).map_err(failure)?;
         }
         Ok(())
+    }
+
+    /// What is here of the dots of others, by the position up to which it is.
+    pub(in super::super::super) fn origins(&self) -> Result<Vec<(Incarnation, Step)>, ReadError> {
+        let mut steps = Vec::new();
+        for pair in self.meta.scan_prefix(ORIGIN_KEYS) {
+            let (key, value) = pair.map_err(|error| self.database.unread(&error))?;
+            let step = step(&key, &value).ok_or_else(|| {
+                self.damaged(Position::ZERO, Damage("what is here of others cannot be read"))
+            })?;
+            steps.push(step);
+        }
+        Ok(steps)
+    }
+
+    /// With the commit that ends at `at`, everything up to `dot` of its incarnation is here.
+    pub(in super::super::super) fn put_origin(
+        &self,
+        at: Position,
+        dot: Dot,
+    ) -> Result<(), Failure> {
+        let key = [ORIGIN_KEYS, &dot.incarnation.0.to_be_bytes(), &at.get().to_be_bytes()];
+        self.put_raw_meta(&key.concat(), &dot.position.get().to_le_bytes())
+    }
+
+    /// The entries that have several names.
+    pub(in super::super::super) fn named(&self) -> Result<Vec<(Position, Named)>, ReadError> {
+        let mut all = Vec::new();
+        for pair in self.meta.scan_prefix(NAMED_KEYS) {
+            let (key, value) = pair.map_err(|error| self.database.unread(&error))?;
+            let at = key.get(NAMED_KEYS.len()..).and_then(position);
+            let named = at.and_then(|at| Some((at, Named::decode(&value)?)));
+            all.push(named.ok_or_else(|| {
+                self.damaged(at.unwrap_or_default(), Damage("the names of an entry cannot be read"))
+            })?);
+        }
+        Ok(all)
+    }
+
+    /// Records the names of the entry at `at`.
+    pub(in super::super::super) fn put_named(
+        &self,
+        at: Position,
+        named: &Named,
+    ) -> Result<(), Failure> {
+        self.put_raw_meta(&[NAMED_KEYS, &at.get().to_be_bytes()].concat(), &named.encode())
     }
 
     /// Everything that is known of the store as a whole but its identity.
@@ -71,6 +123,12 @@ impl Feed {
         let put = self.bases.insert(key, value);
         put.map(drop).map_err(|error| self.database.failure(&error))
     }
+}
+
+fn step(key: &[u8], value: &[u8]) -> Option<(Incarnation, Step)> {
+    let (incarnation, at) = key.get(ORIGIN_KEYS.len()..)?.split_first_chunk::<8>()?;
+    let dot = Position::new(u64::from_le_bytes(value.try_into().ok()?))?;
+    Some((Incarnation(u64::from_be_bytes(*incarnation)), (position(at)?, dot)))
 }
 
 fn life(key: &[u8], value: &[u8]) -> Option<Life> {
