@@ -8,6 +8,7 @@ use crate::backup;
 use crate::compaction;
 use crate::doc::{self, Question};
 use crate::log_export::{self, Selection};
+use crate::replica;
 use crate::revocations::{self, Order};
 use crate::users;
 use crate::wake;
@@ -44,6 +45,8 @@ pub enum Request {
     Push(wake::Order),
     /// The store as it is now: no lines, but what a file of a backup has.
     Backup {},
+    /// Servers that follow this one.
+    Replica(replica::Order),
     /// Everything of a user, one record a line.
     UserExport {
         /// Who.
@@ -240,6 +243,10 @@ async fn answer(stream: UnixStream, app: App) -> anyhow::Result<()> {
             Err(error) => Err(error),
         },
         Request::Push(order) => match wake::answer(&app, order).await {
+            Ok(lines) => writer.write_all(lines.as_bytes()).await.map_err(Into::into),
+            Err(error) => Err(error),
+        },
+        Request::Replica(order) => match replica::answer(&app, order).await {
             Ok(lines) => writer.write_all(lines.as_bytes()).await.map_err(Into::into),
             Err(error) => Err(error),
         },

@@ -44,3 +44,15 @@ mod serde_bytes_form {
         STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
     }
 }
+
+/// The backup of a snapshot, for tests of others.
+#[cfg(test)]
+pub(crate) fn bytes_of(snapshot: crate::log::Snapshot) -> Vec<u8> {
+    make::write(snapshot, Vec::new()).unwrap()
+}
+
+/// Makes a store of a backup, for tests of others.
+#[cfg(test)]
+pub(crate) fn put(bytes: &[u8], dir: &std::path::Path) {
+    tests::restore(bytes, dir).unwrap();
+}

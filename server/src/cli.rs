@@ -7,10 +7,14 @@ pub mod check;
 pub mod check_config;
 pub mod manual;
 mod push;
+mod replica;
 mod store;
 pub mod token;
 
 pub use push::{PushArgs, PushCommand, PushListArgs, PushStatusArgs, PushTestArgs};
+pub use replica::{
+    ReplicaAddArgs, ReplicaArgs, ReplicaCommand, ReplicaNameArgs, ReplicaStatusArgs,
+};
 pub use store::{BackupArgs, CompactArgs, DocArgs, RestoreArgs};
 
 use crate::config::{Config, ConfigError};
@@ -113,6 +117,8 @@ pub enum Command {
     /// Nothing is there before all of the backup was read and fits. The store begins a new life: what
     /// clients were told after the backup was taken is not taken for what the restored store says.
     Restore(RestoreArgs),
+    /// Let other servers follow this one, and see how the links are
+    Replica(ReplicaArgs),
     /// Hand over or remove everything of one user
     User(UserArgs),
     /// Look at the devices that a running server wakes, or try one
@@ -160,6 +166,15 @@ pub struct ServeArgs {
     pub tls_key: Option<PathBuf>,
     #[arg(long, env = "TIDELOG_DEV", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub dev: Option<bool>,
+    /// Follow this server as a replica, by https or wss
+    #[arg(long, env = "TIDELOG_UPSTREAM", value_name = "URL")]
+    pub upstream: Option<String>,
+    /// The name that this server has there
+    #[arg(long, env = "TIDELOG_REPLICA", value_name = "NAME")]
+    pub replica: Option<String>,
+    /// The token that `tidelog replica add` has printed there
+    #[arg(long, env = "TIDELOG_UPSTREAM_TOKEN_FILE", value_name = "FILE")]
+    pub upstream_token_file: Option<PathBuf>,
     #[arg(long, env = "TIDELOG_TRACE", value_name = "LEVELS")]
     pub trace: Option<String>,
     #[arg(long, env = "TIDELOG_TRACE_JSON", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
@@ -433,6 +448,11 @@ mod tests {
             "tidelog check --data DIR --json",
             "tidelog check --config FILE",
             "tidelog rebuild --data DIR",
+            "tidelog replica add ship-7 --users ship-7-* --channels tasks/* --data DIR",
+            "tidelog replica remove ship-7",
+            "tidelog replica token ship-7",
+            "tidelog replica status",
+            "tidelog serve --upstream wss://cloud.example --replica ship-7 --upstream-token-file FILE",
             "tidelog backup FILE --data DIR",
             "tidelog restore FILE --data DIR",
             "tidelog restore - --verify",

@@ -36,6 +36,7 @@ pub mod compaction;
 pub mod doc;
 pub mod log_export;
 mod metrics;
+pub mod replica;
 pub mod revocations;
 mod service;
 pub mod users;

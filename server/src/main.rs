@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Rebuild(args) => check::rebuild(&args).map(done),
         Command::Backup(args) => tidelog_server::backup::backup(&args).map(done),
         Command::Restore(args) => tidelog_server::backup::restore(&args).map(done),
+        Command::Replica(args) => tidelog_server::replica::run(&args).map(done),
         Command::User(args) => tidelog_server::users::run(&args).map(done),
         Command::Push(args) => tidelog_server::wake::run(&args).map(done),
         Command::ConfigReference => manual::config_reference().map(done),

@@ -12,10 +12,11 @@ use crate::listen::Door;
 use crate::log::{Log, PageLimit, Settings};
 use crate::metrics::{Metrics, Site};
 use crate::nodes::{self, Recent};
+use crate::replica::Replicas;
 use crate::rules::Rules;
 use crate::wake::Wakes;
 use crate::ws::Budget;
-use crate::{clock, http, service, session, wake};
+use crate::{clock, http, replica, service, session, wake};
 use anyhow::Context;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -73,6 +74,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     alive.spawn(compaction::keep_compact(app.clone()));
     alive.spawn(nodes::forget_the_absent(app.log.clone(), config.limits.node_records));
     alive.spawn(wake::follow(app.clone()));
+    alive.spawn(replica::follow(app.clone(), config.upstream.followed()));
     let outcome = tokio::select! {
         () = door.open(&listener, &mut connections) => Ok(()),
         signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }
@@ -109,8 +111,11 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         wakes: wakes.clone(),
     });
     let (publishing, committed) = (hub.clone(), wakes.committed.clone());
+    let replicas = Arc::new(Replicas::open(&log)?);
+    let following = Arc::clone(&replicas.committed);
     log.on_commit(Arc::new(move |entries| {
         publishing.publish(entries);
+        following.notify_waiters();
         committed.notify_one();
     }));
     let settings = (config.limits.action_bytes, quotas(config));
@@ -133,6 +138,8 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         http: http::Shared::new(http::Settings::of(config), &log),
         node: NodeId::new(&format!("server:{}", log.incarnation()))?,
         wakes,
+        replicas,
+        upstream: config.upstream.followed().is_some(),
         log,
         ingest,
         hub,

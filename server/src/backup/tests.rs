@@ -73,7 +73,7 @@ fn read(bytes: &[u8]) -> Result<(About, Vec<Item>), Fault> {
     Ok((about, all))
 }
 
-fn restore(bytes: &[u8], dir: &Path) -> anyhow::Result<()> {
+pub(super) fn restore(bytes: &[u8], dir: &Path) -> anyhow::Result<()> {
     let (mut reader, about) = Reader::new(bytes)?;
     let mut restoring = Restoring::begin(dir, &about.identity, at(about.head))?;
     while let Some(items) = reader.items()? {
