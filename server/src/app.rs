@@ -1,7 +1,7 @@
 //! What every connection and request shares.
 
 use crate::aside::blocking;
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Presence};
 use crate::compaction::Terms;
 use crate::documents::Documents;
 use crate::http;
@@ -118,6 +118,16 @@ impl Parts {
         Ok(record.map(|record| NodeState::from_bytes(&record.bytes)).unwrap_or_default())
     }
 
+    /// The same of a node that stays as it is: another sends what it has left.
+    pub(crate) async fn known_node(&self, node: &NodeId) -> Result<NodeState, ReadError> {
+        if let Some(state) = self.recent.get(node) {
+            return Ok(state);
+        }
+        let (log, node) = (self.log.clone(), node.clone());
+        let record = blocking(move || log.node(&node)).await?;
+        Ok(record.map(|record| NodeState::from_bytes(&record.bytes)).unwrap_or_default())
+    }
+
     /// A device has had something, and need not be woken for it.
     pub(crate) fn has_had(&self, client: &ClientId, had: &Had) {
         for seconds in self.wakes.had(client, had) {
@@ -132,9 +142,11 @@ impl Parts {
         self.log.save_node(node.clone(), record);
     }
 
-    /// Remembers the node of a session that has ended: on disk, and for a while exactly.
-    pub fn leave_node(&self, node: &NodeId, state: NodeState, now: u64) {
+    /// Remembers the node of a session that has ended: on disk, and for a while exactly. Its client is here until it
+    /// is known what that has had, or it would be woken for it.
+    pub(crate) fn leave_node(&self, node: &NodeId, state: NodeState, presence: Presence, now: u64) {
         self.save_node(node, &state, now);
         self.recent.put(node.clone(), state);
+        drop(presence);
     }
 }

@@ -53,6 +53,6 @@ pub(crate) fn bytes_of(snapshot: crate::log::Snapshot) -> Vec<u8> {
 
 /// Makes a store of a backup, for tests of others.
 #[cfg(test)]
-pub(crate) fn put(bytes: &[u8], dir: &std::path::Path) {
-    tests::restore(bytes, dir).unwrap();
+pub(crate) fn put(bytes: &[u8], dir: &std::path::Path, as_replica: bool) {
+    tests::put(bytes, dir, as_replica).unwrap();
 }

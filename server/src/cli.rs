@@ -456,6 +456,7 @@ mod tests {
             "tidelog backup FILE --data DIR",
             "tidelog restore FILE --data DIR",
             "tidelog restore - --verify",
+            "tidelog restore FILE --as-replica --data DIR",
             "tidelog push status --data DIR",
             "tidelog push list ann",
             "tidelog push test ann phone --title Hello",

@@ -9,6 +9,7 @@
 
 mod bases;
 mod command;
+mod logs;
 mod plan;
 mod receipt;
 

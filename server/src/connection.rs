@@ -2,6 +2,7 @@
 //! the loop that feeds the session and does what it asks. One task, nothing detached.
 
 mod driver;
+mod earlier;
 
 use crate::app::App;
 use crate::auth::{Attempt, Claim, Identity, Presence, Refusal};
@@ -236,10 +237,9 @@ async fn run(app: &App, socket: &mut Socket, guest: Box<Guest>) -> End {
     let _open = app.metrics.connection(Some(version));
     let mut driver = Driver::new(app, session, inbox.clone());
     let end = driver.run(socket, queued, expires_ms).await;
-    drop(presence);
     let (state, followed) = driver.end();
     app.hub.leave((&user, &node), &inbox, followed.iter());
-    app.leave_node(&node, state, clock::now_ms());
+    app.leave_node(&node, state, presence, clock::now_ms());
     inbox.leave();
     end
 }

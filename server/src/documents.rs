@@ -15,7 +15,7 @@ mod shelves;
 mod states;
 mod why;
 
-pub(crate) use fold::{Fold, may_be_state, parts_of};
+pub(crate) use fold::{Fold, made_ms, may_be_state, parts_of};
 pub(crate) use states::{OwnStates, is_state};
 pub(crate) use why::{Account, FateName, Part, Source};
 

@@ -5,6 +5,7 @@
 //! answer.
 
 mod judge;
+mod known;
 mod own;
 mod quotas;
 mod rates;
@@ -12,6 +13,7 @@ mod rates;
 mod tests;
 mod verdicts;
 
+pub use known::{Follows, Known};
 pub use own::{OWN_RANGES_MAX, OwnPositions};
 pub use quotas::Quotas;
 pub use rates::Wait;
@@ -26,7 +28,7 @@ use judge::{Judge, Judged, Sent};
 use quotas::{Accounts, Allowance};
 use std::collections::HashSet;
 use std::sync::Arc;
-use tidelog_crdt::{Context, Position};
+use tidelog_crdt::Position;
 use tidelog_protocol::{Action, ActionId, Meta, Pair, builtin};
 
 /// Steps that go to the committer at once, or those of one action: a frame of a hundred thousand
@@ -40,8 +42,8 @@ const ID_BYTES: usize = 12;
 pub struct Submission {
     /// The action with its meta, as it came.
     pub pair: Pair,
-    /// What its author had seen.
-    pub context: Context,
+    /// What its author had had of each log.
+    pub known: Known,
 }
 
 /// What became of an action.
@@ -88,7 +90,7 @@ impl Ingest {
         metrics: Metrics,
         (action_bytes, quotas): (usize, Quotas),
     ) -> Self {
-        let judge = Judge::new(Arc::clone(&rules), action_bytes);
+        let judge = Judge::new(Arc::clone(&rules), log.incarnations(), action_bytes);
         let (accounts, own) = (Arc::new(Accounts::new(quotas)), Arc::default());
         Self { log, rules, judge, accounts, own, metrics }
     }

@@ -339,6 +339,12 @@ impl Log {
         self.shared().find(self.shared().hash.id(id))
     }
 
+    /// Where the actions with the greatest ids of `node` are, at most `count`, in whatever logs. May wait for
+    /// the disk.
+    pub fn newest_of(&self, node: &NodeId, count: usize) -> Result<Vec<Position>, ReadError> {
+        self.shared().newest_of(self.shared().hash.node(node), count)
+    }
+
     /// How many bytes of `user`'s actions are kept, wherever they went: their JSON, and
     /// [`BYTES_BESIDE`] each. May wait for the disk.
     pub fn kept_bytes(&self, user: &UserId) -> Result<u64, ReadError> {

@@ -67,6 +67,11 @@ impl Recent {
         table.order.retain(|(_, node)| !own(node));
     }
 
+    /// The state of a node that has left.
+    pub fn get(&self, node: &NodeId) -> Option<NodeState> {
+        self.table().states.get(node).map(|left| left.state.clone())
+    }
+
     /// Takes the state of a node that comes back.
     pub fn take(&self, node: &NodeId) -> Option<NodeState> {
         self.table().forget(node)

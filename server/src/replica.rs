@@ -23,6 +23,7 @@ pub use command::{Order, run};
 pub(crate) use desk::Desk;
 pub(crate) use door::routes;
 
+use crate::clock;
 use crate::log::{Log, ReadError};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -42,5 +43,12 @@ impl Replicas {
     pub(crate) fn open(log: &Log) -> Result<Self, ReadError> {
         let (desk, committed) = (Desk::open(log.clone())?, Arc::default());
         Ok(Self { desk, upstream: client::State::default(), committed })
+    }
+
+    /// How many replicas are linked.
+    pub(crate) fn linked(&self) -> u64 {
+        let (all, now) = (self.desk.registry.list(), clock::now_ms());
+        let linked = all.iter().filter(|it| self.desk.known(&it.name).is_linked(now));
+        linked.count() as u64
     }
 }

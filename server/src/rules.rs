@@ -275,6 +275,18 @@ impl Rules {
         Ok(Access { load, sync_map: map.map(|(_, channel)| channel), squash })
     }
 
+    /// Whether who follows `channel` is shown what was in it before.
+    pub(crate) fn shows_past(&self, channel: &str) -> bool {
+        let mut rules = self.channels.iter();
+        let rule = rules.find(|rule| rule.pattern.matches(channel).is_some());
+        rule.is_none_or(|rule| rule.load != Some(Load::None))
+    }
+
+    /// Whether a `[[merge]]` may say what actions of the type `kind` do.
+    pub(crate) fn merges(&self, kind: &str) -> bool {
+        self.merges.of(kind).next().is_some()
+    }
+
     /// The `[[sync_map]]` that an action type belongs to, and what it does there.
     pub fn sync_map(&self, kind: &str) -> Option<(&str, SyncMapOp)> {
         self.sync_maps.iter().find_map(|map| Some((map.name(), map.op(kind)?)))

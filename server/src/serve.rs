@@ -102,6 +102,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     tracing::info!("{opened}");
     crate::revocations::load(&log, auth.revoked())?;
     let wakes = Arc::new(Wakes::open(config, &log)?);
+    let replicas = Arc::new(Replicas::open(&log)?);
     let (hub, budget) = (Hub::default(), Budget::new(config.limits.frame_budget_bytes));
     let metrics = Metrics::of(Site {
         log: log.clone(),
@@ -109,9 +110,9 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         budget: budget.clone(),
         data: config.server.data.clone(),
         wakes: wakes.clone(),
+        replicas: replicas.clone(),
     });
     let (publishing, committed) = (hub.clone(), wakes.committed.clone());
-    let replicas = Arc::new(Replicas::open(&log)?);
     let following = Arc::clone(&replicas.committed);
     log.on_commit(Arc::new(move |entries| {
         publishing.publish(entries);
@@ -122,7 +123,6 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     let ingest = Ingest::new(log.clone(), rules.clone(), metrics.clone(), settings);
     let session = session::Shared {
         incarnation: log.incarnation(),
-        incarnations: log.incarnations(),
         epochs: log.epochs(),
         rules: rules.clone(),
         verdicts: ingest.verdicts().clone(),

@@ -9,6 +9,7 @@ mod answered;
 mod answers;
 mod delivery;
 mod effect;
+mod followed;
 mod frames;
 mod intake;
 mod lists;
@@ -24,17 +25,19 @@ mod tests;
 
 pub use answers::AnswerId;
 pub(crate) use effect::{Effect, ReadOrder};
+pub(crate) use followed::known_by;
 pub use node_state::{Brought, NodeState, Remembered};
 
 use crate::catch_up::OwnPart;
 use crate::epochs::Epochs;
 use crate::hub::{Delivery as Mail, Resumed};
 use crate::ingest::{Verdict, Verdicts};
-use crate::log::{Incarnations, LogName, Page};
+use crate::log::{LogName, Page};
 use crate::rules::{Rules, Subject};
 use crate::sync_map::{Fates, Loaded};
 use answers::Sent;
 use delivery::{Delivery, Phase};
+use followed::Following;
 use intake::Intake;
 use own::OwnLoad;
 use std::sync::Arc;
@@ -49,8 +52,6 @@ use tidelog_protocol::{Frame, WireError};
 pub struct Shared {
     /// The life of the store.
     pub incarnation: Incarnation,
-    /// All its lives, and which positions each gave.
-    pub incarnations: Incarnations,
     /// Which run of the process gave which positions.
     pub epochs: Epochs,
     /// Who may do what.
@@ -108,6 +109,7 @@ pub struct Session {
     own_log: Option<LogName>,
     delivery: Delivery,
     subscriptions: Subscriptions,
+    following: Following,
     /// What the node was subscribed to before, and has not named again.
     dormant: NodeState,
     forget_at: Option<u64>,
@@ -157,6 +159,7 @@ impl Session {
             None => None,
         };
         let mut delivery = Delivery::resume(resumed, head, &node, now);
+        let following = resumed.map(|_| Following::resume(&node)).unwrap_or_default();
         let own_log = (!subject.anonymous()).then(|| LogName::User(subject.user().clone()));
         if own_log.is_some() {
             delivery.own_load = OwnLoad::at_start(resumed, synced != 0, head, &shared.rules);
@@ -168,6 +171,7 @@ impl Session {
             own_log: own_log.clone(),
             delivery,
             subscriptions: Subscriptions::default(),
+            following,
             forget_at: (!node.subscriptions.is_empty()).then_some(now + FORGET_AFTER_MS),
             dormant: node,
             intake: Intake::default(),
@@ -343,6 +347,7 @@ impl Session {
         if self.forget_at.is_some_and(|due| due <= at.now) {
             self.forget_at = None;
             self.dormant.subscriptions.clear();
+            self.following.keep(|key| self.subscriptions.contains(key));
             self.changed = true;
         }
         if self.intake.is_judged() {
@@ -375,7 +380,9 @@ impl Session {
             self.put(frame);
         }
         self.settle(at);
-        self.subscriptions.renew(self.delivery.cursor(), at.now);
+        for renewed in self.subscriptions.renew(self.delivery.cursor(), at.now) {
+            self.following.begin_anew(&renewed, self.delivery.had(at.now));
+        }
         self.renew_own(at);
         // Loads and history take turns at the one read that is under way at a time.
         if self.delivery.history_is_next() {
@@ -421,6 +428,7 @@ impl Session {
     fn on_synced(&mut self, sent: &SentSync) {
         self.frames.acked += 1;
         self.delivery.on_acked_frames(self.frames.acked);
+        self.following.on_acked(self.frames.acked);
         self.delivery.on_acked(Position::new(sent.token).unwrap_or_default(), sent.sent_ms);
         self.changed = true;
     }
@@ -441,8 +449,10 @@ impl Session {
         let frames = Acknowledged { of_ours, of_theirs };
         let mut subscriptions = self.subscriptions.remembered(acked, frames);
         subscriptions.extend(self.dormant.subscriptions.iter().cloned());
-        let own = self.delivery.own();
-        let mut state = NodeState { acked, own, subscriptions, ..NodeState::default() };
+        let (own, had) = (self.delivery.own(), self.delivery.had(u64::MAX));
+        let own_state_ms = self.delivery.own_states.latest_ms();
+        let known = NodeState { acked, own, had, own_state_ms, ..NodeState::default() };
+        let mut state = NodeState { subscriptions, ..known };
         state.shorten(self.shared.limits.subscriptions);
         state.of_history(&self.shared.epochs)
     }

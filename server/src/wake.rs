@@ -141,6 +141,7 @@ impl Wakes {
             reason: format!("there is no key for {}", device.target.kind()),
             after: None,
             all: true,
+            ours: true,
         };
         match &device.target {
             Target::Web { endpoint, p256dh, auth } => {

@@ -178,7 +178,7 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
         verify(from).with_context(|| name.to_string())?
     } else {
         let data = args.store.data()?;
-        read(from, &data).with_context(|| format!("{name} was not restored"))?
+        read(from, &data, args.as_replica).with_context(|| format!("{name} was not restored"))?
     };
     Ok(writeln!(io::stdout().lock(), "{receipt}")?)
 }
@@ -191,10 +191,10 @@ fn verify(from: Box<dyn Read>) -> anyhow::Result<String> {
 }
 
 /// Puts the store of a backup into `data`; what it is.
-fn read(from: Box<dyn Read>, data: &Path) -> anyhow::Result<String> {
+fn read(from: Box<dyn Read>, data: &Path, as_replica: bool) -> anyhow::Result<String> {
     let (mut reader, about) = Reader::new(from)?;
     let head = Position::new(about.head).context("the backup ends at no position")?;
-    let mut restoring = Restoring::begin(data, &about.identity, head)?;
+    let mut restoring = Restoring::begin(data, (&about.identity, head), as_replica)?;
     let mut tenths = Tenths::default();
     while let Some(items) = reader.items()? {
         items.iter().try_for_each(|item| restoring.put(item))?;

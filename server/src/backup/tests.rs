@@ -74,8 +74,13 @@ fn read(bytes: &[u8]) -> Result<(About, Vec<Item>), Fault> {
 }
 
 pub(super) fn restore(bytes: &[u8], dir: &Path) -> anyhow::Result<()> {
+    put(bytes, dir, false)
+}
+
+pub(super) fn put(bytes: &[u8], dir: &Path, as_replica: bool) -> anyhow::Result<()> {
     let (mut reader, about) = Reader::new(bytes)?;
-    let mut restoring = Restoring::begin(dir, &about.identity, at(about.head))?;
+    let begun = (&about.identity[..], at(about.head));
+    let mut restoring = Restoring::begin(dir, begun, as_replica)?;
     while let Some(items) = reader.items()? {
         items.iter().try_for_each(|item| restoring.put(item))?;
     }

@@ -72,6 +72,9 @@ pub struct RestoreArgs {
     /// Where the store is to be.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// Make another store, which begins with what this one has, for a server that will follow it
+    #[arg(long, env = "TIDELOG_AS_REPLICA", value_parser = FalseyValueParser::new())]
+    pub as_replica: bool,
     /// Only read it to its end, and say whether it is whole
     #[arg(long, env = "TIDELOG_VERIFY", value_parser = FalseyValueParser::new())]
     pub verify: bool,

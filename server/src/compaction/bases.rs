@@ -1,7 +1,7 @@
 //! What the entries of one log add up to that go.
 
 use super::plan::home;
-use crate::documents::parts_of;
+use crate::documents::{made_ms, parts_of};
 use crate::log::{Base, Bases, Entry, Incarnations, Log, LogName, PageLimit, Positions, ReadError};
 use crate::rules::Rules;
 use std::collections::{BTreeMap, BTreeSet};
@@ -181,8 +181,7 @@ impl Folding {
         self.lives.settle(&mut base.document, before(entry.position));
         if base.document.apply(part) == Applied::Folded {
             base.entries += 1;
-            // A clock that is ahead must not put it after all that comes.
-            base.latest_ms = base.latest_ms.max(entry.time.min(entry.accepted_ms));
+            base.latest_ms = base.latest_ms.max(made_ms(entry));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Which entries go.
 
+use super::logs::Logs;
 use super::receipt::Receipt;
 use super::{Terms, bases};
 use crate::documents::parts_of;
@@ -9,7 +10,7 @@ use crate::log::{
 };
 use crate::rules::Rules;
 use crate::sync_map::Holdings;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use tidelog_crdt::{DocumentName, Position};
 
 /// What an entry does to one document.
@@ -20,6 +21,8 @@ const PAGE: PageLimit = PageLimit { entries: 1000, bytes: 1 << 20 };
 
 /// What is known of maps while they are looked at; what does not fit is looked at in further passes.
 const MAP_BYTES_MAX: usize = 64 << 20;
+/// Names of logs that are kept at a time; the same.
+const LOG_BYTES_MAX: usize = 64 << 20;
 
 /// What was found in the feed.
 pub(super) struct Plan<'a> {
@@ -31,7 +34,7 @@ pub(super) struct Plan<'a> {
     /// Entries of documents that go.
     going: Positions,
     /// The logs that they are in.
-    logs: BTreeSet<LogName>,
+    logs: Logs,
     types: BTreeMap<String, u64>,
     maps: Holdings,
 }
@@ -60,7 +63,7 @@ impl<'a> Plan<'a> {
             through: Position::ZERO,
             entries: 0,
             going: Positions::default(),
-            logs: BTreeSet::new(),
+            logs: Logs::new(LOG_BYTES_MAX),
             types: BTreeMap::new(),
             maps: Holdings::new(MAP_BYTES_MAX),
         };
@@ -93,15 +96,24 @@ impl<'a> Plan<'a> {
         terms: &Terms,
         told: &mut dyn FnMut(CompactionStep),
     ) -> Result<(), ReadError> {
+        let look = |plan: &mut Self, entry: &Entry| {
+            if terms.let_go(entry.action.kind()) {
+                plan.is_of_map(entry, &parts_of(entry, plan.rules));
+            }
+        };
+        self.read_again(look, told)
+    }
+
+    fn read_again(
+        &mut self,
+        look: impl Fn(&mut Self, &Entry),
+        told: &mut dyn FnMut(CompactionStep),
+    ) -> Result<(), ReadError> {
         let (mut above, through) = (Position::ZERO, self.through);
         while above < through {
             let page = self.log.feed(above, PAGE)?;
             let old = page.entries.iter().take_while(|entry| entry.position <= through);
-            for entry in old {
-                if terms.let_go(entry.action.kind()) {
-                    self.is_of_map(entry, &parts_of(entry, self.rules));
-                }
-            }
+            old.for_each(|entry| look(self, entry));
             above = page.through;
             told(CompactionStep::Reading(above.min(through), through));
         }
@@ -129,7 +141,7 @@ impl<'a> Plan<'a> {
         let kind = entry.action.kind();
         if home(&entry.addresses).is_some() && parts.len() == 1 {
             self.going.insert(entry.position);
-            self.logs.extend(entry.addresses.logs());
+            entry.addresses.logs().for_each(|log| self.logs.add(log));
             *self.types.entry(kind.to_owned()).or_default() += 1;
         }
     }
@@ -154,22 +166,44 @@ impl<'a> Plan<'a> {
         if count < least {
             return Ok(None);
         }
-        let all = self.logs.len() as u64;
-        for (done, name) in (1_u64..).zip(&self.logs) {
-            let (bases, kept) = bases::of((self.log, self.rules), name, self.through, &self.going)?;
-            for position in kept {
-                self.going.remove(position);
-            }
-            receipt.documents += bases.bases.len() as u64;
-            compacting.put(name, &bases)?;
-            told(CompactionStep::Folding(done, all));
-        }
-        receipt.logs = all;
+        self.fold_logs(compacting, receipt, told)?;
         receipt.types = self.types;
         receipt.entries = self.going.count() + of_maps;
         for positions in spent {
             self.going.add(positions);
         }
         Ok(Some((self.through, self.going)))
+    }
+    /// Puts what goes of each log in its place, as many logs at a time as memory is for.
+    fn fold_logs(
+        &mut self,
+        compacting: &mut Compacting<'_>,
+        receipt: &mut Receipt,
+        told: &mut dyn FnMut(CompactionStep),
+    ) -> Result<(), RewriteError> {
+        loop {
+            let (names, again) = self.logs.take();
+            let all = receipt.logs + names.len() as u64;
+            for name in &names {
+                let (bases, kept) =
+                    bases::of((self.log, self.rules), name, self.through, &self.going)?;
+                for position in kept {
+                    self.going.remove(position);
+                }
+                receipt.documents += bases.bases.len() as u64;
+                compacting.put(name, &bases)?;
+                receipt.logs += 1;
+                told(CompactionStep::Folding(receipt.logs, all));
+            }
+            if !again {
+                return Ok(());
+            }
+            let look = |plan: &mut Self, entry: &Entry| {
+                if plan.going.contains(entry.position) {
+                    entry.addresses.logs().for_each(|log| plan.logs.add(log));
+                }
+            };
+            self.read_again(look, told)?;
+        }
     }
 }

@@ -171,6 +171,36 @@ fn what_a_device_missed_comes_as_one_state_and_the_rest_as_it_was() {
     assert!(nothing.done.is_none(), "nothing more may go");
 }
 
+/// A store that goes by time counts what lies above a state once more.
+#[test]
+fn a_state_lies_above_an_action_of_a_clock_that_is_ahead_unless_it_is_absurd() {
+    let hour = 3_600_000;
+    let now = 1_000 * hour;
+    let cases = [
+        (now + 5 * hour, now + 5 * hour),
+        (now + 48 * hour, now + 48 * hour),
+        // Or everything would be older than the state, for years.
+        (now + 100_000 * hour, now + 48 * hour),
+        (now - hour, now),
+    ];
+    for (made, latest) in cases {
+        let store = Store::new();
+        let on_time = draft("1", now, Some("board"), &count("likes", 1));
+        let ahead = draft("1", made, Some("board"), &count("likes", 2));
+        store.append(vec![on_time, ahead], now);
+        let board = Channel::new("board").unwrap();
+        let states = store.documents.states(&board, true).unwrap();
+        let loaded = states.items()[0].told().next().unwrap().meta.time;
+        store.compact(now + hour);
+        let compacted = store.entries(&channel("board"), 0)[0].time;
+        assert_eq!((loaded, compacted), (latest + 1, latest + 1), "{made}");
+        store.append(vec![draft("1", now + 60 * hour, Some("board"), &count("likes", 4))], now);
+        let states = store.documents.states(&board, true).unwrap();
+        let later = states.items()[0].told().next().unwrap().meta.time;
+        assert_eq!(later, latest.max(now + 48 * hour) + 1, "{made}");
+    }
+}
+
 #[test]
 fn what_is_in_several_logs_goes_only_where_one_of_them_has_its_document() {
     let store = Store::new();

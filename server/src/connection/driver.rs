@@ -1,6 +1,6 @@
 //! The loop of a signed-in connection: events to the session, effects to the rest of the server.
 
-use super::End;
+use super::{End, earlier};
 use crate::app::App;
 use crate::aside::{aside, blocking};
 use crate::catch_up::{self, Reading};
@@ -27,6 +27,7 @@ pub(super) struct Driver<'a> {
     session: Box<Session>,
     inbox: Arc<Inbox>,
     node: NodeId,
+    connected_ms: u64,
     ingest: Option<Task<Result<Vec<Verdict>, Stopped>>>,
     reading: Option<Task<Result<Reading, ReadError>>>,
     followed: HashSet<LogName>,
@@ -55,6 +56,7 @@ impl<'a> Driver<'a> {
             node: session.subject().node().clone(),
             session,
             inbox,
+            connected_ms: clock::now_ms(),
             ingest: None,
             reading: None,
             followed: HashSet::new(),
@@ -233,9 +235,13 @@ impl<'a> Driver<'a> {
             Effect::Send(frame) => socket.send(frame),
             Effect::Ingest(submissions) => {
                 let (ingest, subject) = (self.app.ingest.clone(), self.session.subject().clone());
-                let now = clock::now_ms();
-                self.ingest =
-                    Some(Box::pin(async move { ingest.take(&subject, submissions, now).await }));
+                let (app, connected_ms, now) =
+                    (self.app.clone(), self.connected_ms, clock::now_ms());
+                self.ingest = Some(Box::pin(async move {
+                    let submissions =
+                        earlier::add(&app, subject.node(), connected_ms, submissions).await;
+                    ingest.take(&subject, submissions, now).await
+                }));
             }
             Effect::Read(order) => self.read(order),
             Effect::Follow(log) => {

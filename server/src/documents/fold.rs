@@ -7,6 +7,9 @@ use std::sync::OnceLock;
 use tidelog_crdt::{Applied, Document, DocumentName, Position};
 use tidelog_protocol::{Action, Meta};
 
+/// A clock may be so far ahead of the server's: two days, so that a wrong time zone and a wrong date are within.
+const CLOCK_AHEAD_MS_MAX: u64 = 48 * 3_600_000;
+
 /// The documents of one log.
 #[derive(Debug, Default)]
 pub(crate) struct Fold {
@@ -180,9 +183,18 @@ impl Folded {
         self.changed = self.changed.max(entry.position);
         self.entries += 1;
         self.rendered.take();
-        // A clock that is years ahead must not put it after all that comes.
-        self.latest_ms = self.latest_ms.max(entry.time.min(entry.accepted_ms));
+        self.latest_ms = self.latest_ms.max(made_ms(entry));
     }
+}
+
+/// When `entry` was made, as the times of states count it.
+///
+/// A state lies just above the latest action in it, whatever clock that was made by: a store that goes by
+/// time counts what lies above the state once more. But while a document has an action from the future, all
+/// that comes is older than its state, and is followed by the document anew. So there is an end to what is
+/// believed.
+pub(crate) fn made_ms(entry: &Entry) -> u64 {
+    entry.time.min(entry.accepted_ms.saturating_add(CLOCK_AHEAD_MS_MAX))
 }
 
 fn before(position: Position) -> Position {

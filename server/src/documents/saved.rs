@@ -17,7 +17,7 @@ use std::sync::{Mutex, OnceLock};
 use tidelog_crdt::{DocumentName, Incarnation, Position};
 
 /// Another version is folded again.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Where folds are saved.
 pub(super) struct Saved {

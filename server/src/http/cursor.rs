@@ -213,11 +213,6 @@ impl Reached {
     fn newest(&self) -> Position {
         self.channels.values().map(|mark| mark.through).fold(self.own.through, Position::max)
     }
-
-    /// Everything in all the logs up to here was had.
-    pub(super) fn prefix(&self) -> Position {
-        self.channels.values().map(Mark::had).fold(self.own.had(), Position::min)
-    }
 }
 
 fn parse(text: &str) -> Option<Vec<Part>> {
@@ -437,18 +432,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_had_of_all_logs_is_what_was_had_of_each() {
-        let channel = here().key(&Channel::new("c").unwrap());
-        let with = |mark| Reached { channels: BTreeMap::from([(channel, mark)]), ..through(50) };
-        assert_eq!(through(50).prefix(), at(50));
-        assert_eq!(with(Mark { through: at(20), ..Mark::default() }).prefix(), at(20));
+    fn what_was_had_of_a_log_is_what_was_sent_and_nothing_that_is_owed() {
+        assert_eq!(through(50).own.had(), at(50));
         let items = Mark { through: at(20), stage: Stage::Items, ..Mark::default() };
-        assert_eq!(with(items).prefix(), Position::ZERO);
+        assert_eq!(items.had(), Position::ZERO);
         // Documents up to 12 were sent, but entries above 9 may be in others.
         let of =
             |complete_through| Some(Owed { after: at(12), complete_through, ..Owed::default() });
-        let owing = |owed| with(Mark { through: at(20), owed, ..Mark::default() });
-        assert_eq!(owing(of(at(9))).prefix(), at(9));
-        assert_eq!(owing(of(nothing_is_left_out())).prefix(), at(20));
+        let owing = |owed| Mark { through: at(20), owed, ..Mark::default() };
+        assert_eq!(owing(of(at(9))).had(), at(9));
+        assert_eq!(owing(of(nothing_is_left_out())).had(), at(20));
     }
 }

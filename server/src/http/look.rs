@@ -66,7 +66,7 @@ impl<'a> Look<'a> {
             own_states: None,
         };
         look.begin_squashed()?;
-        look.at_own()?;
+        look.begin_own()?;
         look.at_items()?;
         look.at_entries(source.log.head())?;
         look.at_late()?;

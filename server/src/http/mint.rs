@@ -12,6 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tidelog_protocol::http::PushedMeta;
 use tidelog_protocol::{Action, ActionId, ClientId, IdError, NodeId};
 
+/// How the last part of nodes begins that name for a run of the process, or for a key.
+const RUN: &str = "http-";
+const KEY: &str = "key-";
+
 /// Gives names.
 pub(super) struct Mint {
     /// The last part of the nodes that name for this run of the process.
@@ -28,10 +32,16 @@ pub(super) struct Names<'a> {
     now: u64,
 }
 
+/// Whether `node` names for a run of a process, or for a key: nothing else has come of it.
+pub(super) fn is_minted(node: &NodeId) -> bool {
+    let tab = node.as_str().rsplit(':').next().unwrap_or_default();
+    tab.starts_with(RUN) || tab.starts_with(KEY)
+}
+
 impl Mint {
     /// Names of this run of the process, which no other run has.
     pub(super) fn new(run: u64) -> Self {
-        Self { tab: format!("http-{run:016x}"), next: AtomicU64::new(0) }
+        Self { tab: format!("{RUN}{run:016x}"), next: AtomicU64::new(0) }
     }
 
     /// The names of `actions`, pushed at `now` with or without a key.
@@ -42,7 +52,7 @@ impl Mint {
         actions: &[(Action, PushedMeta)],
         now: u64,
     ) -> Result<Names<'_>, IdError> {
-        let tab = key.map(|key| format!("key-{:032x}", digest(key, actions)));
+        let tab = key.map(|key| format!("{KEY}{:032x}", digest(key, actions)));
         let node = NodeId::new(&format!("{client}:{}", tab.as_ref().unwrap_or(&self.tab)))?;
         Ok(Names { mint: self, node, repeatable: key.is_some(), now })
     }

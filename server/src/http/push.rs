@@ -3,25 +3,27 @@
 use super::body::{self, Asked};
 use super::caller::Caller;
 use super::format::Format;
+use super::mint;
 use super::problem::{Kind, Problem};
 use super::quota;
-use super::reader;
+use super::reader::{self, Seen};
 use crate::app::App;
 use crate::aside::blocking;
 use crate::clock;
-use crate::ingest::{Judgement, OWN_RANGES_MAX, Submission, Verdict};
-use crate::log::{LogName, PageLimit};
+use crate::ingest::{Follows, Judgement, Known, OWN_RANGES_MAX, Submission, Verdict};
+use crate::log::{LogName, PageLimit, ReadError};
 use crate::rules::UndoReason;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use std::collections::HashMap;
-use tidelog_crdt::{Context, Position, Ranges, Seen};
+use std::sync::Arc;
+use tidelog_crdt::{Position, Ranges};
 use tidelog_protocol::http::{
     ACTIONS_MAX, Cursor, PushRequest, PushResponse, PushResult, PushedMeta, Status,
 };
-use tidelog_protocol::{Action, ActionId, ClientId, Meta, OverLimit, Pair, builtin};
+use tidelog_protocol::{Action, ActionId, ClientId, Meta, NodeId, OverLimit, Pair, builtin};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest key, in bytes.
@@ -30,6 +32,8 @@ const KEY_BYTES_MAX: usize = 255;
 const DEVICES_MAX: usize = 16;
 /// The newest entries of a user's log in which the author's own are looked for.
 const OWN_AMONG: PageLimit = PageLimit { entries: 256, bytes: 1 << 20 };
+/// Nodes of a push whose earlier actions are looked for.
+const NODES_MAX: usize = 4;
 /// Subscriptions belong to connections.
 const USE_CHANNEL_PARAMETER: &str = "useChannelParameter";
 
@@ -72,10 +76,9 @@ pub(super) async fn take(
     quota::check(app, caller, &pushes.groups).await?;
     for (client, group) in pushes.groups {
         let subject = caller.subject(&client)?;
-        let (indexes, pairs): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let context = context(app, caller, &client, seen).await?;
-        let submissions =
-            pairs.into_iter().map(|pair| Submission { pair, context: context.clone() });
+        let (indexes, pairs): (Vec<_>, Vec<Pair>) = group.into_iter().unzip();
+        let known = known(app, caller, (&client, &pairs), &seen).await?;
+        let submissions = pairs.into_iter().map(|pair| Submission { pair, known: known.clone() });
         let taken = app.ingest.take(&subject, submissions.collect(), clock::now_ms()).await;
         let verdicts = taken.map_err(|_| Problem::stopping())?;
         results.extend(indexes.into_iter().zip(verdicts.iter().map(result)));
@@ -194,28 +197,57 @@ fn result(verdict: &Verdict) -> PushResult {
 }
 
 /// What the author of a push had seen: what its cursor says, and its own actions beyond it.
-async fn context(
+async fn known(
+    app: &App,
+    caller: &Caller,
+    (client, pairs): (&ClientId, &[Pair]),
+    seen: &Seen,
+) -> Result<Known, Problem> {
+    let nodes = nodes(pairs);
+    let own = match app.ingest.own_positions().of(client, &nodes) {
+        Some(own) => own,
+        None => own_positions(app, caller, client, nodes).await?,
+    };
+    let channels = seen.channels.clone().map(|channels| channels as Arc<dyn Follows>);
+    Ok(Known { own_log: seen.own_log, time: 0, channels, own: Arc::new(own) })
+}
+
+/// The nodes that may have acted before in other logs than their user's: not those whose names were made here.
+fn nodes(pairs: &[Pair]) -> Vec<NodeId> {
+    let mut nodes: Vec<NodeId> = Vec::new();
+    for Pair { meta, .. } in pairs {
+        let node = &meta.id.node;
+        if nodes.len() < NODES_MAX && nodes.last() != Some(node) && !mint::is_minted(node) {
+            nodes.push(node.clone());
+        }
+    }
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}
+
+/// The positions of the client's own actions: among the newest of its user's log, and those of `nodes`
+/// wherever they went.
+async fn own_positions(
     app: &App,
     caller: &Caller,
     client: &ClientId,
-    seen: Position,
-) -> Result<Context, Problem> {
-    let known = app.ingest.own_positions().of(client);
-    let mut own = match known {
-        Some(own) => own,
-        None => own_positions(app, caller, client).await?,
+    nodes: Vec<NodeId>,
+) -> Result<Ranges, Problem> {
+    let (log, user) = (app.log.clone(), LogName::User(caller.user().clone()));
+    let (asked, mine) = (nodes.clone(), client.clone());
+    let read = move || {
+        let newest = log.newest(&user, OWN_AMONG)?;
+        let own = newest.entries.iter().filter(|it| it.id.node.client_str() == mine.as_str());
+        let mut own: Ranges = own.map(|entry| entry.position).collect();
+        for node in asked.iter().filter(|node| node.client_str() == mine.as_str()) {
+            for position in log.newest_of(node, OWN_RANGES_MAX)? {
+                own.insert(position);
+            }
+        }
+        Ok(own)
     };
-    own.forget_through(seen);
-    let seen = Seen { prefix: seen, own: own.newest(OWN_RANGES_MAX) };
-    Ok(app.log.incarnations().context(seen))
-}
-
-/// The positions of the client's own actions among the newest of its user's.
-async fn own_positions(app: &App, caller: &Caller, client: &ClientId) -> Result<Ranges, Problem> {
-    let (log, name) = (app.log.clone(), LogName::User(caller.user().clone()));
-    let read = blocking(move || log.newest(&name, OWN_AMONG)).await;
-    let newest = read.map_err(|error| Problem::log_unreadable(&error))?;
-    let own = newest.entries.iter().filter(|entry| entry.id.node.client_str() == client.as_str());
-    let own = own.map(|entry| entry.position).collect();
-    Ok(app.ingest.own_positions().learn(client, &own))
+    let read: Result<Ranges, ReadError> = blocking(read).await;
+    let own = read.map_err(|error| Problem::log_unreadable(&error))?;
+    Ok(app.ingest.own_positions().learn(client, nodes, &own))
 }

@@ -1,7 +1,7 @@
 //! One reader: the logs that it may read, and where it stands in them.
 
 use super::caller::Caller;
-use super::cursor::{Malformed, Mark, Others, Reached, Stage};
+use super::cursor::{ChannelKey, Malformed, Mark, Others, Reached, Stage};
 use super::problem::{Kind, Problem};
 use super::source::{Source, Unread};
 use super::standpoint::{Followed, Standpoint, View};
@@ -9,9 +9,13 @@ use super::states;
 use crate::app::App;
 use crate::aside::blocking;
 use crate::clock;
+use crate::ingest::{Follows, Known};
 use crate::log::{Channel, LogName, PageLimit};
 use crate::rules::{Access, Load, Subject, UndoReason};
 use crate::wake::Had;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use tidelog_crdt::{Incarnation, Position};
 use tidelog_protocol::http::Cursor;
 use tidelog_protocol::{ActionId, Meta, UserId, builtin};
@@ -208,14 +212,44 @@ fn read(app: &App, user: &UserId, text: &str) -> Result<(Option<Reached>, Others
     }
 }
 
-/// How much of a log the author of an action had seen, if its cursor says so here.
-pub(super) fn seen(app: &App, user: &UserId, cursor: Option<&Cursor>) -> Result<Position, Problem> {
-    let Some(cursor) = cursor else { return Ok(Position::ZERO) };
+/// What the author of an action had seen, as its cursor says it.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Of its user's log.
+    pub(super) own_log: Position,
+    /// Of channels.
+    pub(super) channels: Option<Arc<SeenChannels>>,
+}
+
+/// How far the channels of a cursor were had.
+pub(super) struct SeenChannels {
+    app: App,
+    reached: BTreeMap<ChannelKey, Mark>,
+}
+
+impl Follows for SeenChannels {
+    fn had(&self, channel: &Channel, _: &Known) -> Position {
+        let mark = self.reached.get(&self.app.http.cursors.key(channel));
+        mark.map(Mark::had).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for SeenChannels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SeenChannels").field(&self.reached).finish()
+    }
+}
+
+/// How much the author of an action had seen, if its cursor says so here.
+pub(super) fn seen(app: &App, user: &UserId, cursor: Option<&Cursor>) -> Result<Seen, Problem> {
+    let Some(cursor) = cursor else { return Ok(Seen::default()) };
     let read = read(app, user, cursor.as_str());
     let (reached, _) = read.map_err(|_| {
         Problem::new(Kind::MalformedCursor, "send `seen` as this server gave it, or leave it out")
     })?;
-    Ok(reached.map(|reached| reached.prefix()).unwrap_or_default())
+    let Some(reached) = reached else { return Ok(Seen::default()) };
+    let channels = SeenChannels { app: app.clone(), reached: reached.channels };
+    Ok(Seen { own_log: reached.own.had(), channels: Some(Arc::new(channels)) })
 }
 
 /// What `subject` may read of `channel`, if anything.

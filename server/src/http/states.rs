@@ -4,7 +4,7 @@
 //! They come after everything else up to where they go, so that a client which takes actions as they come
 //! lays them over what is in them, too; how far that has come is in the cursor.
 
-use super::cursor::{Mark, Owed, Stage};
+use super::cursor::{Mark, Owed, Stage, nothing_is_left_out};
 use super::look::Look;
 use super::source::Unread;
 use super::standpoint::Visible;
@@ -54,8 +54,15 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// The user's own log, if documents of it are owed.
-    pub(super) fn at_own(&mut self) -> Result<(), Unread> {
+    /// The user's own log, if what the reader begins with of it is still to come. What comes anew has its time
+    /// after the entries.
+    pub(super) fn begin_own(&mut self) -> Result<(), Unread> {
+        let owed = self.view.after.own_mark.owed;
+        let is_anew = |owed: Owed| owed.complete_through == nothing_is_left_out();
+        if owed.is_some_and(is_anew) { Ok(()) } else { self.at_own() }
+    }
+
+    fn at_own(&mut self) -> Result<(), Unread> {
         let after = &self.view.after;
         let (Some(owed), Some(own)) = (after.own_mark.owed, after.own.clone()) else {
             return Ok(());
@@ -86,7 +93,6 @@ impl Look<'_> {
         if !due || self.view.more {
             return Ok(());
         }
-        self.view.after.renewed_ms = self.source.now;
         self.at_own()?;
         for at in 0..self.view.after.channels.len() {
             let followed = self.view.after.channels.get(at).filter(|it| it.mark.owed.is_some());
@@ -99,6 +105,9 @@ impl Look<'_> {
             if let Some(followed) = self.view.after.channels.get_mut(at) {
                 followed.mark = mark;
             }
+        }
+        if !self.view.more {
+            self.view.after.renewed_ms = self.source.now;
         }
         Ok(())
     }

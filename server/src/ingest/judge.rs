@@ -4,10 +4,10 @@
 //! actions are judged for a moment at a time; and those that may take longer than a moment leave the
 //! threads that serve connections, a slice at a time, one user after the other.
 
-use super::{Given, Submission, Verdicts};
+use super::{Given, Known, Submission, Verdicts};
 use crate::aside::blocking;
 use crate::clock::Stopwatch;
-use crate::log::{Addresses, Draft, Step};
+use crate::log::{Addresses, Draft, Incarnations, Step};
 use crate::rules::{Placement, Rules, Subject, UndoReason};
 use crate::turns::Turns;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ pub(super) struct Judge {
 struct Bench {
     rules: Arc<Rules>,
     verdicts: Arc<Verdicts>,
+    lives: Incarnations,
     action_bytes: usize,
 }
 
@@ -57,11 +58,12 @@ struct Batch {
 }
 
 impl Judge {
-    /// Judges by `rules`; actions of more than `action_bytes` are undone.
-    pub(super) fn new(rules: Arc<Rules>, action_bytes: usize) -> Self {
+    /// Judges by `rules` what comes to the store with this life; actions of more than `action_bytes` are
+    /// undone.
+    pub(super) fn new(rules: Arc<Rules>, lives: Incarnations, action_bytes: usize) -> Self {
         // Half of the processors at most, so that connections are served meanwhile.
         let threads = std::thread::available_parallelism().map_or(1, |count| count.get() / 2);
-        let bench = Bench { rules, verdicts: Arc::default(), action_bytes };
+        let bench = Bench { rules, verdicts: Arc::default(), lives, action_bytes };
         Self { bench: Arc::new(bench), turns: Turns::new(threads.max(1), threads.max(1)) }
     }
 
@@ -119,9 +121,9 @@ impl Bench {
         let slice = Stopwatch::start();
         while let Some(next) = batch.left.as_slice().first()
             && here(&self.rules, &next.pair.action)
-            && let Some(Submission { pair, context }) = batch.left.next()
+            && let Some(Submission { pair, known }) = batch.left.next()
         {
-            let judged = self.judge_one(&batch.subject, &pair, context, &mut batch.steps);
+            let judged = self.judge_one(&batch.subject, &pair, &known, &mut batch.steps);
             batch.judged.push((judged, (pair.action, pair.meta)));
             if slice.has_passed(SLICE) {
                 return;
@@ -133,7 +135,7 @@ impl Bench {
         &self,
         subject: &Subject,
         Pair { action, meta, extra_keys }: &Pair,
-        context: Context,
+        known: &Known,
         steps: &mut Vec<Step>,
     ) -> Judged {
         if let Some(given) = self.verdicts.of(subject.client(), &meta.id) {
@@ -148,7 +150,11 @@ impl Bench {
         let asked = match self.rules.place(subject, action, meta) {
             Err(reason) => return Judged::Rejected(reason),
             Ok(_) if action.kind() == builtin::CLEAN => clean(subject, action),
-            Ok(placement) => Ok(vec![Step::Append(draft(action, meta, context, placement))]),
+            Ok(placement) => {
+                let placed = (subject, action.kind(), &placement);
+                let context = known.context(&self.lives, placed, &self.rules);
+                Ok(vec![Step::Append(draft(action, meta, context, placement))])
+            }
         };
         match asked {
             Err(reason) => Judged::Undone(reason),

@@ -8,10 +8,12 @@ use super::Verdict;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tidelog_crdt::Ranges;
-use tidelog_protocol::ClientId;
+use tidelog_protocol::{ClientId, NodeId};
 
 /// Ranges remembered per client: the newest.
 pub const OWN_RANGES_MAX: usize = 64;
+/// Nodes of a client that it is remembered to have read of; it reads again for others.
+const NODES_MAX: usize = 8;
 /// Clients remembered, about; the longest unused are forgotten, and read again when they come again.
 const CLIENTS_MAX: usize = 10_000;
 
@@ -29,27 +31,34 @@ struct Table {
 #[derive(Default)]
 struct Own {
     ranges: Ranges,
-    /// What was there before is among them.
+    /// What was there before in its user's log is among them.
     whole: bool,
+    /// And what these nodes of it did elsewhere.
+    nodes: Vec<NodeId>,
 }
 
 impl OwnPositions {
-    /// The own positions of `client`, if they are known. If not, what is let in from now on is remembered
-    /// until [`OwnPositions::learn`] adds what was there before.
-    pub fn of(&self, client: &ClientId) -> Option<Ranges> {
+    /// The own positions of `client`, if they are known, those of `nodes` among them. If not, what is let in
+    /// from now on is remembered until [`OwnPositions::learn`] adds what was there before.
+    pub fn of(&self, client: &ClientId, nodes: &[NodeId]) -> Option<Ranges> {
         let mut table = self.table();
         let own = table.own(client);
-        own.whole.then(|| own.ranges.clone())
+        let known = own.whole && nodes.iter().all(|node| own.nodes.contains(node));
+        known.then(|| own.ranges.clone())
     }
 
-    /// Adds what the log has of `client`, read after [`OwnPositions::of`] was asked; all of it.
-    pub fn learn(&self, client: &ClientId, read: &Ranges) -> Ranges {
+    /// Adds what the log has of `client` and `nodes`, read after [`OwnPositions::of`] was asked; all of it.
+    pub fn learn(&self, client: &ClientId, nodes: Vec<NodeId>, read: &Ranges) -> Ranges {
         let mut table = self.table();
         let own = table.own(client);
         for (first, last) in read.iter() {
             own.ranges.insert_range(first, last);
         }
         own.whole = true;
+        own.nodes.retain(|known| !nodes.contains(known));
+        own.nodes.extend(nodes);
+        let surplus = own.nodes.len().saturating_sub(NODES_MAX);
+        own.nodes.drain(..surplus);
         own.ranges.clone()
     }
 
@@ -120,30 +129,44 @@ mod tests {
     fn what_is_let_in_while_the_log_is_read_is_among_the_own() {
         let own = OwnPositions::default();
         own.add(&client("a"), &[verdict(3)]);
-        assert_eq!(own.of(&client("a")), None, "nobody has asked for this client before");
+        assert_eq!(own.of(&client("a"), &[]), None, "nobody has asked for this client before");
         own.add(&client("a"), &[verdict(7)]);
-        assert_eq!(own.of(&client("a")), None, "what was there before is not known yet");
+        assert_eq!(own.of(&client("a"), &[]), None, "what was there before is not known yet");
         let read = [at(3), at(4)].into_iter().collect();
         let all: Ranges = [at(3), at(4), at(7)].into_iter().collect();
-        assert_eq!(own.learn(&client("a"), &read), all);
-        assert_eq!(own.of(&client("a")), Some(all));
-        assert_eq!(own.of(&client("b")), None);
+        assert_eq!(own.learn(&client("a"), Vec::new(), &read), all);
+        assert_eq!(own.of(&client("a"), &[]), Some(all));
+        assert_eq!(own.of(&client("b"), &[]), None);
+    }
+
+    #[test]
+    fn what_a_node_did_is_read_once_and_few_nodes_are_remembered() {
+        let own = OwnPositions::default();
+        let node = |n: usize| NodeId::new(&format!("ann:a:{n}")).unwrap();
+        own.learn(&client("a"), vec![node(0)], &[at(3)].into_iter().collect());
+        assert!(own.of(&client("a"), &[]).is_some() && own.of(&client("a"), &[node(0)]).is_some());
+        assert_eq!(own.of(&client("a"), &[node(0), node(1)]), None);
+        for n in 0..=NODES_MAX {
+            own.learn(&client("a"), vec![node(n)], &Ranges::default());
+        }
+        assert_eq!(own.of(&client("a"), &[node(0)]), None);
+        assert!(own.of(&client("a"), &[node(NODES_MAX)]).unwrap().contains(at(3)));
     }
 
     #[test]
     fn clients_and_their_ranges_are_bounded() {
         let own = OwnPositions::default();
         for n in 0..2 * CLIENTS_MAX {
-            own.learn(&client(&n.to_string()), &Ranges::default());
+            own.learn(&client(&n.to_string()), Vec::new(), &Ranges::default());
             let table = own.table();
             assert!(table.young.len() + table.old.len() <= CLIENTS_MAX);
         }
         let (first, last) = (client("0"), client(&(2 * CLIENTS_MAX - 1).to_string()));
-        assert_eq!((own.of(&first), own.of(&last)), (None, Some(Ranges::default())));
+        assert_eq!((own.of(&first, &[]), own.of(&last, &[])), (None, Some(Ranges::default())));
         for n in 0..1_000 {
             own.add(&last, &[verdict(2 * n + 1)]);
         }
-        let ranges = own.of(&last).unwrap();
+        let ranges = own.of(&last, &[]).unwrap();
         assert_eq!(ranges.len(), OWN_RANGES_MAX);
         assert!(ranges.contains(at(1_999)) && !ranges.contains(at(1)));
     }

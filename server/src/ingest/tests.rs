@@ -59,7 +59,7 @@ impl Scene {
     /// reason why it was undone.
     async fn take(&self, pairs: Vec<Pair>) -> Vec<&'static str> {
         let submissions =
-            pairs.into_iter().map(|pair| Submission { pair, context: Context::default() });
+            pairs.into_iter().map(|pair| Submission { pair, known: Known::default() });
         let verdicts =
             self.ingest.take(&Arc::new(subject()), submissions.collect(), 1_000).await.unwrap();
         let word = |verdict: &Verdict| match &verdict.outcome {

@@ -51,12 +51,18 @@ pub(crate) struct Restoring {
     head: Position,
     next: Position,
     unsynced: usize,
+    /// Another store, which begins with what this one has.
+    as_replica: bool,
     _lock: Lock,
 }
 
 impl Restoring {
     /// Begins in `dir`, for the store of this identity whose last position is `head`.
-    pub(crate) fn begin(dir: &Path, identity: &[u8], head: Position) -> Result<Self, OpenError> {
+    pub(crate) fn begin(
+        dir: &Path,
+        (identity, head): (&[u8], Position),
+        as_replica: bool,
+    ) -> Result<Self, OpenError> {
         let (identity, _) = Identity::decode(identity).map_err(|unusable| match unusable {
             Unusable::Newer(found) => {
                 OpenError::Newer { dir: dir.into(), found, supported: FORMAT }
@@ -78,6 +84,7 @@ impl Restoring {
             head,
             next: Position::ZERO.plus(1),
             unsynced: 0,
+            as_replica,
             _lock: lock,
         };
         Head::open(dir, &restoring.identity, Position::ZERO)?;
@@ -88,6 +95,9 @@ impl Restoring {
     /// Puts an item.
     pub(crate) fn put(&mut self, item: &Item) -> Result<(), OpenError> {
         let Some(feed) = &self.feed else { return Ok(()) };
+        if self.as_replica && is_of_its_own(item) {
+            return Ok(());
+        }
         let bytes = match item {
             Item::Meta(key, value) => {
                 feed.put_raw_meta(key, value)?;
@@ -129,7 +139,11 @@ impl Restoring {
             return Err(feed.gap(self.next).into());
         }
         let drawn = Identity::draw().map_err(|error| OpenError::Disk(error.to_string().into()))?;
-        let identity = Identity { incarnation: drawn.incarnation, ..self.identity.clone() };
+        let identity = Identity {
+            store_id: if self.as_replica { drawn.store_id } else { self.identity.store_id },
+            incarnation: drawn.incarnation,
+            ..self.identity.clone()
+        };
         let lives =
             lives(feed.lives()?, (self.identity.incarnation, identity.incarnation), self.head);
         feed.put_lives(&lives)?;
@@ -170,6 +184,16 @@ fn lives(
     lives.retain(|life| life.first < first);
     lives.push(Life { first, incarnation: now });
     lives
+}
+
+/// Whether an item is of one server alone: who follows it, whom it wakes, who it is to browsers. Who was
+/// shut out is everybody's.
+fn is_of_its_own(item: &Item) -> bool {
+    match item {
+        Item::Meta(key, _) => key.starts_with(b"note/") && !key.starts_with(b"note/revoked/"),
+        Item::File(name, _) => name == "vapid.pem",
+        Item::Base(..) | Item::Row(..) => false,
+    }
 }
 
 fn check_empty(dir: &Path) -> Result<(), OpenError> {

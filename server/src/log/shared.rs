@@ -233,6 +233,27 @@ impl Shared {
         Ok(greatest)
     }
 
+    /// Where the actions with the greatest ids of `node` are, at most `count`.
+    pub(super) fn newest_of(&self, node: Prefix, count: usize) -> Result<Vec<Position>, ReadError> {
+        let (mut ids, lists) = {
+            let state = self.state();
+            let mut ids = state.active.greatest_ids(node, count);
+            let frozen = state.frozen.iter();
+            ids.extend(frozen.flat_map(|frozen| frozen.greatest_ids(node, count)));
+            (ids, Arc::clone(&state.lists))
+        };
+        let (first, last) = (Key::first_of(node), Key::last_of(node));
+        for part in lists.ids.iter().filter(|part| part.run.may_have(node)) {
+            let scan = Scan::new(Arc::clone(&part.run), first, last, Order::Descending);
+            for item in scan.take(count) {
+                let item = item?;
+                ids.extend(position(&item.value).map(|position| (item.key, position)));
+            }
+        }
+        ids.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(ids.into_iter().take(count).map(|(_, position)| position).collect())
+    }
+
     /// The record at `position`, if it is on disk; an entry that is hidden without its body.
     pub(super) fn record(&self, position: Position) -> Result<Option<Record>, ReadError> {
         if position > self.head() {

@@ -172,6 +172,12 @@ impl Tail {
         self.by_id.get(&id).copied()
     }
 
+    /// The greatest ids of `node`, at most `count`, and where they are.
+    pub(super) fn greatest_ids(&self, node: Prefix, count: usize) -> Vec<(Key, Position)> {
+        let ids = self.by_id.range(Key::first_of(node)..=Key::last_of(node)).rev();
+        ids.take(count).map(|(key, position)| (*key, *position)).collect()
+    }
+
     /// The greatest id of `node`.
     pub(super) fn greatest(&self, node: Prefix) -> Option<Key> {
         let ids = self.by_id.range(Key::first_of(node)..=Key::last_of(node));

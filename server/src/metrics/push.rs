@@ -22,7 +22,7 @@ struct Sent {
 }
 
 const SERVICES: [&str; 3] = ["web", "apns", "fcm"];
-const RESULTS: [&str; 4] = ["accepted", "gone", "refused", "failed"];
+const RESULTS: [&str; 5] = ["accepted", "gone", "refused", "failed", "denied"];
 const SECONDS: [f64; 9] = [0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0, 600.0];
 
 impl Default for Pushes {
@@ -42,7 +42,7 @@ impl Pushes {
         put(
             to,
             "pushes",
-            "Pushes that were sent, by push service and how it answered; a failed one is tried again",
+            "Pushes that were sent, by push service and how it answered; a failed one is tried again, and so is a denied one, for which a key, a setting or the clock is wrong here",
             &self.sent,
         );
         put(
@@ -59,6 +59,7 @@ impl Pushes {
             Outcome::Accepted => "accepted",
             Outcome::Gone => "gone",
             Outcome::Refused(_) => "refused",
+            Outcome::Later { ours: true, .. } => "denied",
             Outcome::Later { .. } => "failed",
         };
         self.sent.get_or_create(&Sent { service, result }).inc();

@@ -45,6 +45,8 @@ pub(crate) struct State(Mutex<Seen>);
 pub(crate) struct Seen {
     /// Since when it is up, if it is, in ms since the epoch.
     pub(crate) since_ms: Option<u64>,
+    /// Whether it ever was since the start.
+    pub(crate) known: bool,
     /// Up to where of this feed the other has everything.
     pub(crate) pushed: u64,
     /// How far the other's feed was taken, and where it ends.
@@ -148,6 +150,7 @@ async fn attempt(app: &App, caller: &Caller, pause_ms: &mut u64) -> Result<Infal
 fn show(app: &App, link: &Link<'_>) {
     let (has, taken, head) = link.progress();
     let mut seen = app.replicas.upstream.seen();
+    seen.known = true;
     (seen.pushed, seen.pulled, seen.their_head) = (has.get(), taken.get(), head.get());
 }
 

@@ -12,9 +12,6 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// A server that has not asked for so long is not linked.
-const LINKED_MS: u64 = 90_000;
-
 /// What a command asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -159,7 +156,7 @@ fn status(app: &App) -> anyhow::Result<String> {
     let (mut text, head, now) = (String::new(), app.log.head().get(), clock::now_ms());
     for replica in app.replicas.desk.registry.list() {
         let known = app.replicas.desk.known(&replica.name);
-        let linked = known.since_ms.is_some() && known.seen_ms + LINKED_MS > now;
+        let linked = known.is_linked(now);
         let mut line = about(&replica);
         if let Some(line) = line.as_object_mut() {
             line.insert("linked".into(), linked.into());

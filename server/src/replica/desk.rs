@@ -60,6 +60,16 @@ pub(crate) struct Known {
     pub(crate) refused: u64,
 }
 
+/// A server that has not asked for so long is not linked.
+const LINKED_MS: u64 = 90_000;
+
+impl Known {
+    /// Whether the link is up, as far as this side knows.
+    pub(crate) fn is_linked(&self, now_ms: u64) -> bool {
+        self.since_ms.is_some() && self.seen_ms + LINKED_MS > now_ms
+    }
+}
+
 /// Answers servers that follow this one.
 pub(crate) struct Desk {
     log: Log,

@@ -146,6 +146,24 @@ fn what_is_sent_once_is_not_sent_again() {
 }
 
 #[test]
+fn an_edge_that_begins_with_a_backup_is_sent_only_what_came_later() {
+    let mut world = World::new(7, 2);
+    for ms in 1..=30 {
+        world.append(0, draft("ann:phone", ms, &add(ms)));
+    }
+    world.seed(1);
+    assert_ne!(world.log(1).store_id(), world.log(0).store_id());
+    world.append(1, draft("ann:tablet", 40, &remove(7)));
+    world.append(0, draft("ann:phone", 41, &add(99)));
+    assert_eq!(world.sync(1), (1, 1));
+    for _ in 0..60 {
+        world.step();
+    }
+    world.heal();
+    world.judge();
+}
+
+#[test]
 fn an_edge_has_only_what_is_in_its_scope_and_brings_nothing_else() {
     let mut world = World::new(7, 1);
     world.set_scope(1, &["ann", "bob"], &["tasks/*"]);

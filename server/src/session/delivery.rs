@@ -8,15 +8,13 @@ use super::NodeState;
 use super::own::{OwnLoad, ToldStates};
 use super::subscription::Key;
 use crate::hub::{Delivery as Mail, Resumed};
-use crate::log::Incarnations;
+use crate::ingest::OWN_RANGES_MAX;
 use std::collections::VecDeque;
-use tidelog_crdt::{Context, Position, Ranges, Seen};
+use tidelog_crdt::{Position, Ranges};
 
 /// History starts this long after `connected` when the client says nothing, so that `request()` of
 /// a stock client gets its own answer first.
 const HISTORY_AFTER_MS: u64 = 50;
-/// Own positions in a context; of a client that acknowledges nothing the oldest are left out.
-const OWN_RANGES_MAX: usize = 64;
 /// Live-only entries that wait while the session is behind; older ones are dropped first.
 const WAITING_MAX: usize = 64;
 /// Acknowledgements remembered for telling what an author had seen when it acted.
@@ -46,9 +44,10 @@ pub(super) struct Delivery {
     loaded: VecDeque<Loaded>,
     /// How many frames were acknowledged.
     acked_frames: u64,
-    resumed_from: Position,
+    /// What it had before this connection.
+    had_before: Position,
     connected_at: u64,
-    /// The client's own positions above what it resumed from, the newest of them.
+    /// The client's own positions, the newest of them.
     own: Ranges,
     /// The load of the user's own log, while it lasts.
     pub(super) own_load: Option<OwnLoad>,
@@ -94,8 +93,11 @@ impl Delivery {
         now: u64,
     ) -> Self {
         let cursor = from.unwrap_or_default();
-        let mut own = if from.is_some() { node.own.clone() } else { Ranges::default() };
-        own.forget_through(cursor);
+        let own = if from.is_some() { node.own.clone() } else { Ranges::default() };
+        // The number of a frame may be less than what it brought: that of a load is.
+        let knows_more = from.is_some_and(|from| from >= node.acked);
+        let had_before = if knows_more { cursor.max(node.had) } else { cursor };
+        let told = if from.is_some() { node.own_state_ms } else { 0 };
         Self {
             cursor,
             echo_through: if from.is_some() { Position::ZERO } else { head },
@@ -109,11 +111,11 @@ impl Delivery {
             seen: VecDeque::new(),
             loaded: VecDeque::new(),
             acked_frames: 0,
-            resumed_from: cursor,
+            had_before,
             connected_at: now,
             own,
             own_load: None,
-            own_states: ToldStates::default(),
+            own_states: ToldStates::before(told),
         }
     }
 
@@ -125,15 +127,9 @@ impl Delivery {
         self.acked
     }
 
-    /// The client's own positions above `acked`.
+    /// The client's own positions, the newest of them.
     pub(super) fn own(&self) -> Ranges {
-        self.own_above(self.acked)
-    }
-
-    fn own_above(&self, position: Position) -> Ranges {
-        let mut own = self.own.newest(OWN_RANGES_MAX);
-        own.forget_through(position);
-        own
+        self.own.newest(OWN_RANGES_MAX)
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -279,9 +275,7 @@ impl Delivery {
 
     /// An action of the client's own is at `position`.
     pub(super) fn on_own(&mut self, position: Position) {
-        if position > self.resumed_from {
-            self.own.insert(position);
-        }
+        self.own.insert(position);
         // Now and then, so that it costs nothing each time.
         if self.own.len() > 2 * OWN_RANGES_MAX {
             self.own = self.own.newest(OWN_RANGES_MAX);
@@ -289,13 +283,13 @@ impl Delivery {
     }
 
     /// Up to where the author of an action that was made at `time`, and has come in now, had the log:
-    /// for one made before this connection, what it resumed from; else what it had acknowledged.
+    /// for one made before this connection, what it had by then; else what it had acknowledged.
     pub(super) fn had(&self, time: u64) -> Position {
         let before = |seen: &&(u64, Position)| seen.0 <= time;
         let acked = self.seen.iter().rev().find(before).map(|(_, position)| *position);
         let cursor = match acked {
             Some(position) if time >= self.connected_at => position,
-            _ => self.resumed_from,
+            _ => self.had_before,
         };
         self.loaded_by(time).map_or(cursor, |loaded| cursor.max(loaded))
     }
@@ -306,11 +300,5 @@ impl Delivery {
         let had = |it: &&Loaded| it.frames <= self.acked_frames && it.sent_ms <= time;
         let loaded = self.loaded.iter().filter(had).map(|it| it.through).max();
         loaded.filter(|_| self.is_live())
-    }
-
-    /// What an author had seen of the log who had it up to `prefix`: that, and its own actions so far
-    /// beyond it.
-    pub(super) fn context(&self, lives: &Incarnations, prefix: Position) -> Context {
-        lives.context(Seen { prefix, own: self.own_above(prefix) })
     }
 }

@@ -4,10 +4,10 @@
 use super::answered::Answered;
 use super::answers::{Answer, AnswerId, Sent};
 use super::{Effect, FORGET_AFTER_MS, Moment, Session};
-use crate::ingest::{Given, Submission, Verdict};
+use crate::ingest::{Given, Known, Submission, Verdict};
 use crate::rules::UndoReason;
 use std::collections::VecDeque;
-use tidelog_crdt::Position;
+use std::sync::Arc;
 use tidelog_protocol::{ActionId, Pair, Sync, builtin};
 
 /// Actions submitted at once. One submission is under way at a time, so that what an author had
@@ -56,8 +56,8 @@ struct Waiting {
     /// The serial number of its frame.
     frame: u64,
     pair: Pair,
-    /// Up to where its author had the log when it came in.
-    had: Position,
+    /// What its author had had when it came in.
+    known: Known,
     /// It was made before its author had documents that are on their way to it.
     overtakes: bool,
 }
@@ -198,14 +198,17 @@ impl Session {
         let serial = self.intake.first + self.intake.frames.len() as u64;
         let frame = Frame { number: sync.number, received_ms: at.now, unjudged: 0, loading: 0 };
         self.intake.frames.push_back(frame);
+        let channels = self.following.now();
         for pair in sync.batch {
             match pair.action.kind() {
                 builtin::SUBSCRIBE => self.on_subscribe(pair, serial, at),
                 builtin::UNSUBSCRIBE => self.on_unsubscribe(&pair, at),
                 _ => {
-                    let had = self.delivery.had(pair.meta.time);
+                    let (time, channels) = (pair.meta.time, channels.clone());
+                    let own_log = self.delivery.had(time);
+                    let known = Known { own_log, time, channels, own: Arc::default() };
                     let overtakes = self.delivery.is_to_have_states();
-                    self.intake.queue(Waiting { frame: serial, pair, had, overtakes });
+                    self.intake.queue(Waiting { frame: serial, pair, known, overtakes });
                 }
             }
         }
@@ -218,11 +221,11 @@ impl Session {
         }
         let count = self.intake.queue.len().min(SUBMITTED_MAX);
         let mut batch = Vec::with_capacity(count);
-        for Waiting { frame, pair, had, overtakes } in self.intake.queue.drain(..count) {
+        let own = Arc::new(self.delivery.own());
+        for Waiting { frame, pair, known, overtakes } in self.intake.queue.drain(..count) {
             self.intake.queue_bytes -= pair.action.json().len();
-            let context = self.delivery.context(&self.shared.incarnations, had);
             self.intake.submitted.push((frame, overtakes));
-            batch.push(Submission { pair, context });
+            batch.push(Submission { pair, known: Known { own: Arc::clone(&own), ..known } });
         }
         self.effects.push(Effect::Ingest(batch));
     }

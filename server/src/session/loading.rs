@@ -92,6 +92,7 @@ impl Session {
         };
         subscription.loaded_ms = at.now;
         self.delivery.on_loaded(subscription.through, self.frames.sent, at.now);
+        self.following.on_sent(key, self.frames.sent, at.now);
         self.changed = true;
         for waiting in load.waiting {
             self.intake.loaded(waiting.frame);
@@ -106,6 +107,7 @@ impl Session {
             if !self.is_loaded_by(key, entry) {
                 continue;
             }
+            self.subscriptions.note_late_of(key, entry);
             match self.comes_otherwise(entry, key) {
                 Otherwise::Came => {}
                 Otherwise::WillCome => self.subscriptions.owe(key, entry.position),

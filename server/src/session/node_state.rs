@@ -17,13 +17,20 @@ const RECORD_BYTES_MAX: usize = 192 << 10;
 pub struct NodeState {
     /// Everything visible up to here was acknowledged.
     pub acked: Position,
-    /// The node's own positions above `acked`.
+    /// The node's own positions, the newest of them.
     pub own: Ranges,
     /// What it was subscribed to.
     pub subscriptions: Vec<Remembered>,
     /// The greatest position named here, and the epoch that gave it: the record is of no use to
     /// another history, such as that of a feed that was restored without its index.
     pub of: (Position, u64),
+    /// It had everything visible up to here of the logs that it followed: loads are beside the order of
+    /// positions, so this may be more than `acked`.
+    #[serde(default)]
+    pub had: Position,
+    /// The latest time of the states that it was sent of documents in its user's log.
+    #[serde(default)]
+    pub own_state_ms: u64,
     /// Everything visible up to here was sent on its last connection. Not stored: after a crash
     /// nobody can say what was sent.
     #[serde(skip)]
@@ -47,6 +54,10 @@ pub struct Remembered {
     /// Subscriptions that were acknowledged before their load was over, and not answered: the node
     /// does not send them again, so they are loaded and answered when it comes back.
     pub pending: Vec<String>,
+    /// The latest time of the states that it was sent of documents: a store that goes by time would not
+    /// show what was made before.
+    #[serde(default)]
+    pub state_ms: u64,
     /// It was live when the last connection ended, so `sent` counts for it. Not stored.
     #[serde(skip)]
     pub live: bool,
@@ -85,7 +96,7 @@ impl NodeState {
             let brought = known.brought.iter().map(|brought| brought.through);
             brought.chain([known.through])
         });
-        let position = through.fold(self.acked, Position::max);
+        let position = through.fold(self.acked.max(self.had), Position::max);
         self.of = (position, epochs.of(position).map_or(0, |epoch| epoch.id));
         self
     }
@@ -170,6 +181,7 @@ impl Remembered {
             acked: false,
             brought: Vec::new(),
             pending: Vec::new(),
+            state_ms: 0,
             live: false,
         }
     }
@@ -250,5 +262,20 @@ mod tests {
         assert!(bytes.len() <= RECORD_BYTES_MAX, "{}", bytes.len());
         state.subscriptions.remove(1);
         assert!(NodeState::from_bytes(&bytes) == state);
+    }
+    /// Records of before what is told of states, and of loads, was remembered.
+    #[test]
+    fn a_record_of_an_earlier_version_reads() {
+        type Subscription = (String, String, Position, bool, Vec<()>, Vec<String>);
+        let at = |position| Position::ZERO.plus(position);
+        let known: Subscription =
+            ("tasks".into(), String::new(), at(9), true, Vec::new(), Vec::new());
+        let own: Ranges = [at(3)].into_iter().collect();
+        let record = (at(7), own.clone(), vec![known], (at(9), 5_u64));
+        let read = NodeState::from_bytes(&rmp_serde::to_vec(&record).unwrap());
+        let subscriptions = vec![list(0, &[])];
+        let expected =
+            NodeState { acked: at(7), own, subscriptions, of: (at(9), 5), ..NodeState::default() };
+        assert_eq!(read, expected);
     }
 }

@@ -85,6 +85,21 @@ impl OwnLoad {
 }
 
 impl ToldStates {
+    /// States that earlier connections have brought, the latest of them of this time.
+    pub(super) fn before(latest_ms: u64) -> Self {
+        Self { latest_ms, ..Self::default() }
+    }
+
+    /// The latest time of the states that the page was sent.
+    pub(super) fn latest_ms(&self) -> u64 {
+        self.latest_ms
+    }
+
+    /// No further ones come for now.
+    pub(super) fn none_come(&mut self) {
+        *self = Self::before(self.latest_ms);
+    }
+
     /// An entry of the user's log is shown.
     pub(super) fn note(&mut self, entry: &Entry, now: u64) {
         if documents::is_state(entry) {

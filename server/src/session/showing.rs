@@ -2,7 +2,6 @@
 
 use super::delivery::{Phase, Reading};
 use super::frames::Frames;
-use super::own::ToldStates;
 use super::subscription::Key;
 use super::{Effect, Moment, ReadOrder, Session};
 use crate::hub::Delivery as Mail;
@@ -40,7 +39,7 @@ impl Session {
     fn take_history(&mut self, page: &Page, fates: &Fates, at: Moment) {
         // Who missed little gets it as it was.
         if self.delivery.own_load.take().is_some() {
-            self.delivery.own_states = ToldStates::default();
+            self.delivery.own_states.none_come();
         }
         let mut showing = Showing::new(fates, at);
         self.show_page(page, &mut showing);

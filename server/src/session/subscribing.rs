@@ -42,13 +42,15 @@ impl Asked {
 #[derive(Default)]
 struct Resumed {
     from: Position,
+    /// The latest time of the states that it had brought.
+    state_ms: u64,
     /// Items that it had brought along.
     brought: Vec<Brought>,
 }
 
 impl From<Remembered> for Resumed {
     fn from(known: Remembered) -> Self {
-        Self { from: known.through, brought: known.brought }
+        Self { from: known.through, state_ms: known.state_ms, brought: known.brought }
     }
 }
 
@@ -150,16 +152,23 @@ impl Session {
         let resumed = self.resumed_from(&mut asked);
         let goes_on = resumed.is_some();
         let kind = if goes_on { missed(&asked) } else { full_load(&asked) };
-        let Resumed { from, brought } = resumed.unwrap_or_default();
+        let Resumed { from, state_ms, brought } = resumed.unwrap_or_default();
         self.intake.loading(waiting.frame);
         let load = Load::new(kind, goes_on, self.intake.received(), Some(waiting));
         let subscription = Subscription::new(&asked.key, asked.filter, asked.access, load);
-        self.begin(Subscription { from, resumed: goes_on, through: from, ..subscription });
+        self.begin(Subscription {
+            from,
+            resumed: goes_on,
+            through: from,
+            state_ms,
+            ..subscription
+        });
         self.resume_brought(&asked.key, brought);
     }
 
     pub(super) fn begin(&mut self, subscription: Subscription) {
         let channel = subscription.key.channel.clone();
+        self.following.begin(&subscription.key, subscription.from);
         if self.subscriptions.insert(subscription) {
             self.effects.push(Effect::Follow(LogName::Channel(channel)));
         }
@@ -215,6 +224,7 @@ impl Session {
 
     fn unsubscribe(&mut self, key: &Key, at: Moment) {
         self.dormant.take(&key.channel, &key.filter);
+        self.following.end(key);
         let Some(ended) = self.drop_subscription(key) else { return };
         if let State::Loading(load) = ended.state {
             for waiting in load.waiting {
@@ -227,6 +237,7 @@ impl Session {
     pub(super) fn drop_subscription(&mut self, key: &Key) -> Option<Subscription> {
         self.changed = true;
         let (ended, last) = self.subscriptions.remove(key)?;
+        self.following.end(key);
         self.subscriptions.load_owed();
         if last {
             self.effects.push(Effect::Unfollow(LogName::Channel(key.channel.clone())));

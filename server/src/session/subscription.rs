@@ -163,6 +163,12 @@ impl Subscription {
         }
     }
 
+    /// Whether a store that goes by time would not show `entry` under the states that were sent.
+    pub(super) fn hides(&self, entry: &Entry) -> bool {
+        let older = self.state_ms > 0 && entry.time <= self.state_ms;
+        older && entry.kept && !documents::is_state(entry)
+    }
+
     /// Whether its load is over.
     pub(super) fn is_live(&self) -> bool {
         matches!(self.state, State::Live)
@@ -177,6 +183,7 @@ impl Subscription {
             acked: loaded || resumed,
             brought: Vec::new(),
             pending: self.pending(frames.of_theirs),
+            state_ms: self.state_ms,
             live: loaded || (!resumed && self.is_live()),
         }
     }

@@ -90,13 +90,20 @@ impl Subscriptions {
         let channels = entry.addresses.channels.iter();
         for channel in channels {
             let all = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
-            let late = |it: &&mut Subscription| it.state_ms > 0 && entry.time <= it.state_ms;
-            for subscription in all.filter(|it| it.is_live() && late(it)) {
-                if entry.kept && entry.position > subscription.through {
+            for subscription in all.filter(|it| it.is_live() && it.hides(entry)) {
+                if entry.position > subscription.through {
                     subscription.late.get_or_insert(entry.position);
                     self.late = true;
                 }
             }
+        }
+    }
+
+    /// The same of an entry of the load of `key`.
+    pub(super) fn note_late_of(&mut self, key: &Key, entry: &Entry) {
+        if let Some(subscription) = self.get_mut(key).filter(|it| it.hides(entry)) {
+            subscription.late.get_or_insert(entry.position);
+            self.late = true;
         }
     }
 
@@ -107,10 +114,12 @@ impl Subscriptions {
         if self.late { late().map(|it| it.loaded_ms + RENEW_AFTER_MS).min() } else { None }
     }
 
-    /// Begins to send documents anew whose time has come; everything up to `cursor` was sent.
-    pub(super) fn renew(&mut self, cursor: Position, now: u64) {
+    /// Begins to send documents anew whose time has come; everything up to `cursor` was sent. Of which
+    /// subscriptions.
+    pub(super) fn renew(&mut self, cursor: Position, now: u64) -> Vec<Key> {
+        let mut renewed = Vec::new();
         if self.renew_at().is_none_or(|at| at > now) {
-            return;
+            return renewed;
         }
         self.late = false;
         for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
@@ -119,10 +128,12 @@ impl Subscriptions {
                 self.loads += 1;
                 subscription.load_anew(first, cursor, self.loads);
                 self.loading.push_back(subscription.key.clone());
+                renewed.push(subscription.key.clone());
             }
             self.late |= subscription.late.is_some();
         }
         self.load_owed();
+        renewed
     }
 
     /// Takes one out. Returns it, and whether it was the last of its channel.

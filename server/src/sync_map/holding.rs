@@ -13,17 +13,18 @@
 //! even that is too much for memory, only a share of the items is looked at, and the others in further
 //! passes.
 
+mod item;
+
 use super::{Body, stamp};
 use crate::log::{Entry, Positions};
 use crate::rules::SyncMapOp;
+use item::{Item, Made};
 use siphasher::sip::SipHasher24;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
-use std::mem;
 use std::sync::Arc;
-use tidelog_crdt::{Position, Stamp};
 
-/// What an item takes beside its name, and a field or a creation, about.
+/// What an item takes beside its name, an entry that holds something, or the name of a field, about.
 const OVERHEAD_BYTES: usize = 128;
 /// One of so many items is enough, as a power of two: what one item takes cannot be shared.
 const SHARE_BITS_MAX: u32 = 24;
@@ -47,20 +48,11 @@ struct Share {
 struct Holding {
     name: String,
     items: HashMap<Box<str>, Item>,
+    /// The names of their fields, once each.
     names: HashSet<Arc<str>>,
     spent: Positions,
-    /// What the items take, about.
+    /// What items and names take, about.
     bytes: usize,
-}
-
-type Made = (Stamp, Position);
-
-#[derive(Default)]
-struct Item {
-    touched: Position,
-    fields: Vec<(Arc<str>, Made)>,
-    created: Vec<Made>,
-    deleted: Option<Made>,
 }
 
 impl Holdings {
@@ -128,13 +120,16 @@ impl Holding {
 
     fn forget(&mut self) {
         self.items.clear();
+        self.names.clear();
         self.bytes = 0;
     }
 
     fn keep_only(&mut self, share: Share) {
         self.items.retain(|id, _| share.has(&self.name, id));
         self.items.shrink_to_fit();
-        self.bytes = self.items.iter().map(|(id, item)| id.len() + item.bytes()).sum();
+        self.names.retain(|name| Arc::strong_count(name) > 1);
+        let items = self.items.iter().map(|(id, item)| id.len() + item.bytes());
+        self.bytes = items.chain(self.names.iter().map(|name| bytes_of(name))).sum();
     }
 
     /// Whether it is one of the map's; takes it in if its item is of this share.
@@ -148,67 +143,30 @@ impl Holding {
             return true;
         }
         let names = body.fields.unwrap_or_default().into_keys().map(|name| {
-            let known = self.names.get(name.as_str()).cloned();
-            let name = known.unwrap_or_else(|| Arc::from(name));
-            self.names.insert(name.clone());
-            name
+            self.names.get(name.as_str()).cloned().unwrap_or_else(|| {
+                let name: Arc<str> = name.into();
+                self.bytes += bytes_of(&name);
+                self.names.insert(Arc::clone(&name));
+                name
+            })
         });
         let names: Vec<_> = names.collect();
         let id: Box<str> = body.id.into();
         self.bytes += if self.items.contains_key(&id) { 0 } else { id.len() + OVERHEAD_BYTES };
         let item = self.items.entry(id).or_default();
-        let (held, bytes) = (item.held(), item.bytes());
-        item.take(operation, names, &(stamp(entry), entry.position));
-        let holds = item.held();
-        for position in held.difference(&holds) {
-            self.spent.insert(*position);
+        let bytes = item.bytes();
+        let made: Made = Arc::new((stamp(entry), entry.position));
+        for position in item.take(operation, names, &made) {
+            self.spent.insert(position);
         }
         self.bytes = self.bytes.saturating_add(item.bytes()).saturating_sub(bytes);
         true
     }
 }
 
-impl Item {
-    fn take(&mut self, operation: SyncMapOp, names: Vec<Arc<str>>, made: &Made) {
-        self.touched = made.1;
-        if operation == SyncMapOp::Delete {
-            self.deleted = self.deleted.take().max(Some(made.clone()));
-            let after = self.deleted.as_ref().map(|(stamp, _)| stamp);
-            self.created.retain(|(stamp, _)| after < Some(stamp));
-            return;
-        }
-        for name in names {
-            self.write(name, made.clone());
-        }
-        if operation == SyncMapOp::Create {
-            self.created.push(made.clone());
-        }
-    }
-
-    fn write(&mut self, name: Arc<str>, made: Made) {
-        match self.fields.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, last)) if *last < made => *last = made,
-            Some(_) => {}
-            None => self.fields.push((name, made)),
-        }
-    }
-
-    /// The entries that hold something; none before the first.
-    fn held(&self) -> BTreeSet<Position> {
-        let after = self.deleted.as_ref().map(|(stamp, _)| stamp);
-        let made = self.fields.iter().map(|(_, made)| made).chain(&self.created);
-        let counts = made.filter(|(stamp, _)| after < Some(stamp));
-        let held = counts.chain(&self.deleted).map(|(_, position)| *position);
-        held.chain([self.touched]).filter(|position| *position > Position::ZERO).collect()
-    }
-
-    /// What it takes in memory, about.
-    fn bytes(&self) -> usize {
-        let made = self.fields.iter().map(|(_, made)| made).chain(&self.created);
-        let made = made.chain(&self.deleted);
-        let bytes = made.map(|(stamp, _)| mem::size_of::<Made>() + stamp.node.len());
-        bytes.sum::<usize>() + OVERHEAD_BYTES
-    }
+/// What the name of a field takes, about.
+fn bytes_of(name: &str) -> usize {
+    name.len() + OVERHEAD_BYTES
 }
 
 /// Whether it is where the map puts its actions, and nowhere else.

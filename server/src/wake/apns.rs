@@ -62,13 +62,16 @@ impl Apns {
     /// Sends `push` to the device with this token; `development` says that its app is.
     pub(super) async fn send(&self, device: (&str, bool), push: &Push) -> Outcome {
         let now = clock::now_ms();
-        let request = self.token(now).and_then(|token| self.request(device, push, (&token, now)));
-        let request = match request {
-            Ok(request) => request,
+        let made = self.token(now).and_then(|token| {
+            let request = self.request(device, push, (&token, now))?;
+            Ok((token, request))
+        });
+        let (token, request) = match made {
+            Ok(made) => made,
             Err(error) => return Outcome::Refused(format!("{error:#}")),
         };
         match self.sender.send(request).await {
-            Ok(answer) => self.judge(&answer, now),
+            Ok(answer) => self.judge(&answer, &token, now),
             Err(outcome) => outcome,
         }
     }
@@ -97,7 +100,9 @@ impl Apns {
     /// The token that counts at `now_ms`.
     pub(super) fn token(&self, now_ms: u64) -> anyhow::Result<String> {
         let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = |token: &Token| now_ms < token.signed_ms.saturating_add(TOKEN_MS);
+        // One of tomorrow is of before the clock was set right.
+        let counts =
+            |token: &Token| (token.signed_ms..token.signed_ms + TOKEN_MS).contains(&now_ms);
         if let Some(token) = token.as_ref().filter(|token| counts(token)) {
             return Ok(token.text.clone());
         }
@@ -109,7 +114,7 @@ impl Apns {
         Ok(text)
     }
 
-    pub(super) fn judge(&self, answer: &Answer, now_ms: u64) -> Outcome {
+    pub(super) fn judge(&self, answer: &Answer, token: &str, now_ms: u64) -> Outcome {
         #[derive(Default, Deserialize)]
         struct Told {
             #[serde(default)]
@@ -121,21 +126,28 @@ impl Apns {
             (400, "BadDeviceToken" | "DeviceTokenNotForTopic") => Outcome::Gone,
             // A path that is none says nothing of the device.
             (404, _) => Outcome::Refused(said),
-            (403, _) => {
-                if reason == "ExpiredProviderToken" {
-                    self.expire(now_ms);
-                }
-                answer.later(said, true)
+            (403, "ExpiredProviderToken") if self.expire(token, now_ms) => answer.later(said, true),
+            (403, _) | (400, "BadTopic" | "MissingTopic" | "TopicDisallowed") => {
+                answer.later(said, true).ours()
             }
             (429, "TooManyProviderTokenUpdates") => answer.later(said, true),
             _ => answer.outcome(&reason),
         }
     }
 
-    /// Apple takes the token no longer.
-    fn expire(&self, now_ms: u64) {
-        let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
-        token.take_if(|token| token.signed_ms.saturating_add(TOKEN_MS_MIN) <= now_ms);
+    /// Apple takes `token` no longer; whether another takes its place. Of a young one that is no wonder only if
+    /// the clock is wrong.
+    fn expire(&self, token: &str, now_ms: u64) -> bool {
+        let mut known = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        let keep = |known: &Token| {
+            known.text == token && now_ms < known.signed_ms.saturating_add(TOKEN_MS_MIN)
+        };
+        if known.as_ref().is_some_and(keep) {
+            return false;
+        }
+        // Others that were sent with it may have had another signed already.
+        known.take_if(|known| known.text == token);
+        true
     }
 }
 

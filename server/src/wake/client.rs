@@ -110,7 +110,7 @@ impl Sender {
 }
 
 fn nothing(reason: &str) -> Outcome {
-    Outcome::Later { reason: reason.to_owned(), after: None, all: true }
+    Outcome::Later { reason: reason.to_owned(), after: None, all: true, ours: false }
 }
 
 /// Whether nothing was sent because of where it would have gone.

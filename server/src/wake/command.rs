@@ -119,6 +119,7 @@ async fn test(
             ("gone", Some("the device is no more, and was forgotten".to_owned()))
         }
         Outcome::Refused(reason) => ("refused", Some(reason)),
+        Outcome::Later { reason, ours: true, .. } => ("denied", Some(reason)),
         Outcome::Later { reason, .. } => ("failed", Some(reason)),
     };
     Ok(format!("{}\n", json!({"device": device, "result": result, "reason": reason})))

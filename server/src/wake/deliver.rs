@@ -8,6 +8,7 @@ use crate::aside::blocking;
 use crate::clock;
 use crate::log::{Channel, LogName};
 use crate::rules::Subject;
+use tidelog_crdt::Position;
 use tidelog_protocol::{ActionId, Meta, NodeId, builtin};
 
 /// Tells a device what it has missed. What it is and what it may read is looked at now.
@@ -33,6 +34,11 @@ pub(super) async fn deliver(app: &App, key: &Key, missed: &Missed) -> Done {
     if app.auth.is_here(&device.user, &client) {
         return Done::Connected;
     }
+    // Its last session may have ended since this was taken from the table.
+    let known = |(log, at): (&LogName, &Position)| app.wakes.lanes.has_had(&client, log, *at);
+    if missed.logs.iter().all(known) {
+        return Done::Dropped;
+    }
     let may = |log: &LogName| match log {
         LogName::User(_) => true,
         LogName::Channel(channel) => may_read(app, &device, channel),
@@ -49,7 +55,7 @@ pub(super) async fn deliver(app: &App, key: &Key, missed: &Missed) -> Done {
 }
 
 /// Sends a push to a device, and does what follows from the answer.
-async fn send(app: &App, device: &Device, push: &Push) -> Done {
+pub(super) async fn send(app: &App, device: &Device, push: &Push) -> Done {
     let kind = device.target.kind();
     let outcome = app.wakes.send(device, push).await;
     app.metrics.push.answered(kind, &outcome);
@@ -63,8 +69,16 @@ async fn send(app: &App, device: &Device, push: &Push) -> Done {
             tracing::warn!(kind, reason, "a push service refuses a push");
             Done::Dropped
         }
-        Outcome::Later { reason, after, all } => {
-            tracing::debug!(kind, reason, "a push is tried again later");
+        Outcome::Later { reason, after, all, ours } => {
+            if ours {
+                tracing::warn!(
+                    kind,
+                    reason,
+                    "a push service does not take what this server says of itself: look at [wake] and at the clock"
+                );
+            } else {
+                tracing::debug!(kind, reason, "a push is tried again later");
+            }
             Done::Failed { after, all }
         }
     }

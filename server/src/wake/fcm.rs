@@ -12,6 +12,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
@@ -20,6 +21,10 @@ const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const ASSERTION_S: u64 = 3600;
 /// A token is bought anew so long before it expires.
 const EARLY_MS: u64 = 300_000;
+/// One that is refused before that has never been good.
+const YOUNG_MS: u64 = 60_000;
+/// How long Firebase wants to be left alone after a quota, unless it says.
+const QUOTA: Duration = Duration::from_secs(60);
 
 /// Whatever Firebase reaches.
 pub(super) struct Fcm {
@@ -46,6 +51,7 @@ struct Account {
 #[derive(Clone)]
 struct Token {
     text: String,
+    bought_ms: u64,
     until_ms: u64,
 }
 
@@ -94,7 +100,7 @@ impl Fcm {
             Err(error) => return Outcome::Refused(error.to_string()),
         };
         match self.sender.send(request).await {
-            Ok(answer) => self.judge(&answer, &token).await,
+            Ok(answer) => self.judge(answer, &token).await,
             Err(outcome) => outcome,
         }
     }
@@ -160,6 +166,7 @@ impl Fcm {
             reason: format!("no token from {}: {error}", self.account.token_uri),
             after: None,
             all: true,
+            ours: true,
         };
         let assertion = self.assertion(now_ms).map_err(|error| refused(&error))?;
         // Neither has a character that a form would have to write otherwise, but for colons.
@@ -169,13 +176,15 @@ impl Fcm {
             .body(Full::from(form));
         let answer = self.sender.send(request.map_err(|error| refused(&error))?).await?;
         if answer.status != 200 {
-            return Err(answer.later(format!("no token: {}", answer.status), true));
+            let failed = answer.later(unsold(&answer), true);
+            let passing = matches!(answer.status, 408 | 429 | 500..=599);
+            return Err(if passing { failed } else { failed.ours() });
         }
         let bought: Bought = serde_json::from_str(&answer.body).map_err(|error| refused(&error))?;
         let lasts_ms = bought.expires_in.saturating_mul(1000);
         // One that lasts a moment is used, and not kept.
         let until_ms = now_ms.saturating_add(lasts_ms.saturating_sub(EARLY_MS));
-        Ok(Token { text: bought.access_token, until_ms })
+        Ok(Token { text: bought.access_token, bought_ms: now_ms, until_ms })
     }
 
     fn assertion(&self, now_ms: u64) -> jsonwebtoken::errors::Result<String> {
@@ -192,21 +201,39 @@ impl Fcm {
         jsonwebtoken::encode(&header, &claims, &self.key)
     }
 
-    async fn judge(&self, answer: &Answer, token: &str) -> Outcome {
+    async fn judge(&self, mut answer: Answer, token: &str) -> Outcome {
         let reason = reason(&answer.body);
         let said = format!("{} {reason}", answer.status);
+        if answer.status == 429 {
+            answer.after = answer.after.or(Some(QUOTA));
+        }
         match (answer.status, reason.as_str()) {
             // Of another sender: it never was reached from here, and never will be.
             (404, "UNREGISTERED") | (403, "SENDER_ID_MISMATCH") => Outcome::Gone,
             (404, _) => Outcome::Refused(said),
-            (401, _) => {
-                self.token.lock().await.take_if(|known| known.text == token);
-                answer.later(said, true)
-            }
-            (403, _) | (429, "QUOTA_EXCEEDED") => answer.later(said, true),
+            // What Firebase has for Apple or for browsers is wrong, and other devices do without.
+            (401, "THIRD_PARTY_AUTH_ERROR") => answer.later(said, false).ours(),
+            (401, _) if self.give_up(token).await => answer.later(said, true),
+            (401 | 403, _) => answer.later(said, true).ours(),
+            (429, "QUOTA_EXCEEDED") => answer.later(said, true),
             _ => answer.outcome(&reason),
         }
     }
+
+    /// Google takes the token no longer, so another is bought; whether this one had been taken.
+    async fn give_up(&self, token: &str) -> bool {
+        let mut known = self.token.lock().await;
+        let Some(refused) = known.take_if(|known| known.text == token) else { return true };
+        refused.bought_ms.saturating_add(YOUNG_MS) <= clock::now_ms()
+    }
+}
+
+/// What the seller of tokens says (RFC 6749, 5.2).
+fn unsold(answer: &Answer) -> String {
+    let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (error, detail) = (text("error"), text("error_description"));
+    format!("no token: {} {error} {detail}", answer.status).trim_end().to_owned()
 }
 
 /// The code of Firebase in an answer, or else that of Google's interfaces.

@@ -165,6 +165,11 @@ impl Lanes {
         told.iter().map(|told_ms| now.saturating_sub(*told_ms)).collect()
     }
 
+    /// Whether the client is known to have had the entry at `position` of `log`.
+    pub(super) fn has_had(&self, client: &ClientId, log: &LogName, position: Position) -> bool {
+        self.known.has_had(client, log, position)
+    }
+
     /// Up to where each lane is done that is not as far as `head`.
     pub(super) fn marks(&self, head: Position) -> BTreeMap<String, Position> {
         let all = self.all();

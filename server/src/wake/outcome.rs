@@ -21,7 +21,21 @@ pub(crate) enum Outcome {
         after: Option<Duration>,
         /// Nobody else has to try either.
         all: bool,
+        /// What is wrong is here, in a setting, a key or the clock: the operator is told.
+        ours: bool,
     },
+}
+
+impl Outcome {
+    /// The same, for the operator to mend.
+    pub(super) fn ours(self) -> Self {
+        match self {
+            Self::Later { reason, after, all, .. } => {
+                Self::Later { reason, after, all, ours: true }
+            }
+            other => other,
+        }
+    }
 }
 
 /// An answer of a push service.
@@ -48,7 +62,7 @@ impl Answer {
 
     /// It is to be tried later.
     pub(super) fn later(&self, reason: String, all: bool) -> Outcome {
-        Outcome::Later { reason, after: self.after, all }
+        Outcome::Later { reason, after: self.after, all, ours: false }
     }
 }
 

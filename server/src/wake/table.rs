@@ -58,6 +58,17 @@ pub(super) struct Missed {
 }
 
 impl Missed {
+    /// The entry at `position` of `log`.
+    pub(super) fn new(
+        (log, position): (LogName, Position),
+        message: Option<Message>,
+        now_ms: u64,
+    ) -> Self {
+        let logs = BTreeMap::from([(log, position)]);
+        let shown = if message.is_some() { position } else { Position::ZERO };
+        Self { first: position, logs, message, shown, since_ms: now_ms }
+    }
+
     pub(super) fn push(&self) -> Push {
         Push { head: self.head(), message: self.message.clone() }
     }
@@ -188,9 +199,7 @@ impl Table {
         if known.is_none() {
             self.make_place();
         }
-        let logs = BTreeMap::from([(log, position)]);
-        let shown = if message.is_some() { position } else { Position::ZERO };
-        let missed = Missed { first: position, logs, message, shown, since_ms: now_ms };
+        let missed = Missed::new((log, position), message, now_ms);
         let slot = self.slots.entry(key.clone()).or_default();
         let silent = missed.message.is_none();
         let interval = if silent { self.terms.silent_interval_ms } else { self.terms.interval_ms };

@@ -3,7 +3,7 @@
 use super::client::{Sender, Whom};
 use super::encrypt::encrypt;
 use super::endpoint;
-use super::outcome::Outcome;
+use super::outcome::{Answer, Outcome};
 use super::payload::{Push, hashed};
 use super::vapid::Vapid;
 use crate::clock;
@@ -44,7 +44,7 @@ impl Web {
             Err(error) => return Outcome::Refused(format!("{error:#}")),
         };
         match self.sender.send(request).await {
-            Ok(answer) => answer.outcome(""),
+            Ok(answer) => judge(&answer),
             Err(outcome) => outcome,
         }
     }
@@ -67,6 +67,14 @@ impl Web {
             .header("urgency", if push.message.is_some() { "high" } else { "normal" })
             .header("topic", hashed(push.collapse()));
         Ok(request.body(Full::from(body))?)
+    }
+}
+
+fn judge(answer: &Answer) -> Outcome {
+    match answer.status {
+        // Perhaps of this browser alone: it may have subscribed with another key.
+        401 | 403 => answer.later(answer.status.to_string(), false).ours(),
+        _ => answer.outcome(""),
     }
 }
 

@@ -60,7 +60,7 @@ fn texts() {
         let read = within(text.len() * TIMES + BESIDE, || here.read(text, "10", head));
         let Ok((known, others)) = read else { return };
         let known = without_needless_echo(known.unwrap_or_default());
-        assert!(known.newest() <= head && known.prefix() <= known.newest());
+        assert!(known.newest() <= head && known.own.had() <= known.newest());
         let minted = here.mint("10", &known, &others);
         let (again, others_again) = here.read(minted.as_str(), "10", head).unwrap();
         assert_eq!(again, Some(known));

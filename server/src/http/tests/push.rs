@@ -1,11 +1,11 @@
 //! A device pushes.
 
 use super::site::{Answer, RULES, Site, post};
-use crate::ingest::Submission;
+use crate::ingest::{Known, Submission};
 use crate::rules::Subject;
 use axum::body::Body;
 use serde_json::{Value, json};
-use tidelog_crdt::{Context, Position};
+use tidelog_crdt::{Dot, Position};
 use tidelog_protocol::{Action, Meta, NodeId, Pair, UserId};
 
 fn results(answer: &Answer) -> Vec<Value> {
@@ -55,7 +55,7 @@ async fn an_action_that_came_by_websocket_is_not_stored_again() {
     let subject = Subject::new(&identity, NodeId::new("10:a:t").unwrap(), 0);
     let action = Action::new(bytes::Bytes::from_static(br#"{"type":"note","x":"1"}"#)).unwrap();
     let pair = Pair { action, meta: Meta { id, time: 1, subprotocol: None }, extra_keys: false };
-    let submission = Submission { pair, context: Context::default() };
+    let submission = Submission { pair, known: Known::default() };
     site.app.ingest.take(&std::sync::Arc::new(subject), vec![submission], 1).await.unwrap();
     let result = &push(&site, "10:a", &[note("1 10:a:t 0", "1")]).await[0];
     assert_eq!(result["status"], "processed");
@@ -154,6 +154,18 @@ async fn what_the_author_had_seen_is_recorded_with_its_own_actions() {
     let own: Vec<_> = seen.own.iter().map(|(first, last)| (first.get(), last.get())).collect();
     assert_eq!(own, [(3, 3)]);
 
+    // Actions that go to a channel, too: of one that is not in the cursor the author has had nothing.
+    let post = |id: &str| json!([{"type": "posts/add", "post": "1", "x": "5"}, {"id": id}]);
+    let follows = site.pull("10:a", "channel=posts/1").await.cursor;
+    for (nth, seen, expected) in [(1, &pulled.cursor, 0), (2, &follows, 4)] {
+        let body = json!({"actions": [post(&format!("{nth} 10:a:t 0"))], "seen": seen});
+        results(&site.post("10:a", "/v1/log", &body).await);
+        let entry = site.app.log.entry(site.app.log.head()).unwrap().unwrap();
+        let (_, seen) = entry.context.iter().next().unwrap();
+        assert_eq!(seen.prefix.get(), expected);
+        assert!(seen.own.contains(Position::new(3).unwrap()) || expected > 3, "its own: {seen:?}");
+    }
+
     let foreign = Site::open(RULES).pull("10:a", "").await.cursor;
     for (seen, status) in [(foreign.as_str(), 200), ("no cursor", 400)] {
         let body = json!({"actions": [note("10 10:a:t 0", "5")], "seen": seen});
@@ -226,4 +238,25 @@ async fn a_log_that_is_stopped_takes_nothing_and_says_come_again() {
     let answer = site.post("10:a", "/v1/log", &body).await;
     answer.problem(503, "stopping");
     assert_eq!(answer.header("retry-after"), "1");
+}
+
+/// What it did in other logs than its user's is found by its names.
+#[tokio::test]
+async fn a_device_has_seen_its_own_actions_in_other_logs_after_a_restart() {
+    let mut site = Site::open(RULES);
+    let change =
+        |id: &str| json!([{"type": "tasks/change", "id": "1", "fields": {"a": 1}}, {"id": id}]);
+    push(&site, "10:a", &[change("1 10:a:t 0"), note("2 10:a:t 0", "x")]).await;
+    push(&site, "11:b", &[change("1 11:b:t 0")]).await;
+    site = site.restart().await;
+    for nth in [3, 4] {
+        push(&site, "10:a", &[change(&format!("{nth} 10:a:t 0"))]).await;
+        let entry = site.app.log.entry(site.app.log.head()).unwrap().unwrap();
+        let context = &entry.context;
+        let sees = |position| {
+            let incarnation = site.app.log.incarnation();
+            context.covers(Dot { incarnation, position: Position::new(position).unwrap() })
+        };
+        assert!(sees(1) && sees(2) && !sees(3), "{context:?}");
+    }
 }

@@ -1,11 +1,17 @@
 //! Documents instead of actions: at the beginning, after much was missed, and anew.
 
+use super::super::cursor::Mark;
+use super::super::source::Source;
+use super::super::standpoint::{Standpoint, View, Visible};
+use super::super::states::first;
 use super::site::{Pulled, Site, get};
 use crate::compaction::{Terms, compact};
-use crate::config::{Config, Source};
+use crate::config::{self, Config};
+use crate::log::{LogName, PageLimit};
 use axum::body::Body;
 use serde_json::{Value, json};
 use std::path::Path;
+use tidelog_protocol::UserId;
 
 const RULES: &str = r#"
     [user_log]
@@ -77,7 +83,7 @@ fn states(pulled: &Pulled) -> Vec<(&str, i64)> {
 }
 
 fn compact_now(site: &Site) {
-    let config = Config::parse(Source::new(Path::new("t.toml"), RULES)).unwrap();
+    let config = Config::parse(config::Source::new(Path::new("t.toml"), RULES)).unwrap();
     let terms = Terms::of(&config).older_than(Some(0));
     compact(&site.app.log, &site.app.rules, &terms, &mut |_| ()).unwrap();
     site.app.documents.forget_earlier();
@@ -247,4 +253,49 @@ async fn a_compacted_own_log_is_loaded_as_its_documents_are_now() {
     site.push("10:b", &[cart("a")]).await;
     let first = site.pull("10:a", "").await;
     assert_eq!((first.kinds(), states(&first)), (vec!["crdt/state"], vec![("a", 3)]));
+}
+
+/// What a reader of a stream sees at a moment.
+fn look(site: &Site, from: &mut Standpoint, now: u64) -> Vec<String> {
+    let app = &site.app;
+    let source = Source {
+        log: &app.log,
+        snapshots: &app.maps.snapshots,
+        lives: &app.maps.lives,
+        documents: &app.documents,
+        rules: &app.rules,
+        now,
+        may_wait: true,
+    };
+    let limit = PageLimit { entries: 100, bytes: 1 << 20 };
+    let Ok(View { shown, after, .. }) = from.look(&source, limit) else { panic!("unread") };
+    *from = after;
+    let kind = |visible: &Visible| match visible {
+        Visible::Entry { entry, .. } => entry.action.kind().to_owned(),
+        Visible::Item { action, .. } => action.kind().to_owned(),
+    };
+    shown.iter().map(kind).collect()
+}
+
+/// Whatever else wakes the stream meanwhile.
+#[tokio::test]
+async fn over_one_stream_documents_of_the_own_log_come_anew_once_a_second() {
+    let site = Site::open(RULES);
+    site.push("10:b", &[cart("a")]).await;
+    let own = Some(LogName::User(UserId::new("10").unwrap()));
+    let own_mark = first(Mark::default(), site.app.log.head(), false);
+    let mut reader =
+        Standpoint { own, own_mark, channels: Vec::new(), device: None, renewed_ms: 0 };
+    let begun = 1_000_000;
+    assert_eq!(look(&site, &mut reader, begun), ["crdt/state"]);
+    push_late(&site, "10:b", 0, &cart("a")).await;
+    assert_eq!(look(&site, &mut reader, begun), ["cart/add", "crdt/state"]);
+    push_late(&site, "10:b", 1, &cart("a")).await;
+    assert_eq!(look(&site, &mut reader, begun + 10), ["cart/add"]);
+    site.push("10:b", &[note("1")]).await;
+    assert_eq!(look(&site, &mut reader, begun + 20), ["note"]);
+    assert_eq!(reader.renews_at(), Some(begun + 1_000));
+    assert_eq!(look(&site, &mut reader, begun + 999), [""; 0]);
+    assert_eq!(look(&site, &mut reader, begun + 1_000), ["crdt/state"]);
+    assert_eq!(reader.renews_at(), None);
 }

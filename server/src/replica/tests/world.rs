@@ -295,7 +295,18 @@ impl World {
         self.sites[at].open = None;
         self.sites[at].late = None;
         let dir = tempfile::tempdir().unwrap();
-        crate::backup::put(&backup, &dir.path().join("data"));
+        crate::backup::put(&backup, &dir.path().join("data"), false);
+        let opened = open(dir.path(), &self.rules);
+        self.sites[at].dir = dir;
+        self.sites[at].open = Some(opened);
+    }
+
+    /// An edge begins with what the cloud has.
+    pub(super) fn seed(&mut self, at: usize) {
+        let backup = crate::backup::bytes_of(self.log(0).snapshot().unwrap());
+        self.sites[at].open = None;
+        let dir = tempfile::tempdir().unwrap();
+        crate::backup::put(&backup, &dir.path().join("data"), true);
         let opened = open(dir.path(), &self.rules);
         self.sites[at].dir = dir;
         self.sites[at].open = Some(opened);

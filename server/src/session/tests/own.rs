@@ -111,7 +111,8 @@ fn who_missed_many_gets_the_documents_that_changed() {
         add(&mut world, "b");
         let page = world.open("10:a:t");
         assert_eq!(states(&page), ["a", "b"]);
-        (0..missed).for_each(|_| add(&mut world, "a"));
+        let json = format!(r#"{{"type":"{ADD}","doc":"a"}}"#);
+        (0..missed).for_each(|_| drop(world.add_made("10:b:t", &json, 600_000)));
         let mut page = world.reconnect(page);
         world.start(&mut page);
         assert_eq!(page.kinds(), expected);
@@ -206,4 +207,28 @@ fn a_page_whose_log_was_empty_is_not_told_what_it_did_itself() {
     world.send(&mut page, &mine);
     world.start(&mut page);
     assert_eq!((states(&page), page.live), (vec![], true));
+}
+
+/// The page has the state still, and its new connection knows of that.
+#[test]
+fn a_document_comes_anew_when_an_older_action_came_while_the_page_was_away() {
+    let mut world = world();
+    (0..4).for_each(|n| add(&mut world, if n == 0 { "b" } else { "a" }));
+    let mut page = world.open("10:a:t");
+    for _ in 0..2 {
+        world.now += 1_000;
+        let state = NodeState::from_bytes(&page.session.end().to_bytes());
+        world.add_made("10:b:t", &format!(r#"{{"type":"{ADD}","doc":"a"}}"#), 1_000);
+        let number = page.number;
+        page = world.connect("10:a:t", number, state);
+        world.start(&mut page);
+        assert_eq!((page.count(ADD), states(&page)), (1, vec!["a"]));
+        assert_eq!(page.got.last().unwrap().kind, STATE, "after it");
+    }
+    // A page that begins anew has had no state that could hide it.
+    let mut fresh = world.open("10:a:t");
+    assert_eq!(states(&fresh), ["b", "a"]);
+    add(&mut world, "a");
+    publish_last(&mut world, &mut fresh);
+    assert_eq!(fresh.got.last().unwrap().kind, ADD);
 }

@@ -164,3 +164,33 @@ fn a_document_has_no_filter_so_its_log_is_loaded() {
     assert_eq!(of(&page, "d1"), [ADD]);
     assert_eq!(page.count(ADD), 1);
 }
+
+/// The page has the state still, and its new connection knows of that.
+#[test]
+fn a_document_comes_anew_when_an_older_entry_came_while_the_page_was_away() {
+    let mut world = World::new();
+    (0..4).for_each(|n| add(&mut world, n));
+    let mut page = world.open("10:a:t");
+    world.send(&mut page, SHELF);
+    let late = format!(r#"{{"type":"{ADD}","doc":"d1"}}"#);
+    for _ in 0..2 {
+        world.now += 1_000;
+        let state = NodeState::from_bytes(&page.session.end().to_bytes());
+        world.add_made("11:b:t", &late, 1_000);
+        let number = page.number;
+        page = world.connect("10:a:t", number, state);
+        world.send(&mut page, SHELF);
+        world.start(&mut page);
+        assert_eq!(of(&page, "d1"), [ADD], "with it");
+        world.now += 1_000;
+        page.session.on_tick(world.at()).unwrap();
+        world.settle(&mut page);
+        assert_eq!(of(&page, "d1"), [ADD, "crdt/state"], "after it");
+        assert_eq!(page.count("crdt/state"), 1, "the others did not change");
+    }
+    // And while it lives on.
+    world.now += 1_000;
+    let entry = world.add_made("11:b:t", &late, 1_000);
+    world.publish(&entry, &mut page);
+    assert_eq!(of(&page, "d1")[2..], [ADD, "crdt/state"]);
+}

@@ -76,7 +76,6 @@ impl World {
         };
         let shared = Shared {
             incarnation: HERE,
-            incarnations: Incarnations::one(HERE),
             epochs: Epochs::new(vec![epoch]),
             rules: Arc::new(Rules::compile(&config).unwrap()),
             verdicts: Arc::default(),
@@ -151,13 +150,20 @@ impl World {
     }
 
     pub(super) fn judge(&mut self, page: &Page, submission: Submission) -> Verdict {
-        let Submission { pair: Pair { action, meta, .. }, context } = submission;
-        self.contexts.push(context);
+        let Submission { pair: Pair { action, meta, .. }, known: author } = submission;
         let known = self.entries.iter().find(|entry| entry.id == meta.id).cloned();
         let id = meta.id.clone();
-        if known.is_none()
-            && self.shared.rules.place(page.session.subject(), &action, &meta).is_err()
-        {
+        let subject = page.session.subject();
+        let placement = self.shared.rules.place(subject, &action, &meta);
+        if let Ok(placement) = &placement {
+            let placed = (&**subject, action.kind(), placement);
+            self.contexts.push(author.context(
+                &Incarnations::one(HERE),
+                placed,
+                &self.shared.rules,
+            ));
+        }
+        if known.is_none() && placement.is_err() {
             let answer = AnswerId::unplaced(HERE, self.head(), self.now);
             let sent = Box::new((action, meta));
             let outcome = Judgement::Undone(crate::rules::UndoReason::Denied, sent);

@@ -2,7 +2,7 @@ use super::super::{Fold, Standing};
 use super::*;
 use crate::log::{Addresses, Channel};
 use proptest::prelude::*;
-use tidelog_crdt::{Context, Dot, Incarnation};
+use tidelog_crdt::{Context, Dot, Incarnation, Position};
 use tidelog_protocol::{Action, ActionId, NodeId};
 
 /// What is done to which item, with which field, made when.
@@ -81,7 +81,8 @@ fn no_more_items_are_kept_than_memory_is_for() {
             assert!(holdings.take("tasks", entry));
             largest = largest.max(holdings.bytes());
             let counted = |map: &Holding| {
-                map.items.iter().map(|(id, item)| id.len() + item.bytes()).sum::<usize>()
+                let items = map.items.iter().map(|(id, item)| id.len() + item.bytes());
+                items.chain(map.names.iter().map(|name| bytes_of(name))).sum::<usize>()
             };
             assert_eq!(holdings.bytes(), holdings.maps.values().map(counted).sum::<usize>());
         }
@@ -119,6 +120,37 @@ proptest! {
             prop_assert_eq!(told(left().filter(here)), told(entries.iter().filter(here)));
         }
     }
+}
+
+/// Each entry has a field of its own that the next one does not write over: names that nobody has any more
+/// are not kept.
+#[test]
+fn names_of_fields_take_no_more_than_memory_is_for() {
+    let (bytes_max, mut largest) = (20_000, 0);
+    let mut holdings = Holdings::new(bytes_max);
+    for at in 1..=2_000 {
+        // Each item is deleted after its field was written.
+        let what = if at % 2 == 0 { 0 } else { 5 };
+        assert!(holdings.take("tasks", &entry(at, (what, at / 2 % 50, at, at))));
+        largest = largest.max(holdings.bytes());
+        assert!(holdings.maps["tasks"].names.len() < 200);
+    }
+    assert!(largest <= bytes_max, "{largest}");
+}
+
+/// An item that is created and written again and again, with deletions that come late: each entry is looked
+/// at once when it comes and once when it goes.
+#[test]
+fn an_item_of_very_many_entries_is_looked_at_in_little_time() {
+    let mut holdings = Holdings::new(usize::MAX);
+    let late = 1_000_000;
+    for at in 1..=30_000 {
+        // Creations that hold, each with a field of its own, and deletions before all of them.
+        let done = if at % 2 == 0 { (1, 1, at, late + at) } else { (0, 1, 0, at) };
+        assert!(holdings.take("tasks", &entry(at, done)));
+    }
+    let (_, spent) = holdings.spent().next().unwrap();
+    assert_eq!(spent.count(), 15_000 - 1, "all deletions but the last");
 }
 
 #[test]

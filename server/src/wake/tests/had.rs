@@ -2,10 +2,15 @@
 
 use super::double::Double;
 use super::world::{Keys, World};
-use crate::log::Channel;
+use crate::auth::{Identity, Presence};
+use crate::hub::Inbox;
+use crate::log::{Channel, LogName};
 use crate::session::{NodeState, Remembered};
+use crate::wake::deliver::deliver;
+use crate::wake::table::{Done, Missed};
 use serde_json::{Value, json};
-use tidelog_protocol::NodeId;
+use std::sync::Arc;
+use tidelog_protocol::{ClientId, NodeId, UserId};
 
 const POSTS: &str = r#"
     [[action]]
@@ -25,8 +30,20 @@ async fn registered(world: &World) -> Double {
     service
 }
 
+fn user() -> UserId {
+    UserId::new("10").unwrap()
+}
+
+/// `10:a` is connected.
+fn enter(world: &World) -> Presence {
+    let claims = Arc::default();
+    let identity = Identity { user: user(), claims, expires_ms: None, anonymous: false };
+    let client = ClientId::new("10:a").unwrap();
+    world.app.auth.enter(&identity, Some(&client), &Inbox::behind(), crate::clock::now_ms())
+}
+
 /// A session ends that has acknowledged everything of its user's log and of `channels`.
-fn leave(world: &World, channels: &[(&str, bool)]) {
+fn leave(world: &World, presence: Presence, channels: &[(&str, bool)]) {
     let head = world.app.log.head();
     let remembered = |(name, acked): &(&str, bool)| Remembered {
         channel: Channel::new(name).unwrap(),
@@ -35,12 +52,13 @@ fn leave(world: &World, channels: &[(&str, bool)]) {
         acked: *acked,
         brought: Vec::new(),
         pending: Vec::new(),
+        state_ms: 0,
         live: true,
     };
     let subscriptions = channels.iter().map(remembered).collect();
     let state = NodeState { acked: head, subscriptions, ..NodeState::default() };
     let now = crate::clock::now_ms();
-    world.app.leave_node(&NodeId::new("10:a:tab").unwrap(), state, now);
+    world.app.leave_node(&NodeId::new("10:a:tab").unwrap(), state, presence, now);
 }
 
 #[tokio::test]
@@ -52,15 +70,45 @@ async fn who_left_is_woken_for_channels_that_it_had_not_subscribed_to() {
         service.answer(429, Some("1"), "");
         world.act("11:b", &json!({"type": "post"})).await;
         service.next().await;
-        leave(&world, channels);
+        leave(&world, enter(&world), channels);
         assert_eq!(service.next().await.path, "/a", "{channels:?}");
         world.until(|world| world.app.wakes.waiting() == 0).await;
     }
     service.answer(429, Some("3600"), "");
     world.act("11:b", &json!({"type": "post"})).await;
     service.next().await;
-    leave(&world, &[("posts/2", true), ("posts/1", true)]);
+    leave(&world, enter(&world), &[("posts/2", true), ("posts/1", true)]);
     world.until(|world| world.app.wakes.waiting() == 0).await;
+    assert!(service.is_quiet());
+}
+
+/// Who is about to tell the device waits while a session of its client is here, and tells nothing of what that has
+/// had once it is gone: at no moment between is the client neither here nor known to have had it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_is_not_woken_for_what_it_had_on_its_way_out() {
+    let mut world = World::open(POSTS, "");
+    let mut service = registered(&world).await;
+    world.stop_following().await;
+    let id = world.app.wakes.book.of_user(&user()).unwrap().remove(0).id;
+    let key = (ClientId::new("10:a").unwrap(), id);
+    for round in 0..50 {
+        let presence = enter(&world);
+        world.act("10:b", &json!({"type": "note"})).await;
+        // It was taken from the table before the session ended.
+        let missed = Missed::new((LogName::User(user()), world.app.log.head()), None, 0);
+        assert_eq!(deliver(&world.app, &key, &missed).await, Done::Connected, "{round}");
+        let (app, key) = (world.app.clone(), key.clone());
+        let telling = tokio::spawn(async move {
+            loop {
+                match deliver(&app, &key, &missed).await {
+                    Done::Connected => tokio::task::yield_now().await,
+                    done => return done,
+                }
+            }
+        });
+        leave(&world, presence, &[]);
+        assert_eq!(telling.await.unwrap(), Done::Dropped, "{round}");
+    }
     assert!(service.is_quiet());
 }
 

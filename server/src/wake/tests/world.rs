@@ -6,7 +6,8 @@ use crate::config::{Config, Source};
 use crate::http::{Peer, router};
 use crate::log::{LogName, PageLimit};
 use crate::serve;
-use crate::wake::{DeviceId, follow};
+use crate::wake::table::Done;
+use crate::wake::{Device, DeviceId, Push, deliver, follow};
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use axum::body::Body;
 use axum::http::Request;
@@ -162,8 +163,26 @@ impl World {
     }
 
     pub(super) fn is_registered(&self, user: &str, id: &str) -> bool {
+        self.device(user, id).is_some()
+    }
+
+    fn device(&self, user: &str, id: &str) -> Option<Device> {
         let (user, id) = (UserId::new(user).unwrap(), DeviceId::new(id).unwrap());
-        self.app.wakes.book.get(&user, &id).unwrap().is_some()
+        self.app.wakes.book.get(&user, &id).unwrap()
+    }
+
+    /// Sends a device a silent push now; what follows from the answer.
+    pub(super) async fn tell(&self, user: &str, id: &str) -> Done {
+        let push = Push { head: self.app.log.head(), message: None };
+        deliver::send(&self.app, &self.device(user, id).unwrap(), &push).await
+    }
+
+    /// How many pushes had this result.
+    pub(super) fn pushes(&self, result: &str) -> u64 {
+        let text = self.app.metrics.text(crate::metrics::Format::Text);
+        let lines = text.lines().filter(|line| line.starts_with("tidelog_pushes_total{"));
+        let lines = lines.filter(|line| line.contains(&format!("\"{result}\"")));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     /// Waits until `is_so`.
