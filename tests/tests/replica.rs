@@ -4,9 +4,12 @@
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use tempfile::TempDir;
 use tidelog_tests::{Device, Options, Server, commands, tidelog, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 const EARLY_MS: u64 = 1_000_000;
 
@@ -35,13 +38,22 @@ impl Pair {
     }
 
     async fn with(scope: &[&str]) -> anyhow::Result<Self> {
+        Self::through(scope, None).await
+    }
+
+    /// The edge reaches the cloud through a proxy that gives each connection so many bytes more.
+    async fn through(scope: &[&str], more: Option<usize>) -> anyhow::Result<Self> {
         let (home, cloud) = (tempfile::tempdir()?, Server::start().await?);
         let added = command(&cloud, &[&["add", "ship-7"], scope].concat()).await?;
         let token = home.path().join("token");
         fs::write(&token, field(&added, "token").as_str().context("no token")?)?;
+        let upstream = match more {
+            Some(more) => narrow(cloud.address(), more).await?,
+            None => cloud.address(),
+        };
         let edge = Server::start_with(Options {
             flags: vec![
-                format!("--upstream=ws://{}", cloud.address()),
+                format!("--upstream=ws://{upstream}"),
                 "--replica=ship-7".to_owned(),
                 format!("--upstream-token-file={}", token.display()),
             ],
@@ -63,6 +75,46 @@ impl Pair {
         };
         within(&format!("{count} actions on both sides"), looking).await?
     }
+}
+
+/// Stands between an edge and its cloud. Each connection is cut after so many bytes, both ways together,
+/// and each gets a few more than the one before.
+async fn narrow(cloud: SocketAddr, more: usize) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        let mut bytes = 0;
+        while let Ok((near, _)) = listener.accept().await {
+            bytes += more;
+            tokio::spawn(pass(near, cloud, bytes));
+        }
+    });
+    Ok(address)
+}
+
+async fn pass(mut near: TcpStream, cloud: SocketAddr, mut left: usize) -> std::io::Result<()> {
+    let mut far = TcpStream::connect(cloud).await?;
+    let (mut up, mut down) = ([0; 512], [0; 512]);
+    while left > 0 {
+        let (most_up, most_down) = (left.min(up.len()), left.min(down.len()));
+        let read = tokio::select! {
+            read = near.read(up.get_mut(..most_up).unwrap_or_default()) => {
+                let read = read?;
+                far.write_all(up.get(..read).unwrap_or_default()).await?;
+                read
+            }
+            read = far.read(down.get_mut(..most_down).unwrap_or_default()) => {
+                let read = read?;
+                near.write_all(down.get(..read).unwrap_or_default()).await?;
+                read
+            }
+        };
+        if read == 0 {
+            break;
+        }
+        left -= read;
+    }
+    Ok(())
 }
 
 /// Pushes `count` actions of `user` from `first` on.
@@ -192,5 +244,17 @@ async fn a_cloud_that_was_restored_is_given_back_what_it_lost() -> anyhow::Resul
     pair.cloud.start_again().await?;
     pair.until_agreed(40).await?;
     ensure!(likes(&pair.cloud, "ann").await? == Some(40));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_that_is_cut_wherever_it_can_be_loses_and_doubles_nothing() -> anyhow::Result<()> {
+    let pair = Pair::through(&[], Some(101)).await?;
+    push(&pair.cloud, "ann", 1, 20).await?;
+    push(&pair.edge, "ann", 100, 20).await?;
+    pair.until_agreed(40).await?;
+    for server in [&pair.cloud, &pair.edge] {
+        ensure!(likes(server, "ann").await? == Some(40));
+    }
     Ok(())
 }

@@ -7,8 +7,9 @@ use crate::app::App;
 use crate::aside::aside;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
@@ -63,10 +64,18 @@ impl From<Trouble> for Failed {
     }
 }
 
-fn caller(app: &App, headers: &HeaderMap) -> Result<Arc<Replica>, Failed> {
-    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
-    token.and_then(|token| app.replicas.desk.registry.of_token(token)).ok_or_else(removed)
+/// Who asks. Of a stranger no body is read.
+struct Caller(Arc<Replica>);
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failed> {
+        let token = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+        let replica = token.and_then(|token| app.replicas.desk.registry.of_token(token));
+        replica.map(Self).ok_or_else(removed)
+    }
 }
 
 fn removed() -> Failed {
@@ -89,10 +98,9 @@ fn answer<T: Serialize>(of: &T) -> Result<Response, Failed> {
 
 async fn hello(
     State(app): State<App>,
-    headers: HeaderMap,
+    Caller(replica): Caller,
     bytes: Bytes,
 ) -> Result<Response, Failed> {
-    let replica = caller(&app, &headers)?;
     let hello: Hello = said(&bytes)?;
     let desk = &app.replicas.desk;
     let welcome = desk.welcome(&replica, &hello).inspect_err(|trouble| {
@@ -110,10 +118,9 @@ async fn hello(
 
 async fn push(
     State(app): State<App>,
-    headers: HeaderMap,
+    Caller(replica): Caller,
     bytes: Bytes,
 ) -> Result<Response, Failed> {
-    let replica = caller(&app, &headers)?;
     let push: Push = said(&bytes)?;
     let pushed = app.replicas.desk.take(&replica, push).await?;
     if let Some(first) = pushed.refused.first() {
@@ -130,10 +137,9 @@ async fn push(
 
 async fn pull(
     State(app): State<App>,
-    headers: HeaderMap,
+    Caller(replica): Caller,
     bytes: Bytes,
 ) -> Result<Response, Failed> {
-    let replica = caller(&app, &headers)?;
     let pull: Pull = said(&bytes)?;
     let wait = Duration::from_millis(pull.wait_ms.into()).min(WAIT_MAX);
     let until = Instant::now() + wait;
