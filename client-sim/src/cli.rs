@@ -1,5 +1,9 @@
 //! The command line of `tidelog-sim`.
 
+mod run;
+
+pub use run::{RunArgs, compare, list, play, rules, show};
+
 use crate::client::Target;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -23,7 +27,25 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Task {
-    /// Put a server under load.
+    /// Run a scenario: devices that live by a plan, an oracle, and a report
+    Run(Box<RunArgs>),
+    /// Print the scenarios that there are
+    List,
+    /// Print a scenario, as a file to begin with
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Print the rules that a server needs for all scenarios
+    Rules,
+    /// Print two reports side by side, with ratios
+    Compare {
+        /// The JSON of a run, or the directory that it left.
+        a: PathBuf,
+        /// That of another.
+        b: PathBuf,
+    },
+    /// Measure one thing.
     #[command(flatten)]
     Scenario(Scenario),
     /// Print the completion script of a shell
@@ -68,6 +90,10 @@ pub enum Scenario {
     Connect(ConnectArgs),
     /// Signed-in clients that do nothing.
     Idle(IdleArgs),
+    /// One author, and one other session that gets its actions, which the server does not keep.
+    Relay(RelayArgs),
+    /// Messages to a server that sends each back: the limit that `relay` is measured beside.
+    Echo(RelayArgs),
     /// Devices without a WebSocket push actions and wait until they are answered.
     Push(PushArgs),
     /// Devices without a WebSocket pull: all of their log, or only if there is something new.
@@ -82,6 +108,7 @@ impl Scenario {
             Self::FanOut(args) => &args.common,
             Self::Connect(args) => &args.common,
             Self::Idle(args) => &args.common,
+            Self::Relay(args) | Self::Echo(args) => &args.common,
             Self::Push(args) => &args.common,
             Self::Pull(args) => &args.common,
         }
@@ -197,6 +224,23 @@ pub struct FanOutArgs {
     pub outstanding: u64,
     /// Bytes of an action.
     #[arg(long, value_name = "N", default_value_t = 224, value_parser = clap::value_parser!(u64).range(128..=100_000))]
+    pub bytes: u64,
+    /// How long to go on.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = seconds())]
+    pub seconds: u64,
+}
+
+/// `tidelog-sim relay` and `tidelog-sim echo`
+#[derive(Clone, Debug, Args)]
+pub struct RelayArgs {
+    /// What all scenarios are told.
+    #[command(flatten)]
+    pub common: Common,
+    /// Actions, or messages, that are on the way.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = count())]
+    pub outstanding: u64,
+    /// Bytes of each.
+    #[arg(long, value_name = "N", default_value_t = 224, value_parser = clap::value_parser!(u64).range(64..=100_000))]
     pub bytes: u64,
     /// How long to go on.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = seconds())]

@@ -1,7 +1,20 @@
 //! One simulated device: a socket, and the protocol's peer in its client role.
+//!
+//! [`Client`] is a device that is signed in. What a device of a scenario does with one is below: `device` is its plan and its
+//! state, `socketed` and `polling` are its two ways to speak, `hearing` is what it takes in, `backoff` when it tries again.
+
+mod backoff;
+mod device;
+mod hearing;
+mod polling;
+mod socketed;
+
+pub(crate) use device::{Device, Ended};
 
 use crate::clock::now_ms;
 use crate::ids::Ids;
+use crate::line::Faults;
+use crate::tape::{Side, Tape};
 use crate::wire::{OpenError, Wire};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,7 +22,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use tidelog_protocol::codec::Version;
 use tidelog_protocol::peer::{
-    ClientEvent, ClientHandshake, Connection, Finished, Hello, Received, SentSync, Settings,
+    ClientEvent, ClientHandshake, Connection, Finished, Hello, Received, SentSync, Settings, Tick,
 };
 use tidelog_protocol::{
     Action, ActionId, Connected, Form, Frame, Headers, Limits, Meta, NodeId, Sync, Token, WireError,
@@ -40,6 +53,8 @@ pub struct Client {
     queued: VecDeque<Frame>,
     ids: Ids,
     number: u64,
+    /// What was last said and heard, where somebody wants to know.
+    tape: Option<Box<Tape>>,
 }
 
 /// Why a device is not signed in, or no longer.
@@ -75,7 +90,27 @@ pub enum Event {
 impl Client {
     /// Connects as `node`, which has everything up to `synced`, and waits to be let in.
     pub async fn sign_in(target: &Target, node: &NodeId, synced: u64) -> Result<Self, ClientError> {
-        let mut wire = Wire::open(target.server, target.source).await?;
+        let wire = Wire::open(target.server, target.source).await?;
+        Self::sign_in_over(wire, target, node, synced).await
+    }
+
+    /// The same over a line with faults.
+    pub(crate) async fn sign_in_through(
+        faults: Option<Box<Faults>>,
+        target: &Target,
+        node: &NodeId,
+        synced: u64,
+    ) -> Result<Self, ClientError> {
+        let wire = Wire::open_through(target.server, target.source, faults).await?;
+        Self::sign_in_over(wire, target, node, synced).await
+    }
+
+    async fn sign_in_over(
+        mut wire: Wire,
+        target: &Target,
+        node: &NodeId,
+        synced: u64,
+    ) -> Result<Self, ClientError> {
         let hello = Hello {
             version: target.version,
             form: target.form,
@@ -107,6 +142,7 @@ impl Client {
                         queued,
                         ids,
                         number: 0,
+                        tape: None,
                     });
                 }
             }
@@ -143,6 +179,53 @@ impl Client {
     ) {
         self.number += 1;
         let frame = self.connection.sync(self.number, pairs, token, now_ms());
+        self.say(frame);
+    }
+
+    /// Says, where the protocol has that, that what was made before the connection is sent.
+    pub(crate) fn ready(&mut self) {
+        if let Some(frame) = self.connection.ready(self.number, now_ms()) {
+            self.say(frame);
+        }
+    }
+
+    /// When [`Client::tick`] is due, by the clock of ids.
+    pub(crate) fn deadline(&self) -> u64 {
+        self.connection.deadline()
+    }
+
+    /// Asks whether the server is there, if it is time to; whether it can still be believed in.
+    pub(crate) fn tick(&mut self, now: u64) -> bool {
+        match self.connection.tick(now) {
+            Tick::Nothing => true,
+            Tick::Ping => {
+                let frame = self.connection.ping(self.number, now);
+                self.say(frame);
+                true
+            }
+            Tick::TimedOut => false,
+        }
+    }
+
+    /// From now on what is said and heard is on this tape.
+    pub(crate) fn record(&mut self, tape: Box<Tape>) {
+        self.tape = Some(tape);
+    }
+
+    /// What was last said and heard.
+    pub(crate) fn tape(&self) -> Option<&Tape> {
+        self.tape.as_deref()
+    }
+
+    /// Takes the tape out.
+    pub(crate) fn take_tape(&mut self) -> Option<Box<Tape>> {
+        self.tape.take()
+    }
+
+    fn say(&mut self, frame: Frame) {
+        if let Some(tape) = &mut self.tape {
+            tape.note(Side::Out, &frame, now_ms());
+        }
         self.wire.send_frame(frame);
     }
 
@@ -189,19 +272,22 @@ impl Client {
 
     fn on_frame(&mut self, frame: &Frame) -> Result<Event, ClientError> {
         let now = now_ms();
+        if let Some(tape) = &mut self.tape {
+            tape.note(Side::In, frame, now);
+        }
         match self.connection.receive(frame, now).map_err(ClientError::Breach)? {
             Received::Sync(sync) => {
                 let frame = self.connection.synced(sync.number, now);
-                self.wire.send_frame(frame);
+                self.say(frame);
                 Ok(Event::Sync(sync))
             }
             Received::Synced(sent) => Ok(Event::Synced(sent)),
             Received::Ping(number) => {
                 let frame = self.connection.pong(self.number, now);
-                self.wire.send_frame(frame);
+                self.say(frame);
                 Ok(Event::Number(number))
             }
-            Received::Pong(number) => Ok(Event::Number(number)),
+            Received::Pong(number) | Received::Ready(number) => Ok(Event::Number(number)),
             Received::Error(error) if error.closes() => Err(ClientError::Told(error)),
             _ => Ok(Event::Other),
         }

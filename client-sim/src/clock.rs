@@ -27,3 +27,35 @@ impl Stopwatch {
         u64::try_from(self.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
+
+/// The clock of a run: µs since it began, and what the wall clock said then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    zero: tokio::time::Instant,
+    zero_ms: u64,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { zero: tokio::time::Instant::now(), zero_ms: now_ms() }
+    }
+
+    pub(crate) fn micros(&self) -> u64 {
+        u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The moment that is so many µs after the beginning.
+    pub(crate) fn at(&self, micros: u64) -> tokio::time::Instant {
+        self.zero + Duration::from_micros(micros)
+    }
+
+    /// What the wall clock said in the beginning, in ms since the epoch.
+    pub(crate) fn zero_ms(&self) -> u64 {
+        self.zero_ms
+    }
+
+    /// The moment at which the wall clock shows so many ms, if nobody sets it.
+    pub(crate) fn at_wall(&self, ms: u64) -> tokio::time::Instant {
+        self.at(ms.saturating_sub(self.zero_ms).saturating_mul(1000))
+    }
+}

@@ -6,7 +6,9 @@ use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER,
+};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 
@@ -24,6 +26,8 @@ pub(crate) struct Http {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) etag: Option<HeaderValue>,
+    /// After how many seconds to come again.
+    pub(crate) retry_after: Option<u64>,
     pub(crate) body: Bytes,
 }
 
@@ -84,7 +88,9 @@ impl Http {
         self.requests.ready().await?;
         let response = self.requests.send_request(request).await?;
         let (status, etag) = (response.status(), response.headers().get(ETAG).cloned());
+        let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = after.and_then(|text| text.parse().ok());
         let body = response.into_body().collect().await?.to_bytes();
-        Ok(Answer { status, etag, body })
+        Ok(Answer { status, etag, retry_after, body })
     }
 }

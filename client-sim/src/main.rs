@@ -7,6 +7,14 @@ use tidelog_client_sim::{raise_open_files, scenario};
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
+        Task::Run(args) => on_one_thread(cli::play(&args)),
+        Task::List => cli::list().map(|()| true),
+        Task::Show { name } => cli::show(&name).map(|()| true),
+        Task::Rules => {
+            cli::rules();
+            Ok(true)
+        }
+        Task::Compare { a, b } => cli::compare(&a, &b).map(|()| true),
         Task::Scenario(scenario) => run(&scenario),
         Task::Completions { shell } => cli::completions(shell).map(|()| true),
         Task::Man { dir } => cli::man(dir).map(|()| true),
@@ -24,15 +32,18 @@ fn main() -> ExitCode {
 /// Whether everything holds that had to.
 #[expect(clippy::print_stdout, reason = "the report is the command's output")]
 fn run(scenario: &Scenario) -> anyhow::Result<bool> {
-    raise_open_files();
-    // One thread: on a small machine every further one is taken from the server.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = tokio::task::LocalSet::new();
-    let report = local.block_on(&runtime, scenario::run(scenario))?;
+    let report = on_one_thread(scenario::run(scenario))?;
     if scenario.common().json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
         print!("{report}");
     }
     Ok(report.holds())
+}
+
+/// On a small machine every further thread is taken from the server.
+fn on_one_thread<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    tokio::task::LocalSet::new().block_on(&runtime, work)
 }

@@ -1,4 +1,14 @@
 //! What must be true of what devices saw, whatever the server did meanwhile.
+//!
+//! `ledger` is what was made and acknowledged, `reader` what one device received, `violation` what must not be;
+//! [`compare`] is the same for lists of ids.
+
+pub(crate) mod bodies;
+pub(crate) mod ledger;
+pub(crate) mod reader;
+mod violation;
+
+pub use violation::{Found, Violation};
 
 use serde::Serialize;
 use std::collections::HashMap;

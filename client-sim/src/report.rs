@@ -1,8 +1,24 @@
 //! What came of a run, for people and for programs.
+//!
+//! [`Report`] is that of a single measurement; [`Outcome`] that of a scenario, with a table, files, a page with plots,
+//! and a comparison of two.
+
+mod compare;
+mod files;
+mod outcome;
+mod page;
+mod plot;
+mod plots;
+mod table;
+
+pub use compare::Comparison;
+pub use files::{read, write};
+pub(crate) use outcome::Figures;
+pub use outcome::{Generator, GoalOutcome, GroupOutcome, Machine, Outcome, ServerCost};
 
 use crate::clock::Stopwatch;
+use crate::measure::{Latency, Times};
 use crate::process::Process;
-use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::fmt;
 use std::io;
@@ -27,19 +43,6 @@ pub struct Report {
     pub server: Option<Cost>,
     /// What had to be true.
     pub checks: Vec<Check>,
-}
-
-/// How long one took, in ms.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Latency {
-    /// Half of them were quicker.
-    pub p50_ms: f64,
-    /// 90 % were quicker.
-    pub p90_ms: f64,
-    /// 99 % were quicker.
-    pub p99_ms: f64,
-    /// The slowest.
-    pub max_ms: f64,
 }
 
 /// What a run cost the server.
@@ -86,7 +89,7 @@ impl fmt::Display for Report {
         let mut line = |name: &str, value: String| writeln!(f, "  {name:<22} {value}");
         line(self.unit, format!("{} in {:.2} s", self.count, self.seconds))?;
         line("a second", format!("{:.0}", self.rate))?;
-        if let Some(Latency { p50_ms, p90_ms, p99_ms, max_ms }) = self.latency {
+        if let Some(Latency { p50_ms, p90_ms, p99_ms, max_ms, .. }) = self.latency {
             line(
                 "p50 / p90 / p99 / max",
                 format!("{p50_ms:.2} / {p90_ms:.2} / {p99_ms:.2} / {max_ms:.2} ms"),
@@ -108,44 +111,6 @@ impl fmt::Display for Report {
             line(if *holds { "holds" } else { "BROKEN" }, format!("{what}: {found}"))?;
         }
         Ok(())
-    }
-}
-
-/// Times of single operations, to the microsecond.
-#[derive(Clone, Debug)]
-pub(crate) struct Times(Histogram<u64>);
-
-impl Times {
-    const LONGEST: Duration = Duration::from_secs(3600);
-
-    pub(crate) fn new() -> Self {
-        let longest = u64::try_from(Self::LONGEST.as_micros()).unwrap_or(u64::MAX);
-        // The bounds are constants that the library takes.
-        let histogram = Histogram::new_with_bounds(1, longest, 3);
-        Self(histogram.unwrap_or_else(|_| unreachable!("bounds of the histogram")))
-    }
-
-    pub(crate) fn record_nanos(&mut self, nanos: u64) {
-        self.0.saturating_record((nanos / 1000).max(1));
-    }
-
-    pub(crate) fn add(&mut self, others: &Self) {
-        // Equal bounds always add up.
-        let _ = self.0.add(&others.0);
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.0.len()
-    }
-
-    pub(crate) fn latency(&self) -> Option<Latency> {
-        let at = |quantile| float(self.0.value_at_quantile(quantile)) / 1000.0;
-        (!self.0.is_empty()).then(|| Latency {
-            p50_ms: at(0.5),
-            p90_ms: at(0.9),
-            p99_ms: at(0.99),
-            max_ms: float(self.0.max()) / 1000.0,
-        })
     }
 }
 

@@ -1,12 +1,14 @@
-//! The scenarios: what the simulated devices do.
+//! Single measurements: one thing that simulated devices do, as fast as they can.
 
 mod actions;
 mod connect;
+mod echo;
 mod fan_out;
 mod http;
 mod idle;
 mod pull;
 mod push;
+mod relay;
 
 use crate::cli::{Common, Scenario};
 use crate::client::{Client, Target};
@@ -36,6 +38,8 @@ pub async fn run(scenario: &Scenario) -> anyhow::Result<Report> {
         Scenario::FanOut(args) => fan_out::run(&stage, args).await,
         Scenario::Connect(args) => connect::run(&stage, args).await,
         Scenario::Idle(args) => idle::run(&stage, args).await,
+        Scenario::Relay(args) => relay::run(&stage, args).await,
+        Scenario::Echo(args) => echo::run(&stage, args).await,
         Scenario::Push(args) => push::run(&stage, args).await,
         Scenario::Pull(args) => pull::run(&stage, args).await,
     }

@@ -1,5 +1,6 @@
 //! Frames over a WebSocket, without a word about what they mean.
 
+use crate::line::{Faults, Line};
 use crate::socket;
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
@@ -23,7 +24,7 @@ const FRAME_BYTES_MAX: usize = 256 << 20;
 /// A WebSocket in the client's role: frames in, frames out, both without waiting for the other.
 #[derive(Debug)]
 pub struct Wire {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Line>,
     out: VecDeque<Message>,
     unflushed: bool,
 }
@@ -39,10 +40,32 @@ pub enum OpenError {
     Upgrade(#[source] Box<Error>),
 }
 
+impl OpenError {
+    /// The status with which an upgrade was refused, and after how many seconds to try again.
+    pub fn refusal(&self) -> Option<(u16, Option<u64>)> {
+        let Self::Upgrade(error) = self else { return None };
+        let Error::Http(response) = &**error else { return None };
+        let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        Some((response.status().as_u16(), after.and_then(|text| text.parse().ok())))
+    }
+}
+
 impl Wire {
     /// Connects to `server`; `source` is the address to come from, since one has 28,000 ports only.
     pub async fn open(server: SocketAddr, source: Option<Ipv4Addr>) -> Result<Self, OpenError> {
-        let stream = socket::connect(server, source).await?;
+        Self::open_through(server, source, None).await
+    }
+
+    /// The same over a line with faults.
+    pub(crate) async fn open_through(
+        server: SocketAddr,
+        source: Option<Ipv4Addr>,
+        faults: Option<Box<Faults>>,
+    ) -> Result<Self, OpenError> {
+        if let Some(faults) = &faults {
+            tokio::time::sleep(faults.round_trip()).await;
+        }
+        let stream = Line::new(socket::connect(server, source).await?, faults);
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER_BYTES)
             .max_message_size(Some(FRAME_BYTES_MAX))
@@ -92,7 +115,7 @@ impl Wire {
 
     /// The TCP stream below, to write what no WebSocket library would.
     pub fn stream(&mut self) -> &mut TcpStream {
-        self.socket.get_mut()
+        self.socket.get_mut().tcp()
     }
 
     /// Says goodbye without waiting for the answer.

@@ -72,7 +72,17 @@ pub struct PulledMeta {
     /// The channels by which it came; none when it came by the user's own log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<String>,
+    /// The names that servers gave it, if the reader asked for causality.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dots: Vec<String>,
+    /// What its author had seen, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<SeenBefore>,
 }
+
+/// What the author of an action had seen of its logs: by the life of a server's store, in hexadecimal, the position
+/// up to which everything, and then ranges of its own actions beyond.
+pub type SeenBefore = serde_json::Map<String, serde_json::Value>;
 
 /// The answer to the question for a document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +103,9 @@ pub struct PushRequest {
     /// What their author had seen when making them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Cursor>,
+    /// Whether the results say what is known of who had seen what.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub causality: bool,
 }
 
 /// What a client says about an action that it pushes.
@@ -132,6 +145,12 @@ pub struct PushResult {
     /// Its position, if it is in a log: where it stands among what is pulled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub added: Option<u64>,
+    /// The names that servers gave it, if the request asked for causality.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dots: Vec<String>,
+    /// What its author had seen, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<SeenBefore>,
 }
 
 /// The two verdicts.
@@ -163,6 +182,9 @@ pub struct SyncRequest {
     /// The channels to pull besides the user's own log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<String>,
+    /// Whether results and actions say what is known of who had seen what.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub causality: bool,
 }
 
 /// The answer to [`SyncRequest`].

@@ -184,7 +184,8 @@ impl FromStr for ActionId {
 
 impl Serialize for ActionId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        // Not piece by piece, each of which would be looked through for what to escape.
+        serializer.serialize_str(&self.to_string())
     }
 }
 

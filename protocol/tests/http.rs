@@ -19,13 +19,15 @@ fn id() -> ActionId {
 
 fn pulled(channels: &[&str]) -> (Action, PulledMeta) {
     let channels = channels.iter().map(ToString::to_string).collect();
-    let meta =
-        PulledMeta { id: id(), time: 1_795_222_838_712, added: 3, subprotocol: Some(10), channels };
+    let (time, dots) = (1_795_222_838_712, Vec::new());
+    let subprotocol = Some(10);
+    let meta = PulledMeta { id: id(), time, added: 3, subprotocol, channels, dots, context: None };
     (action(), meta)
 }
 
 fn result(status: Status, reason: Option<&str>) -> PushResult {
-    PushResult { id: id(), status, reason: reason.map(Into::into), added: None }
+    let reason = reason.map(Into::into);
+    PushResult { id: id(), status, reason, added: None, dots: Vec::new(), context: None }
 }
 
 /// The JSON is this, and the value survives both formats.
@@ -64,11 +66,28 @@ fn a_pull_is_answered_with_pairs_a_cursor_and_two_times() {
 }
 
 #[test]
+fn who_merges_is_told_the_names_of_an_action_and_what_its_author_had_seen() {
+    let (action, mut meta) = pulled(&[]);
+    meta.dots = vec!["00000000000000ab:7".into()];
+    let context = serde_json::json!({"00000000000000ab": [5, [6, 6]]});
+    meta.context = context.as_object().cloned();
+    is(
+        &(action, meta),
+        concat!(
+            r#"[{"type":"a", "n":1},{"id":"1795222838711 10:client:tab 0","#,
+            r#""time":1795222838712,"added":3,"subprotocol":10,"dots":["00000000000000ab:7"],"#,
+            r#""context":{"00000000000000ab":[5,[6,6]]}}]"#
+        ),
+    );
+}
+
+#[test]
 fn a_push_carries_actions_with_or_without_ids() {
     let named = PushedMeta { id: Some(id()), time: Some(5), subprotocol: Some(1) };
     let request = PushRequest {
         actions: vec![(action(), named), (action(), PushedMeta::default())],
         seen: Some(Cursor::new("c0".into())),
+        causality: false,
     };
     is(
         &request,
@@ -101,12 +120,13 @@ fn a_sync_is_a_push_and_a_pull() {
         since: Some(Cursor::new("c0".into())),
         limit: Some(50),
         channels: vec!["tasks".into()],
+        causality: true,
     };
     is(
         &request,
         concat!(
             r#"{"actions":[[{"type":"a", "n":1},{}]],"seen":"c0","since":"c0","limit":50,"#,
-            r#""channels":["tasks"]}"#
+            r#""channels":["tasks"],"causality":true}"#
         ),
     );
     let response = SyncResponse {

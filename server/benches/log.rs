@@ -33,6 +33,10 @@ const READER_EVERY: u64 = 1_000;
 const REPORT_EVERY: u64 = 1_000_000;
 const DAY: u64 = 1_795_000_000_000;
 
+/// As the server has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     let count = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(REPORT_EVERY);
     let dir = std::env::var_os("TIDELOG_BENCH_DIR").map_or_else(default_dir, PathBuf::from);

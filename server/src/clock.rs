@@ -1,30 +1,33 @@
 //! The one place that reads the system's clocks. Everything else is told the time.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The wall clock in ms since the epoch, as of one moment of the monotonic clock.
-static ANCHOR: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
+/// When the process first asked.
+static START: OnceLock<Instant> = OnceLock::new();
+/// The wall clock at that moment, in ns since the epoch, as the greatest that it has said since makes it.
+static STARTED_AT: AtomicU64 = AtomicU64::new(0);
 
 /// The wall clock in ms since the epoch. It never goes back while the process runs, or two answers
 /// could get one id, and it never stands still, or no timer would come due: while the system's clock
 /// is set back, time goes on from where it was.
 pub(crate) fn now_ms() -> u64 {
-    let (instant, wall) = read_system_clocks();
-    let mut anchor = ANCHOR.lock().unwrap_or_else(PoisonError::into_inner);
-    let (since, at) = *anchor.get_or_insert((instant, wall));
-    let passed = instant.saturating_duration_since(since).as_millis();
-    let now = at.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX));
-    if wall > now {
-        *anchor = Some((instant, wall));
-    }
-    now.max(wall)
+    let (passed, wall) = read_system_clocks();
+    let at = wall.saturating_sub(passed);
+    // No lock: every connection asks, all the time.
+    let at = at.max(STARTED_AT.fetch_max(at, Ordering::Relaxed));
+    at.saturating_add(passed) / 1_000_000
 }
 
+/// Ns since the process first asked, and ns since the epoch.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
-fn read_system_clocks() -> (Instant, u64) {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (Instant::now(), u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+fn read_system_clocks() -> (u64, u64) {
+    let now = Instant::now();
+    let passed = now.saturating_duration_since(*START.get_or_init(|| now));
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    (ns(passed), ns(wall))
 }
 
 /// How long something takes.
@@ -44,6 +47,11 @@ impl Stopwatch {
     }
 
     /// So far.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    /// So far, in seconds.
     pub(crate) fn seconds(&self) -> f64 {
         self.0.elapsed().as_secs_f64()
     }

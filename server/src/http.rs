@@ -7,6 +7,7 @@
 
 mod body;
 mod caller;
+mod causality;
 mod cors;
 mod cursor;
 mod demo;

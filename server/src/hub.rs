@@ -1,6 +1,7 @@
 //! Who is connected, who follows which log, and how a commit reaches them.
 //!
-//! The committer calls [`Hub::publish`] with what became durable, in order of position. Each
+//! The committer calls [`Hub::publish`] with what became durable, in order of position, and [`Hub::wake`]
+//! once it has answered. Each
 //! session has an [`Inbox`]; the hub puts an entry into it once, however many of its addresses
 //! match. Nothing here knows a socket or the store.
 
@@ -32,6 +33,8 @@ struct Table {
     users: HashMap<UserId, VecDeque<ClientId>>,
     /// Entries that were published, counted.
     published: u64,
+    /// Inboxes with something new that nobody was woken for yet.
+    touched: Vec<Arc<Inbox>>,
 }
 
 impl Hub {
@@ -87,18 +90,21 @@ impl Hub {
         self.table().unfollow(log, inbox);
     }
 
-    /// Hands out what one commit placed, in order of position.
+    /// Hands out what one commit placed, in order of position. [`Hub::wake`] tells of it.
     pub fn publish(&self, entries: &[Arc<Entry>]) {
         let mut table = self.table();
-        let mut touched: Vec<Arc<Inbox>> = Vec::new();
+        let mut touched = std::mem::take(&mut table.touched);
         for entry in entries {
             table.published += 1;
             table.deliver(entry, &mut touched);
         }
-        drop(table);
-        for inbox in touched {
-            inbox.wake();
-        }
+        table.touched = touched;
+    }
+
+    /// Wakes the sessions that have something new to look at.
+    pub fn wake(&self) {
+        let mut touched = std::mem::take(&mut self.table().touched);
+        touched.drain(..).for_each(|inbox| inbox.wake());
     }
 
     /// Tells the sessions of `user` to end, and returns their inboxes.

@@ -71,8 +71,8 @@ pub(crate) use base::{Base, Bases};
 pub use check::{Counts, Finding, Progress, Report, Severity, check};
 pub(crate) use compact::{Compacted, Compacting, Step as CompactionStep};
 pub use entry::{
-    Addresses, Channel, ChannelError, Cleaned, Draft, Entry, Foreign, LogName, NodeRecord, Outcome,
-    Page, PageLimit, Step,
+    Addresses, Causes, Channel, ChannelError, Cleaned, Draft, Entry, Foreign, LogName, NodeRecord,
+    Outcome, Page, PageLimit, Step,
 };
 pub use erase::Removed;
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
@@ -85,7 +85,7 @@ pub use rebuild::{Rebuilt, rebuild};
 pub(crate) use restore::Restoring;
 pub use rewrite::RewriteError;
 pub use settings::Settings;
-pub use shared::{OnClean, OnCommit};
+pub use shared::{OnAnswered, OnClean, OnCommit};
 pub(crate) use snapshot::{Item, Snapshot};
 pub use usage::{BYTES_BESIDE, bytes_of_json};
 
@@ -246,6 +246,13 @@ impl Log {
     pub fn on_commit(&self, heard: OnCommit) {
         // Set once at start-up; a second one would be a fault of the program, and is ignored.
         let _ = self.shared().on_commit.set(heard);
+    }
+
+    /// Sets who hears, after who hears of commits, that those who appended are answered; the first one
+    /// stays. To wake readers only then spares authors who read, too, to be woken twice.
+    pub fn on_answered(&self, heard: OnAnswered) {
+        // As above.
+        let _ = self.shared().on_answered.set(heard);
     }
 
     /// Sets who hears of entries that are cleaned; the first one stays. It is called like who hears of

@@ -213,7 +213,8 @@ fn json(kind: Option<&'static str>, entry: &Entry) -> String {
         channels: entry.addresses.channels.iter().map(Channel::as_str).collect(),
         dot: entry.dot.to_string(),
         seen: entry
-            .context
+            .causes
+            .context()
             .iter()
             .map(|(server, seen)| (server.to_string(), ranges(seen)))
             .collect(),

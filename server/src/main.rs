@@ -6,6 +6,11 @@ use std::sync::atomic::AtomicBool;
 use tidelog_server::cli::{Cli, Command, check, check_config, manual, token};
 use tidelog_server::revocations;
 
+/// Most of what is allocated is small, short-lived, and freed by another thread than asked for it; on musl the
+/// system's allocator has one lock for all.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let command = Cli::of_process().command;
     if let Err(error) = heed_file_size_limits() {

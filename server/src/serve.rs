@@ -112,10 +112,12 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         wakes: wakes.clone(),
         replicas: replicas.clone(),
     });
-    let (publishing, committed) = (hub.clone(), wakes.committed.clone());
+    let publishing = hub.clone();
+    log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
+    let (waking, committed) = (hub.clone(), wakes.committed.clone());
     let following = Arc::clone(&replicas.committed);
-    log.on_commit(Arc::new(move |entries| {
-        publishing.publish(entries);
+    log.on_answered(Arc::new(move || {
+        waking.wake();
         following.notify_waiters();
         committed.notify_one();
     }));

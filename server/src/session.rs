@@ -12,6 +12,7 @@ mod effect;
 mod followed;
 mod frames;
 mod intake;
+mod lift;
 mod lists;
 mod loading;
 mod node_state;
@@ -108,6 +109,8 @@ pub struct Session {
     /// The log of the session's user; anonymous users have none.
     own_log: Option<LogName>,
     delivery: Delivery,
+    /// The page had something before this connection.
+    is_old: bool,
     subscriptions: Subscriptions,
     following: Following,
     /// What the node was subscribed to before, and has not named again.
@@ -170,6 +173,7 @@ impl Session {
             subject: Arc::new(subject),
             own_log: own_log.clone(),
             delivery,
+            is_old: synced != 0,
             subscriptions: Subscriptions::default(),
             following,
             forget_at: (!node.subscriptions.is_empty()).then_some(now + FORGET_AFTER_MS),

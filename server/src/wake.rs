@@ -25,7 +25,7 @@ mod tests;
 mod vapid;
 mod web;
 
-pub(crate) use book::{NotKept, forget_user, of_user};
+pub(crate) use book::{Limits, NotKept, forget_user, of_user};
 pub(crate) use command::answer;
 pub use command::{Order, run};
 pub(crate) use device::{Device, DeviceId, Target};

@@ -190,6 +190,25 @@ test('a store that has loaded the state sees what was made offline before that',
   await shows(store, { ...EMPTY, likes: { p1: 2 } })
 })
 
+test('stores whose clocks are hours apart agree on counters, with a state and without', async t => {
+  const scene = new Scene(t)
+  const shop = scene.user('shop')
+  const hours = h => () => Date.now() + h * 3_600_000
+  const open = async h => {
+    const store = await openStore(scene, { userId: scene.user(), clock: hours(h) })
+    await store.dispatch.sync(subscribe(shop))
+    return store
+  }
+  const like = store => store.dispatch.sync({ type: 'likes/inc', shop, post: 'p1' })
+  const stores = [await open(6), await open(-9)]
+  for (const store of stores) await Promise.all([like(store), like(store)])
+  stores.push(await open(17))
+  for (const store of stores) await shows(store, { ...EMPTY, likes: { p1: 4 } })
+  await Promise.all(stores.map(like))
+  for (const store of stores) await shows(store, { ...EMPTY, likes: { p1: 7 } })
+  assert.deepEqual(await document(scene.user(), shop, 'likes'), { p1: 7 })
+})
+
 test('a malformed operation is undone by its fault, on the page too', async t => {
   const scene = new Scene(t)
   const page = await scene.page(tidelog, { userId: scene.user() })

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { isDeepStrictEqual } from 'node:util'
 
-import { kept, oneClock, reaches, send, settled } from './harness/pages.js'
+import { kept, oneClock, passTime, reaches, send, settled, wrongClock } from './harness/pages.js'
 import { inEachVersion, sharedServer } from './harness/scene.js'
 
 const RULES = `
@@ -96,6 +96,8 @@ inEachVersion('a page that comes back gets what it missed, and of much what it a
     const left = reaches(page, 'disconnected')
     proxy.goOffline()
     await left
+    // What is made within a second of a state that it had before may stand under it, and is brought anew.
+    passTime(3_000)
     for (let n = 0; n < missed; n++) await add(desk, 'pears')
     proxy.goOnline()
     await reaches(page, 'synchronized')
@@ -126,4 +128,24 @@ inEachVersion('what was made offline long ago shows on a page that has the state
   await early
   await agree(page, { pears: 2 })
   assert.equal(page.heard.count('crdt/state'), 2)
+})
+
+inEachVersion('what is made by a clock that is hours ahead counts once', async scene => {
+  const userId = scene.user()
+  const proxy = await scene.proxy(tidelog)
+  const fast = await scene.page(tidelog, { userId, keep: true, clock: wrongClock(5 * 3_600_000) })
+  const page = await open(scene, proxy, userId)
+  await add(fast, 'pears')
+  await page.heard.times('cart/add')
+  const left = reaches(page, 'disconnected')
+  proxy.goOffline()
+  await left
+  const desk = await open(scene, tidelog, userId)
+  for (let n = 0; n < 9; n++) await add(desk, 'pears')
+  proxy.goOnline()
+  await page.heard.times('crdt/state')
+  await agree(page, { pears: 10 })
+  // What comes is older than the state, and is brought anew with it.
+  await add(desk, 'figs')
+  for (const one of [page, desk]) await agree(one, { pears: 10, figs: 1 })
 })

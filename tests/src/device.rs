@@ -44,6 +44,8 @@ pub struct Device {
     pub verdicts: HashMap<ActionId, Vec<Verdict>>,
     /// The ids of what others sent, and of its own that came back, in order of arrival.
     pub heard: Vec<ActionId>,
+    /// What those were, and its own, in the order in which it had them, if it keeps that.
+    pub told: Option<Vec<(Action, Meta)>>,
     /// How often it connected with 0, asking for everything.
     pub fresh_starts: usize,
 }
@@ -51,8 +53,12 @@ pub struct Device {
 impl Device {
     /// A device of `user` that calls itself `client`; it is offline.
     pub fn new(target: Target, user: &str, client: &str) -> anyhow::Result<Self> {
-        let node = node(user, client)?;
-        Ok(Self {
+        Ok(Self::with_node(target, node(user, client)?))
+    }
+
+    /// A device whose page has a name of its own; it is offline.
+    pub fn with_node(target: Target, node: NodeId) -> Self {
+        Self {
             target,
             ids: Ids::new(node.clone()),
             node,
@@ -64,8 +70,9 @@ impl Device {
             acknowledged: Vec::new(),
             verdicts: HashMap::new(),
             heard: Vec::new(),
+            told: None,
             fresh_starts: 0,
-        })
+        }
     }
 
     /// Its node id.
@@ -120,6 +127,9 @@ impl Device {
         let action = Action::new(Bytes::copy_from_slice(json.as_bytes()))?;
         let now = now_ms();
         let meta = Meta { id: self.ids.next(now), time: now, subprotocol: None };
+        if let Some(told) = &mut self.told {
+            told.push((action.clone(), meta.clone()));
+        }
         let id = meta.id.clone();
         if let Some(client) = &mut self.client {
             client.send_again([(&action, &meta)], 1);
@@ -224,7 +234,10 @@ impl Device {
                 builtin::PROCESSED => Verdict::Processed,
                 builtin::UNDO => Verdict::Undone(pair.action.body::<Answer>()?.reason),
                 _ => {
-                    self.heard.push(pair.meta.id);
+                    self.heard.push(pair.meta.id.clone());
+                    if let Some(told) = &mut self.told {
+                        told.push((pair.action, pair.meta));
+                    }
                     continue;
                 }
             };

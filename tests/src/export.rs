@@ -6,6 +6,8 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
+use tidelog_crdt::{DocumentAction, Dot, Entry, Incarnation, Position};
+use tidelog_protocol::{ActionId, Meta};
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -26,6 +28,28 @@ pub struct Line {
     pub channels: Vec<String>,
     /// The action.
     pub action: serde_json::Value,
+}
+
+impl Line {
+    /// What it is to its document, if it is an action of the CRDT vocabulary.
+    pub fn entry(&self) -> anyhow::Result<Entry> {
+        let (incarnation, position) = self.dot.split_once(':').context("a dot")?;
+        let incarnation = server(incarnation)?;
+        let dot = Dot { incarnation, position: Position::new(position.parse()?).context("0")? };
+        let mut context = tidelog_crdt::Context::default();
+        for (name, ranges) in &self.seen {
+            let own = ranges.iter().flat_map(|[first, last]| *first..=*last);
+            context.add_own(server(name)?, &own.filter_map(Position::new).collect());
+        }
+        let id: ActionId = self.id.parse()?;
+        let stamp = Meta { id, time: self.time, subprotocol: None }.stamp();
+        let changes = DocumentAction::parse(&self.action)?.changes;
+        Ok(Entry { dot, aliases: Vec::new(), context, stamp, changes })
+    }
+}
+
+fn server(text: &str) -> anyhow::Result<Incarnation> {
+    Ok(Incarnation(u64::from_str_radix(text, 16)?))
 }
 
 /// Runs `tidelog log` on a data directory.

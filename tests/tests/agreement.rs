@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tidelog_client_sim::client::Target;
 use tidelog_client_sim::{Ids, node, now_ms};
+use tidelog_crdt::Document;
 use tidelog_protocol::codec::Version;
 use tidelog_protocol::{ActionId, Form};
 use tidelog_tests::{Chance, Device, Line, Server};
@@ -267,6 +268,24 @@ impl World {
         Ok(taken)
     }
 
+    /// Each author folds what it did and heard, in that order, as a replica that is told dots and contexts does.
+    fn judge_screens(&self, log: &[Line], document: &Value) -> anyhow::Result<()> {
+        let entries = log.iter().map(|line| Ok((line.id.parse()?, line.entry()?)));
+        let entries: BTreeMap<ActionId, _> = entries.collect::<anyhow::Result<_>>()?;
+        for (author, of) in self.authors.iter().enumerate() {
+            let (own, heard) = match of {
+                Author::Page(device) => (&device.dispatched, &device.heard),
+                Author::Phone(phone) => (&phone.made, &phone.heard),
+            };
+            let mut screen = Document::default();
+            for id in own.iter().chain(heard) {
+                let _ = screen.apply(entries.get(id).context("it is in the log")?);
+            }
+            ensure!(screen.value() == *document, "author {author} shows {}", screen.value());
+        }
+        Ok(())
+    }
+
     async fn document(&self) -> anyhow::Result<Value> {
         let answer = self.server.get("/v1/docs/d", &[BEARER]).await?;
         ensure!(answer.status == 200, "{answer:?}");
@@ -344,6 +363,7 @@ async fn everybody_ends_with_what_the_oracle_says() -> anyhow::Result<()> {
     judge_contexts(&events, &world.made, &last)?;
     let all: Vec<Event> = events.values().cloned().collect();
     ensure!(document == meaning::value(&all), "{document}");
+    world.judge_screens(&log, &document)?;
     world.server.start_again().await?;
     ensure!(document == world.document().await?, "another document after a start");
     judge_what_is_left(world, events).await

@@ -3,7 +3,8 @@
 use super::{Stage, within};
 use crate::cli::IdleArgs;
 use crate::client::Client;
-use crate::report::{Check, Measure, Report, Times};
+use crate::measure::Times;
+use crate::report::{Check, Measure, Report};
 use futures_util::stream::FuturesUnordered;
 use std::time::Duration;
 use tidelog_protocol::NodeId;

@@ -131,11 +131,19 @@ fn two_clowns_begin_to_type_at_the_same_time() {
 }
 
 #[test]
-fn whole_recordings_end_as_recorded() {
-    let Some(folder) = std::env::var_os("EDITING_TRACES") else {
-        eprintln!("passed over: EDITING_TRACES names no folder with whole recordings");
-        return;
-    };
+fn two_friends_write_a_whole_text() {
+    ends_as_recorded("friends", &Trace::read(&Trace::ours("friendsforever")));
+}
+
+#[test]
+fn one_author_writes_a_whole_program() {
+    ends_as_recorded("program", &Trace::read(&Trace::ours("sveltecomponent")));
+}
+
+#[test]
+#[ignore = "EDITING_TRACES is to name a folder with all recordings: see tests/data/editing-traces/README.md"]
+fn all_recordings_end_as_recorded() {
+    let folder = std::env::var_os("EDITING_TRACES").expect("EDITING_TRACES names a folder");
     for name in ["friendsforever", "clownschool", "sveltecomponent", "automerge-paper"] {
         let file = std::path::Path::new(&folder).join(format!("{name}.json.gz"));
         ends_as_recorded(name, &Trace::read(&file));

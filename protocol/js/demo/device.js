@@ -29,7 +29,7 @@ export class Device {
       userId: user,
       token: user,
       subprotocol: 1,
-      server: tidelogConnection({ url: location.origin, socket, minDelay: 300, maxDelay: 2000 }),
+      server: tidelogConnection({ url: location.origin, socket, causality: true, minDelay: 300, maxDelay: 2000 }),
       store: new IndexedStore(this.key),
       prefix: this.key
     })
@@ -96,6 +96,8 @@ export class Device {
     if (action.type === 'logux/processed' || action.type === 'logux/undo') this.#waiting.delete(action.id)
     let answered = action.type === 'logux/processed' && / server:\w+:(\d+) 0$/.exec(meta.id)
     if (answered) this.#acknowledged = Math.max(this.#acknowledged, Number(answered[1]))
+    // What the server says of an action stays with it, for when the page is loaded again.
+    if (action.type === 'logux/processed' && meta.dots) this.client.log.changeMeta(action.id, { context: meta.context, dots: meta.dots })
     this.document = this.document.apply(action, meta)
   }
 }

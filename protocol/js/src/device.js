@@ -3,8 +3,9 @@
 // among them. News and the cursor that brought them are written in one transaction: neither is ever there without the other.
 
 /** @typedef {import('./http.js').Action} Action */
-/** @typedef {{ at?: number, id: string, time: number, action: Action, seen?: string, added?: number }} Queued */
-/** @typedef {{ at?: number, id: string, action: Action, time: number, added?: number, own?: boolean, undone?: string, channels?: string[] }} News */
+/** @typedef {import('./http.js').Causality} Causality */
+/** @typedef {Causality & { at?: number, id: string, time: number, action: Action, seen?: string, added?: number }} Queued */
+/** @typedef {Causality & { at?: number, id: string, action: Action, time: number, added?: number, own?: boolean, undone?: string, channels?: string[] }} News */
 /** @typedef {{ url: string, user: string, channels: string[], folds: boolean }} About `folds`: pages add the news up */
 /** @typedef {{ life: number, through: number, version: number, state: any }} Snapshot */
 /** @typedef {{ cursor?: string, life: number, floor: number, snapshot?: Snapshot, news: News[], queue: Queued[] }} Standing */

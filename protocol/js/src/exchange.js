@@ -139,7 +139,7 @@ class Exchange {
     for (const queued of rest) {
       const result = results.get(queued.id)
       // What is in no log has its place now.
-      if (result) queued.added = result.added ?? 0
+      if (result) Object.assign(queued, { added: result.added ?? 0 }, causality(result))
     }
     const change = placed(page, rest)
     for (const { at, id, action, time } of undone) {
@@ -189,18 +189,24 @@ function placed(page, queue) {
   /** @type {number[]} */
   const answered = []
   let confirmed = queue.filter(({ added }) => added !== undefined).sort((a, b) => Number(a.added) - Number(b.added))
-  const place = (/** @type {Queued} */ { at, id, action, time, added }) => {
-    news.push({ action, added, id, own: true, time })
+  const place = (/** @type {Queued} */ { at, id, action, time, added, ...known }) => {
+    news.push({ action, added, id, own: true, time, ...causality(known) })
     if (at !== undefined) answered.push(at)
   }
-  for (const [action, { id, time, added, channels }] of page.actions) {
+  for (const [action, { id, time, added, channels, ...known }] of page.actions) {
     confirmed.filter(own => Number(own.added) < added).forEach(place)
     confirmed = confirmed.filter(own => Number(own.added) >= added && own.id !== id)
     const own = queue.find(queued => queued.id === id)
     if (own?.at !== undefined) answered.push(own.at)
-    news.push({ action, added, id, time, ...(own && { own: true }), ...(channels && { channels }) })
+    const about = { ...(own && { own: true }), ...(channels && { channels }), ...causality(known) }
+    news.push({ action, added, id, time, ...about })
   }
   // The page ends where the log ended, after the push.
   if (!page.more) confirmed.splice(0).forEach(place)
   return { answered, confirmed, cursor: page.cursor, news }
+}
+
+/** What the server knows of who had seen what, if it was asked. @param {import('./http.js').Causality} known */
+function causality({ dots, context }) {
+  return dots && { context, dots }
 }

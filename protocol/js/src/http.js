@@ -6,10 +6,11 @@ import { Problem, problemOf, Unreachable } from './problem.js'
 export { isPassing, Problem, Unreachable } from './problem.js'
 
 /** @typedef {{ type: string, [key: string]: any }} Action */
-/** @typedef {{ id: string, time: number, added: number, subprotocol?: number, channels?: string[] }} PulledMeta */
+/** @typedef {{ dots?: string[], context?: import('./crdt/causality.js').Context }} Causality what the server knows of who had seen what */
+/** @typedef {Causality & { id: string, time: number, added: number, subprotocol?: number, channels?: string[] }} PulledMeta */
 /** @typedef {{ id?: string, time?: number, subprotocol?: number }} PushedMeta */
 /** @typedef {{ actions: [Action, PulledMeta][], cursor: string, number?: number, more: boolean, time: [number, number] }} Page */
-/** @typedef {{ id: string, status: 'processed' | 'undone', reason?: string, added?: number }} Result */
+/** @typedef {Causality & { id: string, status: 'processed' | 'undone', reason?: string, added?: number }} Result */
 /** @typedef {{ since?: string, limit?: number, channels?: string[] }} Reading */
 /** @typedef {string | undefined | (() => string | undefined | Promise<string | undefined>)} Token */
 
@@ -18,6 +19,7 @@ export { isPassing, Problem, Unreachable } from './problem.js'
  * @property {string} url where the server is, such as `https://sync.example.com`
  * @property {Token} [token] proves the user; a function is asked before each request
  * @property {string} [client] the device, `user:client` or the second part alone
+ * @property {boolean} [causality] asks who had seen what, for documents that are merged here
  * @property {typeof fetch} [fetch]
  * @property {RequestCredentials} [credentials] `include` has cookies sent to another origin
  * @property {number} [timeout] milliseconds until an answer must have come; a long poll has its wait on top
@@ -28,10 +30,11 @@ const STREAM_SILENCE = 50_000
 
 export class Api {
   /** @param {ApiOptions} options */
-  constructor({ url, token, client, fetch: given, credentials, timeout = 30_000 }) {
+  constructor({ url, token, client, causality, fetch: given, credentials, timeout = 30_000 }) {
     this.url = url.replace(/\/+$/, '')
     this.token = token
     this.client = client
+    this.causality = causality || undefined
     this.credentials = credentials
     this.timeout = timeout
     this.fetch = given ?? ((/** @type {any} */ input, /** @type {any} */ init) => fetch(input, init))
@@ -43,7 +46,7 @@ export class Api {
    * @returns {Promise<Page>}
    */
   async pull({ signal, wait, ...reading } = {}) {
-    const query = parameters({ ...reading, wait })
+    const query = parameters({ ...reading, causality: this.causality, wait })
     const ms = this.timeout + (wait ?? 0) * 1000
     return this.#answered(`/v1/log${query}`, { signal }, ms)
   }
@@ -54,7 +57,7 @@ export class Api {
    * @returns {Promise<{ results: Result[], time: [number, number] }>}
    */
   async push({ signal, ...body }) {
-    return this.#answered('/v1/log', post(body, signal), this.timeout)
+    return this.#answered('/v1/log', post({ ...body, causality: this.causality }, signal), this.timeout)
   }
 
   /**
@@ -63,7 +66,7 @@ export class Api {
    * @returns {Promise<Page & { results: Result[] }>}
    */
   async sync({ signal, ...body }) {
-    return this.#answered('/v1/sync', post(body, signal), this.timeout)
+    return this.#answered('/v1/sync', post({ ...body, causality: this.causality }, signal), this.timeout)
   }
 
   /**
@@ -98,7 +101,8 @@ export class Api {
     try {
       watch.allow(patience, 'the event stream did not begin: something on the way holds it back')
       const accept = { accept: 'text/event-stream' }
-      const response = await this.#send(`/v1/log${parameters(reading)}`, { headers: accept, cache: 'no-store' }, watch)
+      const query = parameters({ ...reading, causality: this.causality })
+      const response = await this.#send(`/v1/log${query}`, { headers: accept, cache: 'no-store' }, watch)
       if (!response.body) throw new Unreachable('the event stream has no body')
       for await (const data of watch.follow(events(response.body))) {
         watch.allow(STREAM_SILENCE, 'the event stream fell silent')
@@ -210,12 +214,13 @@ function post(body, signal) {
   return { method: 'POST', body: JSON.stringify(body), headers, signal }
 }
 
-/** @param {Reading & { wait?: number }} reading */
-function parameters({ since, limit, wait, channels = [] }) {
+/** @param {Reading & { wait?: number, causality?: boolean }} reading */
+function parameters({ since, limit, wait, causality, channels = [] }) {
   const query = new URLSearchParams()
   if (since !== undefined) query.set('since', since)
   if (limit !== undefined) query.set('limit', String(limit))
   if (wait !== undefined) query.set('wait', String(wait))
+  if (causality) query.set('causality', 'true')
   for (const channel of channels) query.append('channel', channel)
   const text = query.toString()
   return text === '' ? '' : `?${text}`

@@ -26,6 +26,7 @@ export { UNDONE }
  * @property {(saved: any, state: any) => any} [load] puts that part into a fresh state
  * @property {number} [version] of what is kept; a state of another version is dropped, and everything is pulled anew
  * @property {string} [name] of what is kept in IndexedDB; the user's id if not given
+ * @property {boolean} [causality] news say who had seen what, for documents that the page merges
  * @property {boolean} [shareToken] keeps a token that is a text in IndexedDB, for the service worker
  * @property {typeof fetch} [fetch]
  * @property {RequestCredentials} [credentials]
@@ -156,8 +157,8 @@ export class Tidelog {
     const { channels = [], follow = true, live, shareToken, token, url, user, ...rest } = this.options
     const about = { channels, folds: true, url, user }
     await device.note(shareToken && typeof token === 'string' ? { about, token } : { about })
-    const { credentials, fetch } = rest
-    const api = new Api({ client: `${user}:${device.client}`, credentials, fetch, token, url })
+    const { causality, credentials, fetch } = rest
+    const api = new Api({ causality, client: `${user}:${device.client}`, credentials, fetch, token, url })
     await this.#refresh()
     if (this.#closed) return
     this.#bell = new BroadcastChannel(`tidelog:${device.name}`)

@@ -3,7 +3,7 @@
 use super::*;
 use crate::log::Addresses;
 use std::cell::Cell;
-use tidelog_crdt::{Context, Dot, Incarnation};
+use tidelog_crdt::{Dot, Incarnation};
 use tidelog_protocol::{Action, ActionId, NodeId};
 
 const LIMIT: PageLimit = PageLimit { entries: 100, bytes: 64 << 10 };
@@ -23,7 +23,7 @@ fn entry(position: Position) -> Arc<Entry> {
         addresses: Addresses::default(),
         dot: Dot { incarnation: Incarnation(1), position },
         aliases: Vec::new(),
-        context: Context::default(),
+        causes: crate::log::Causes::default(),
         action: Action::from_parts(r#"{"type":"a"}"#.into(), "a"),
         kept: true,
         cleaned: false,

@@ -14,6 +14,10 @@ pub struct Wake {
     /// Devices that one user registers; one more is refused with 409.
     #[serde(deserialize_with = "read_count")]
     pub devices_per_user: usize,
+    /// Web Push services that the server talks to because one user's devices named them within a day, beside those of
+    /// the makers of browsers; one more is refused with 409.
+    #[serde(deserialize_with = "read_count")]
+    pub origins_per_user: usize,
     /// The least time between two pushes to one device; what comes meanwhile is in the next.
     #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub interval: Duration,
@@ -49,6 +53,7 @@ impl Default for Wake {
     fn default() -> Self {
         Self {
             devices_per_user: 20,
+            origins_per_user: 5,
             interval: Duration::from_secs(10),
             ttl: Duration::from_secs(86_400),
             queue: 10_000,

@@ -13,7 +13,7 @@ use crate::session::{Effect, Moment, NodeState, ReadOrder, Session};
 use crate::sync_map::Fates;
 use crate::ws::{Incoming, Socket};
 use std::collections::HashSet;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_protocol::{Frame, NodeId, WireError};
@@ -86,13 +86,31 @@ impl<'a> Driver<'a> {
             }
         }
         self.act(socket);
-        let sleep = tokio::time::sleep(Duration::ZERO);
-        let mut sleep = std::pin::pin!(sleep);
+        let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
+        // What is waited for all the while: to begin anew each time takes a lock that all share.
+        let (app, inbox) = (self.app, self.inbox.clone());
+        let (mut stopping, mut ended) = (pin!(app.stopping()), pin!(inbox.ended()));
+        let mut mail = pin!(inbox.mail());
+        let mut now = clock::now_ms();
         loop {
             self.measure(socket);
-            self.set_alarm(sleep.as_mut(), expires_ms);
-            let event = self.next_event(socket, sleep.as_mut()).await;
-            let now = clock::now_ms();
+            self.set_alarm(sleep.as_mut(), expires_ms, now);
+            let read = !self.draining && self.session.wants_frames();
+            let wants_room = self.session.wants_room();
+            let event = tokio::select! {
+                biased;
+                () = stopping.as_mut(), if !self.draining => Event::Stopping,
+                judged = finish(&mut self.ingest) => Event::Judged(judged),
+                read = finish(&mut self.reading) => Event::Read(read),
+                () = ended.as_mut() => Event::Replaced,
+                () = mail.as_mut(), if self.session.wants_mail() => {
+                    mail.set(inbox.mail());
+                    Event::Mail
+                }
+                incoming = socket.next(read, wants_room) => Event::Socket(incoming),
+                () = sleep.as_mut() => Event::Time,
+            };
+            now = clock::now_ms();
             if expires_ms.is_some_and(|expires| expires <= now) {
                 return End::Silent;
             }
@@ -107,21 +125,6 @@ impl<'a> Driver<'a> {
                     return End::Silent;
                 }
             }
-        }
-    }
-
-    async fn next_event(&mut self, socket: &mut Socket, sleep: Pin<&mut Sleep>) -> Event {
-        let read = !self.draining && self.session.wants_frames();
-        let wants_room = self.session.wants_room();
-        tokio::select! {
-            biased;
-            () = self.app.stopping(), if !self.draining => Event::Stopping,
-            judged = finish(&mut self.ingest) => Event::Judged(judged),
-            read = finish(&mut self.reading) => Event::Read(read),
-            () = self.inbox.ended() => Event::Replaced,
-            () = self.inbox.mail(), if self.session.wants_mail() => Event::Mail,
-            incoming = socket.next(read, wants_room) => Event::Socket(incoming),
-            () = sleep => Event::Time,
         }
     }
 
@@ -285,8 +288,7 @@ impl<'a> Driver<'a> {
         self.outgoing.set(i64::try_from(socket.outgoing_bytes()).unwrap_or(i64::MAX));
     }
 
-    fn set_alarm(&self, sleep: Pin<&mut Sleep>, expires_ms: Option<u64>) {
-        let now = clock::now_ms();
+    fn set_alarm(&self, sleep: Pin<&mut Sleep>, expires_ms: Option<u64>, now: u64) {
         let large = self
             .large_frame_since
             .map(|since| since.saturating_add(self.app.peer.timers.answer_ms));

@@ -164,7 +164,7 @@ pub(crate) fn parts_of(entry: &Entry, rules: &Rules) -> Vec<(DocumentName, tidel
     let part = |changes| tidelog_crdt::Entry {
         dot: entry.dot,
         aliases: entry.aliases.clone(),
-        context: entry.context.clone(),
+        context: entry.causes.context().into_owned(),
         stamp: meta.stamp(),
         changes,
     };

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::config::{Config, Source};
-use crate::log::{Addresses, Entry, Incarnations, Page};
+use crate::log::{Addresses, Causes, Entry, Incarnations, Page};
 use crate::rules::Rules;
 use serde_json::json;
 use std::path::Path;
-use tidelog_crdt::{Context, Dot, Incarnation};
+use tidelog_crdt::{Dot, Incarnation};
 use tidelog_fuzz::bolero::check;
 use tidelog_fuzz::{Feed, run, within};
 use tidelog_protocol::{Action, UserId};
@@ -29,7 +29,7 @@ fn entry(position: u64, action: &serde_json::Value) -> Arc<Entry> {
         addresses: Addresses::default(),
         dot: Dot { incarnation: HERE, position },
         aliases: Vec::new(),
-        context: Context::default(),
+        causes: Causes::default(),
         action: Action::new(action.to_string().into()).unwrap(),
         kept: true,
         cleaned: false,

@@ -290,10 +290,11 @@ fn both(history: &[(u8, u8, u8, u64)]) -> (Value, Value) {
             },
             dot: tidelog_crdt::Dot { incarnation, position },
             aliases: Vec::new(),
-            context: Context::of(
+            causes: Context::of(
                 incarnation,
                 Seen { prefix: Position::new(at / 2).unwrap(), ..Seen::default() },
-            ),
+            )
+            .into(),
             action: Action::new(json.to_string().into()).unwrap(),
             kept: true,
             cleaned: false,

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::aside::blocking;
 use crate::clock;
 use crate::log::{Channel, ReadError};
-use crate::wake::{self, Device, DeviceId, NotKept, Target};
+use crate::wake::{self, Device, DeviceId, Limits, NotKept, Target};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -172,13 +172,14 @@ async fn keep(
     let device = device(app, caller, &request, id)?;
     drop(reserved);
     let (auth, now) = (app.auth.clone(), clock::now_ms());
-    let most = app.wakes.settings.devices_per_user;
+    let settings = &app.wakes.settings;
+    let limits = Limits { devices: settings.devices_per_user, origins: settings.origins_per_user };
     // One that was shut out since is written with the token that let it in again.
     let fresh = move |known: &Device| {
         now < known.refreshed_ms.saturating_add(FRESH_MS)
             && auth.holds(&known.identity(), Some(&known.client), now).is_ok()
     };
-    let kept = app.wakes.book.keep(device, most, fresh).await.map_err(not_kept)?;
+    let kept = app.wakes.book.keep(device, limits, fresh).await.map_err(not_kept)?;
     Ok(answer(Format::accepted(headers, format).write(&Shown::from(kept))))
 }
 
@@ -320,6 +321,12 @@ fn not_kept(error: NotKept) -> Problem {
         NotKept::Full(_) => {
             let detail = format!("{error}: forget one with DELETE /v1/push/devices/ID");
             Problem::new(Kind::TooManyDevices, detail)
+        }
+        NotKept::Origins(_) => {
+            let detail = format!(
+                "{error}, beside those of the makers of browsers: one counts until a day after its last device"
+            );
+            Problem::new(Kind::TooManyPushServices, detail)
         }
         NotKept::Read(error) => unread(error),
         NotKept::Stopped(_) => Problem::stopping(),

@@ -37,6 +37,8 @@ pub(super) enum Kind {
     BodyTimeout,
     /// The user has as many devices registered as one may.
     TooManyDevices,
+    /// The user's devices are at as many push services as may be.
+    TooManyPushServices,
     /// The cursor is of another user, or of a history that this server does not have.
     ForeignCursor,
     /// The body, or the number of its actions.
@@ -62,7 +64,7 @@ pub(super) enum Kind {
 impl Kind {
     /// All of them, as docs/http.md lists them.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::MalformedBody,
         Self::MalformedQuery,
         Self::MalformedHeader,
@@ -77,6 +79,7 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::BodyTimeout,
         Self::TooManyDevices,
+        Self::TooManyPushServices,
         Self::ForeignCursor,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -119,6 +122,9 @@ impl Kind {
             Self::MethodNotAllowed => ("method-not-allowed", 405, "The path has no such method"),
             Self::BodyTimeout => ("body-timeout", 408, "The body did not come in time"),
             Self::TooManyDevices => ("too-many-devices", 409, "No more devices may register"),
+            Self::TooManyPushServices => {
+                ("too-many-push-services", 409, "Devices may register at no more push services")
+            }
             Self::ForeignCursor => {
                 ("foreign-cursor", 410, "The cursor says nothing about this user's log here")
             }

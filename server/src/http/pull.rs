@@ -7,7 +7,7 @@ use super::format::{Format, wants_events};
 use super::problem::Problem;
 use super::query::{self, Pull};
 use super::reader::Reader;
-use super::standpoint::{View, Visible};
+use super::standpoint::View;
 use super::stream;
 use crate::app::App;
 use crate::clock;
@@ -21,6 +21,9 @@ use tidelog_protocol::http::PullResponse;
 /// What a page depends on beside its URL.
 const VARY: &str = "authorization, cookie, accept, accept-encoding, tidelog-client";
 
+/// About what an action's meta takes in a page, and what the page has beside its actions.
+const BYTES_BESIDE: usize = 256;
+
 /// Answers a pull with a page, a 304, or a stream.
 pub(super) async fn pull(
     State(app): State<App>,
@@ -29,16 +32,18 @@ pub(super) async fn pull(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let received = clock::now_ms();
-    let Pull { since, limit, wait, channels } = Pull::read(&uri)?;
+    let Pull { since, limit, wait, channels, causality } = Pull::read(&uri)?;
     let limit = page_limit(&app, limit)?;
     if wants_events(&headers) {
         let since = stream::last_event(&headers).or(since);
         let reader = Reader::new(&app, &caller, since.as_deref(), channels)?;
+        let reader = reader.with_causality(causality);
         reader.has_come();
         return Ok(private(stream::open(app, &caller, reader, limit)));
     }
     let format = Format::accepted(&headers, Format::Json);
     let reader = Reader::new(&app, &caller, since.as_deref(), channels)?;
+    let reader = reader.with_causality(causality);
     reader.has_come();
     let view = wait_for_view(&app, &caller, &reader, limit, wait).await?;
     // Who waits may be gone when something comes; its next cursor says what it got.
@@ -50,10 +55,12 @@ pub(super) async fn pull(
     let mut response = if tag.is_known(&headers) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let actions = view.shown.into_iter().map(Visible::render).collect();
+        let bytes = view.shown.iter().map(|it| it.bytes() + BYTES_BESIDE).sum::<usize>();
+        let actions = reader.render(view.shown);
         let time = (received, clock::now_ms());
         let number = reader.number(&view.after);
-        format.write(&PullResponse { actions, cursor, number, more: view.more, time })
+        let page = PullResponse { actions, cursor, number, more: view.more, time };
+        format.write_about(&page, BYTES_BESIDE + bytes)
     };
     if let Some(tag) = tag.header() {
         response.headers_mut().insert(header::ETAG, tag);

@@ -2,6 +2,7 @@
 
 use super::body::{self, Asked};
 use super::caller::Caller;
+use super::causality;
 use super::format::Format;
 use super::mint;
 use super::problem::{Kind, Problem};
@@ -49,11 +50,25 @@ pub(super) async fn push(
 ) -> Result<Response, Problem> {
     let received = clock::now_ms();
     let Asked { request, format, reserved } = body::read(&app, &caller, &headers, body).await?;
-    let PushRequest { actions, seen } = request;
+    let PushRequest { actions, seen, causality } = request;
     let results = take(&app, &caller, &headers, actions, seen.as_ref()).await?;
+    let results = told(&app, results, causality).await?;
     drop(reserved);
     let response = PushResponse { results, time: (received, clock::now_ms()) };
     Ok(answer(Format::accepted(&headers, format).write(&response)))
+}
+
+/// The results, with what was stored with each action for who asks for causality.
+pub(super) async fn told(
+    app: &App,
+    results: Vec<PushResult>,
+    causality: bool,
+) -> Result<Vec<PushResult>, Problem> {
+    if !causality {
+        return Ok(results);
+    }
+    let told = causality::tell(&app.log, results).await;
+    told.map_err(|error| Problem::log_unreadable(&error))
 }
 
 /// The answer to a POST is nobody's to keep.
@@ -182,7 +197,8 @@ fn undone_at_once(app: &App, action: &Action) -> Option<&'static str> {
 }
 
 fn undone(id: ActionId, reason: &str) -> PushResult {
-    PushResult { id, status: Status::Undone, reason: Some(reason.to_owned()), added: None }
+    let reason = Some(reason.to_owned());
+    PushResult { id, status: Status::Undone, reason, added: None, dots: Vec::new(), context: None }
 }
 
 fn result(verdict: &Verdict) -> PushResult {
@@ -190,7 +206,8 @@ fn result(verdict: &Verdict) -> PushResult {
     match &verdict.outcome {
         Judgement::Processed => {
             let added = verdict.position.map(Position::get);
-            PushResult { id, status: Status::Processed, reason: None, added }
+            let (status, dots) = (Status::Processed, Vec::new());
+            PushResult { id, status, reason: None, added, dots, context: None }
         }
         Judgement::Undone(reason, _) => undone(id, reason.text()),
     }

@@ -17,6 +17,8 @@ pub(super) struct Pull {
     pub(super) limit: Option<usize>,
     pub(super) wait: Duration,
     pub(super) channels: Vec<Channel>,
+    /// Whether actions say what is known of who had seen what.
+    pub(super) causality: bool,
 }
 
 impl Pull {
@@ -38,7 +40,8 @@ impl Pull {
                     pull.wait = Duration::from_secs(number(&name, &value)?.into());
                 }
                 "channel" => names.push(value),
-                "since" | "limit" | "wait" => {
+                "causality" if !pull.causality => pull.causality = flag(&name, &value)?,
+                "since" | "limit" | "wait" | "causality" => {
                     return Err(malformed(&format!("`{name}` stands twice")));
                 }
                 _ => return Err(malformed(&format!("`{name}` is unknown"))),
@@ -134,8 +137,14 @@ fn number(name: &str, value: &str) -> Result<u32, Problem> {
     value.parse().map_err(|_| malformed(&format!("`{name}` is a whole number up to {}", u32::MAX)))
 }
 
+fn flag(name: &str, value: &str) -> Result<bool, Problem> {
+    value.parse().map_err(|_| malformed(&format!("`{name}` is true or false")))
+}
+
 fn malformed(what: &str) -> Problem {
-    let detail = format!("{what}; a pull has `since`, `limit`, `wait` and any number of `channel`");
+    let detail = format!(
+        "{what}; a pull has `since`, `limit`, `wait`, `causality` and any number of `channel`"
+    );
     Problem::new(Kind::MalformedQuery, detail)
 }
 
@@ -150,10 +159,12 @@ mod tests {
 
     #[test]
     fn a_pull_names_its_channels_once_each_in_any_order() {
-        let pull = read("channel=b&since=x&channel=a%2F1&wait=5&channel=b&limit=3").unwrap();
+        let query = "channel=b&since=x&channel=a%2F1&wait=5&channel=b&limit=3&causality=true";
+        let pull = read(query).unwrap();
         let channels = ["a/1", "b"].map(|name| Channel::new(name).unwrap()).to_vec();
         let wait = Duration::from_secs(5);
-        assert_eq!(pull, Pull { since: Some("x".into()), limit: Some(3), wait, channels });
+        let since = Some("x".into());
+        assert_eq!(pull, Pull { since, limit: Some(3), wait, channels, causality: true });
         assert_eq!(read(""), Ok(Pull::default()));
     }
 
@@ -167,6 +178,8 @@ mod tests {
             "wait=4294967296",
             "since=a&since=b",
             "limit=1&limit=1",
+            "causality=1",
+            "causality=true&causality=true",
         ] {
             assert_eq!(read(bad), Err(Kind::MalformedQuery), "{bad}");
         }

@@ -4,7 +4,7 @@ use super::caller::Caller;
 use super::cursor::{ChannelKey, Malformed, Mark, Others, Reached, Stage};
 use super::problem::{Kind, Problem};
 use super::source::{Source, Unread};
-use super::standpoint::{Followed, Standpoint, View};
+use super::standpoint::{Followed, Standpoint, View, Visible};
 use super::states;
 use crate::app::App;
 use crate::aside::blocking;
@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use tidelog_crdt::{Incarnation, Position};
-use tidelog_protocol::http::Cursor;
-use tidelog_protocol::{ActionId, Meta, UserId, builtin};
+use tidelog_protocol::http::{Cursor, PulledMeta};
+use tidelog_protocol::{Action, ActionId, Meta, UserId, builtin};
 
 /// A reader whose access was checked.
 pub(super) struct Reader {
@@ -27,6 +27,8 @@ pub(super) struct Reader {
     standpoint: Standpoint,
     others: Others,
     accesses: Vec<(Channel, Access)>,
+    /// It merges by itself.
+    causality: bool,
 }
 
 impl Reader {
@@ -67,7 +69,17 @@ impl Reader {
             renewed_ms: 0,
         };
         let user = caller.user().clone();
-        Ok(Self { app: app.clone(), user, standpoint, others, accesses })
+        Ok(Self { app: app.clone(), user, standpoint, others, accesses, causality: false })
+    }
+
+    /// Whether it is told who had seen what.
+    pub(super) fn with_causality(self, causality: bool) -> Self {
+        Self { causality, ..self }
+    }
+
+    /// What it is told.
+    pub(super) fn render(&self, shown: Vec<Visible>) -> Vec<(Action, PulledMeta)> {
+        shown.into_iter().map(|visible| visible.render(self.causality)).collect()
     }
 
     /// The logs that it reads.

@@ -3,6 +3,7 @@
 //! A reader stands at a mark in each log that it follows. Marks are mostly the same; a channel that
 //! is new to the reader is behind, and one that is read from now on is ahead.
 
+use super::causality;
 use super::cursor::{self, ChannelKey, Mark, Owed, Reached, Stage};
 use super::look::{Look, Stretch};
 use super::source::{Source, Unread};
@@ -176,11 +177,16 @@ impl Visible {
     }
 
     /// The action with its meta, as the reader is told.
-    pub(super) fn render(self) -> (Action, PulledMeta) {
+    pub(super) fn render(self, causality: bool) -> (Action, PulledMeta) {
         match self {
             Self::Entry { entry, channels, map } => {
                 let (action, meta) = sync_map::shown(&entry, map.as_deref());
-                (action, pulled(meta, entry.position, &channels))
+                let mut meta = pulled(meta, entry.position, &channels);
+                if causality {
+                    meta.dots = causality::dots(&entry);
+                    meta.context = Some(causality::context(&entry.causes.context()));
+                }
+                (action, meta)
             }
             Self::Item { position, action, meta, channel } => {
                 (action, pulled(meta, position, channel.as_slice()))
@@ -196,5 +202,7 @@ fn pulled(meta: Meta, position: Position, channels: &[Channel]) -> PulledMeta {
         added: position.get(),
         subprotocol: meta.subprotocol,
         channels: channels.iter().map(|channel| channel.as_str().to_owned()).collect(),
+        dots: Vec::new(),
+        context: None,
     }
 }

@@ -8,7 +8,6 @@ use super::caller::Caller;
 use super::following::{Following, Woken};
 use super::problem::Problem;
 use super::reader::Reader;
-use super::standpoint::Visible;
 use crate::app::App;
 use crate::clock;
 use crate::log::PageLimit;
@@ -99,7 +98,7 @@ impl Live {
         let cursor = self.reader.cursor(&view.after);
         let number = self.reader.number(&view.after);
         self.reader.move_on(view.after);
-        let actions = view.shown.into_iter().map(Visible::render).collect();
+        let actions = self.reader.render(view.shown);
         let time = (received, clock::now_ms());
         let page = PullResponse { actions, cursor, number, more: view.more, time };
         Ok(Some(event(&page)))
@@ -131,7 +130,9 @@ mod tests {
     fn line_breaks_within_an_action_do_not_break_the_event() {
         let action = Action::new(Bytes::from_static(b"{\"type\":\r\n\"a\",\n\"b\":1}")).unwrap();
         let id = "1 10:a:b 0".parse().unwrap();
-        let meta = PulledMeta { id, time: 1, added: 1, subprotocol: None, channels: Vec::new() };
+        let (channels, dots) = (Vec::new(), Vec::new());
+        let meta =
+            PulledMeta { id, time: 1, added: 1, subprotocol: None, channels, dots, context: None };
         let cursor = Cursor::new("c1".into());
         let (actions, number) = (vec![(action, meta)], 0);
         let page = PullResponse { actions, cursor, number, more: false, time: (1, 2) };

@@ -8,7 +8,6 @@ use super::pull::page_limit;
 use super::push;
 use super::query;
 use super::reader::Reader;
-use super::standpoint::Visible;
 use crate::app::App;
 use crate::clock;
 use axum::body::Body;
@@ -26,18 +25,20 @@ pub(super) async fn sync(
 ) -> Result<Response, Problem> {
     let received = clock::now_ms();
     let Asked { request, format, reserved } = body::read(&app, &caller, &headers, body).await?;
-    let SyncRequest { actions, seen, since, limit, channels } = request;
+    let SyncRequest { actions, seen, since, limit, channels, causality } = request;
     let limit = page_limit(&app, limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))?;
     let since = since.as_ref().map(Cursor::as_str);
     let reader = Reader::new(&app, &caller, since, query::channels(&channels)?)?;
+    let reader = reader.with_causality(causality);
     reader.has_come();
     let results = push::take(&app, &caller, &headers, actions, seen.as_ref()).await?;
+    let results = push::told(&app, results, causality).await?;
     drop(reserved);
     let view = reader.look(limit).await?;
     reader.has_had(&view.after);
     let response = SyncResponse {
         results,
-        actions: view.shown.into_iter().map(Visible::render).collect(),
+        actions: reader.render(view.shown),
         cursor: reader.cursor(&view.after),
         number: reader.number(&view.after),
         more: view.more,

@@ -1,5 +1,6 @@
 //! The routes, as a client sees them, over a log in a temporary directory.
 
+mod causality;
 mod channels;
 mod contract;
 mod demo;

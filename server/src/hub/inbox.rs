@@ -123,7 +123,13 @@ impl Inbox {
 
     /// Waits until there is something to look at.
     pub async fn mail(&self) {
-        self.mail.notified().await;
+        loop {
+            self.mail.notified().await;
+            // It may have been taken since, by who came for something else.
+            if self.state().has_news() {
+                return;
+            }
+        }
     }
 
     /// Takes what is there; of a session that is behind, what no log has.
@@ -160,6 +166,11 @@ impl Inbox {
 }
 
 impl State {
+    /// Whether there is anything in it, or it says that the session is behind.
+    fn has_news(&self) -> bool {
+        self.behind || !self.queue.is_empty()
+    }
+
     fn put(&mut self, delivery: Delivery) -> bool {
         if !self.behind && self.queue.len() >= ENTRIES_MAX {
             self.fall_behind();

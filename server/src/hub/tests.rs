@@ -1,8 +1,8 @@
 //! Entries on their way to inboxes.
 
 use super::*;
-use crate::log::{Addresses, Channel};
-use tidelog_crdt::{Context, Dot, Incarnation, Position};
+use crate::log::{Addresses, Causes, Channel};
+use tidelog_crdt::{Dot, Incarnation, Position};
 use tidelog_protocol::{Action, ActionId};
 
 fn user(name: &str) -> UserId {
@@ -24,7 +24,7 @@ fn entry(position: u64, addresses: Addresses, kept: bool) -> Arc<Entry> {
         addresses,
         dot: Dot { incarnation: Incarnation(1), position },
         aliases: Vec::new(),
-        context: Context::default(),
+        causes: Causes::default(),
         action: Action::from_parts(r#"{"type":"a"}"#.into(), "a"),
         kept,
         cleaned: false,
@@ -181,4 +181,23 @@ fn entries_that_are_left_to_the_log_are_not_overlooked_when_the_session_has_read
     inbox.leave_to_log(Position::new(1).unwrap());
     assert!(matches!(inbox.resume(Position::ZERO), Resumed::ReadOn));
     assert!(matches!(inbox.resume(Position::new(1).unwrap()), Resumed::CaughtUp));
+}
+
+#[test]
+fn mail_that_was_taken_before_anybody_was_woken_wakes_nobody() {
+    let hub = Hub::default();
+    let inbox = follower(&hub, "10:b:t");
+    let has_mail = |inbox: &Inbox| futures_util::FutureExt::now_or_never(inbox.mail()).is_some();
+    hub.publish(&[to_users(1, &["10"])]);
+    assert!(!has_mail(&inbox), "it is woken when it is time");
+    hub.wake();
+    assert!(has_mail(&inbox));
+    assert_eq!(positions(&inbox), [1]);
+    hub.publish(&[to_users(2, &["10"])]);
+    assert_eq!(positions(&inbox), [2], "it came for something else");
+    hub.wake();
+    assert!(!has_mail(&inbox));
+    hub.publish(&[to_users(3, &["10"])]);
+    hub.wake();
+    assert!(has_mail(&inbox));
 }

@@ -6,14 +6,14 @@
 //! There a reader of its log is shown the document, as `crdt/state`, if it is *shown*: all that
 //! the reader has missed of the document up to there.
 
-use super::entry::{Addresses, Channel, Entry, LogName};
+use super::entry::{Addresses, Causes, Channel, Entry, LogName};
 use super::error::{Damage, ReadError};
 use super::prefix::Prefix;
 use super::shared::Shared;
 use super::store::Feed;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tidelog_crdt::{Context, Document, DocumentName, Dot, Incarnation, Position};
+use tidelog_crdt::{Document, DocumentName, Dot, Incarnation, Position};
 use tidelog_protocol::{Action, ActionId, NodeId, UserId};
 
 const VERSION: u8 = 1;
@@ -181,7 +181,7 @@ impl Base {
             addresses,
             dot: Dot { incarnation, position: self.position },
             aliases: Vec::new(),
-            context: Context::default(),
+            causes: Causes::default(),
             action: Action::from_parts(Bytes::from(json), STATE),
             kept: true,
             cleaned: false,

@@ -26,6 +26,7 @@ use own::Own;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 use syncer::Syncer;
 use tidelog_crdt::{Dot, Position};
 use tidelog_protocol::{ActionId, UserId};
@@ -35,6 +36,8 @@ use tokio::sync::oneshot;
 const REWRITES_PER_COMMIT: usize = 4;
 /// Bodies that may wait to be taken out of their rows; beyond that commits wait for it.
 const BODIES_TO_TAKE_MAX: usize = 256;
+/// A commit waits no longer than this, nor than half a sync, for those who were just answered.
+const GATHER_MAX: Duration = Duration::from_micros(500);
 /// Ids of actions that were published and not stored, so that none is published twice. Who sends
 /// them remembers more; this is for an action that comes again before its verdict is remembered.
 const PASSED_MAX: usize = 1 << 16;
@@ -64,6 +67,16 @@ pub(super) struct Committer {
     next: Position,
     /// The commit that is being synced.
     in_flight: Option<Sealed>,
+    gathering: Gathering,
+}
+
+/// What the next commit waits for: those who were just answered are about to come again, and a sync costs
+/// the same however many share it.
+#[derive(Clone, Copy, Default)]
+struct Gathering {
+    /// As many actions as the last one had.
+    actions: usize,
+    patience: Duration,
 }
 
 impl Committer {
@@ -72,7 +85,8 @@ impl Committer {
         let marks = Marks::new(terms.marks_max);
         let (passed, kept) = (Recent::new(PASSED_MAX), Recent::new(terms.marks_max));
         let accepted_ms = terms.accepted_ms;
-        Self { shared, terms, marks, passed, kept, accepted_ms, next, in_flight: None }
+        let gathering = Gathering::default();
+        Self { shared, terms, marks, passed, kept, accepted_ms, next, in_flight: None, gathering }
     }
 
     /// Serves the queue until it is closed.
@@ -94,6 +108,9 @@ impl Committer {
     fn serve(&mut self, syncer: &Syncer) -> Result<(), Failure> {
         loop {
             let work = self.in_flight.is_some() || !self.shared.state().bodies_to_take.is_empty();
+            if !work {
+                self.shared.queue.gather(self.gathering.actions, self.gathering.patience);
+            }
             let next = match self.shared.queue.take(self.terms.batch, work) {
                 Batch::Appends(appends) => Some(self.stage(appends)?),
                 Batch::Notes(requests) => {
@@ -189,14 +206,22 @@ impl Committer {
     /// Writes the rows of a commit and lets the sync begin.
     fn launch(&mut self, commit: Sealed, syncer: &Syncer) -> Result<(), Failure> {
         if commit.staged.rows.is_empty() {
+            self.gathering = Gathering::default();
             return self.publish(commit);
         }
         let feed = self.shared.feed();
         self.put_adopted(&commit)?;
         commit.staged.rows.iter().try_for_each(|row| feed.put(row))?;
-        syncer.begin()?;
-        self.in_flight = Some(commit);
-        Ok(())
+        if self.shared.queue.actions() >= commit.steps {
+            // There is enough for the next one to be put together meanwhile.
+            syncer.begin()?;
+            self.in_flight = Some(commit);
+            return Ok(());
+        }
+        let took = syncer::sync(&self.shared)?;
+        self.gathering = Gathering { actions: commit.steps, patience: (took / 2).min(GATHER_MAX) };
+        self.settle(commit)?;
+        self.tidy()
     }
 
     /// Waits for the commit that is being synced, and makes it visible.
@@ -205,10 +230,17 @@ impl Committer {
             syncer.end()?;
         }
         if let Some(commit) = self.in_flight.take() {
-            self.publish(commit)?;
-            self.marks.settle();
-            self.kept.settle();
+            self.gathering = Gathering::default();
+            self.settle(commit)?;
         }
+        Ok(())
+    }
+
+    /// A commit that is on disk.
+    fn settle(&mut self, commit: Sealed) -> Result<(), Failure> {
+        self.publish(commit)?;
+        self.marks.settle();
+        self.kept.settle();
         Ok(())
     }
 
@@ -236,6 +268,9 @@ impl Committer {
             on_commit(&commit.entries);
         }
         commit.answers.into_iter().for_each(Answer::send);
+        if let Some(on_answered) = self.shared.on_answered.get() {
+            on_answered();
+        }
         Ok(())
     }
 
@@ -310,7 +345,7 @@ impl Committer {
             addresses: draft.addresses,
             dot: Dot { incarnation: self.shared.identity.incarnation, position },
             aliases: Vec::new(),
-            context: draft.context,
+            causes: draft.context.into(),
             action: draft.action,
             kept: draft.kept,
             cleaned: false,

@@ -7,7 +7,7 @@
 
 use super::Log;
 use super::base::{Base, Bases, encode_head};
-use super::entry::{Addresses, Entry, LogName};
+use super::entry::{Addresses, Causes, Entry, LogName};
 use super::error::{Damage, Failure};
 use super::positions::Positions;
 use super::prefix::{Hash, Prefix};
@@ -20,7 +20,7 @@ use super::usage::{Changes, bytes_of};
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tidelog_crdt::{Context, Position};
+use tidelog_crdt::Position;
 
 /// How far a compaction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,8 +201,8 @@ fn shown(shared: &Shared, logs: &HashSet<Prefix>) -> Result<HashSet<(Prefix, Pos
 
 /// What is left of an entry in its place.
 fn left_of(entry: Entry) -> Bytes {
-    let (addresses, context) = (Addresses::default(), Context::default());
-    let left = take_body(Entry { addresses, context, ..entry });
+    let (addresses, causes) = (Addresses::default(), Causes::default());
+    let left = take_body(Entry { addresses, causes, ..entry });
     let mut out = Vec::new();
     put_entry(&mut out, &left);
     out.into()

@@ -1,5 +1,7 @@
 //! What the log holds: entries, where they go, and what became of a draft.
 
+use super::record::Stored;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use tidelog_crdt::{Context, Dot, Position};
@@ -116,7 +118,7 @@ pub struct Entry {
     /// Further names, if several servers had accepted it before they met.
     pub aliases: Vec<Dot>,
     /// What its author had seen.
-    pub context: Context,
+    pub causes: Causes,
     /// The action; `{"type":"0/clean"}` when it was cleaned.
     pub action: Action,
     /// Whether it is stored; what is not goes to whoever is connected.
@@ -124,6 +126,60 @@ pub struct Entry {
     /// Whether its body was taken out; pages leave such entries out.
     pub cleaned: bool,
 }
+
+/// What the author of an entry had seen. Few who read entries ask, so it is read for those who do.
+#[derive(Clone, Debug)]
+pub struct Causes(Told);
+
+#[derive(Clone, Debug)]
+enum Told {
+    /// As its author's session said.
+    Known(Context),
+    /// As the log has it.
+    Stored(Stored),
+}
+
+impl Causes {
+    /// The context.
+    pub fn context(&self) -> Cow<'_, Context> {
+        match &self.0 {
+            Told::Known(context) => Cow::Borrowed(context),
+            Told::Stored(stored) => Cow::Owned(stored.read()),
+        }
+    }
+
+    pub(super) fn of_record(stored: Stored) -> Self {
+        Self(Told::Stored(stored))
+    }
+
+    /// As the log has it, if it came from there.
+    pub(super) fn stored(&self) -> Option<&Stored> {
+        match &self.0 {
+            Told::Known(_) => None,
+            Told::Stored(stored) => Some(stored),
+        }
+    }
+}
+
+impl From<Context> for Causes {
+    fn from(context: Context) -> Self {
+        Self(Told::Known(context))
+    }
+}
+
+impl Default for Causes {
+    fn default() -> Self {
+        Context::default().into()
+    }
+}
+
+impl PartialEq for Causes {
+    fn eq(&self, other: &Self) -> bool {
+        self.context() == other.context()
+    }
+}
+
+impl Eq for Causes {}
 
 /// An action on its way into the log.
 #[derive(Clone, Debug)]

@@ -28,7 +28,7 @@ impl Named {
             dot: entry.dot,
             aliases: entry.aliases.clone(),
             time: entry.time,
-            context: entry.context.clone(),
+            context: entry.causes.context().into_owned(),
         }
     }
 
@@ -86,7 +86,7 @@ impl Naming {
             None => entry,
             Some(named) => {
                 let Named { dot, aliases, time, context } = Named::clone(named);
-                Entry { time, dot, aliases, context, ..entry }
+                Entry { time, dot, aliases, causes: context.into(), ..entry }
             }
         }
     }

@@ -5,7 +5,7 @@ use super::error::ReadError;
 use super::manifest::Part;
 use super::merge::{Merge, Source};
 use super::prefix::{Key, Prefix};
-use super::record::Record;
+use super::record::{Decoder, Record};
 use super::run::{Item, Order, Scan};
 use super::shared::{Shared, State};
 use super::store::Feed;
@@ -138,11 +138,11 @@ impl Shared {
         limit: PageLimit,
         until: Position,
     ) -> Result<Page, ReadError> {
-        let mut filling = Filling::new(limit);
+        let (mut filling, mut decoder) = (Filling::new(limit), Decoder::default());
         for item in merge {
             let item = item?;
             // Empty: it is gone. Of another name: two names have one prefix.
-            let fits = match self.item(&item, &bases)? {
+            let fits = match self.item(&item, &bases, &mut decoder)? {
                 Some(entry) if entry.addresses.includes(log) => filling.take(entry),
                 Some(_) | None => true,
             };
@@ -154,13 +154,17 @@ impl Shared {
     }
 
     /// What is to be seen of an item: its entry, or what stands for those that went.
-    fn item(&self, item: &Item, bases: &Feed) -> Result<Option<Entry>, ReadError> {
+    fn item(
+        &self,
+        item: &Item,
+        bases: &Feed,
+        decoder: &mut Decoder,
+    ) -> Result<Option<Entry>, ReadError> {
         if item.value.is_empty() {
             return Ok(None);
         }
         let position = Position::new(item.key.major).unwrap_or_default();
-        // A copy, because the block would be kept for one entry of it.
-        match Record::decode(position, &Bytes::copy_from_slice(&item.value)) {
+        match decoder.decode(position, &item.value) {
             Ok(Record::Entry(entry)) if !entry.cleaned => Ok(Some(self.naming.apply(entry))),
             Ok(Record::Entry(_) | Record::Erased(_)) => {
                 self.shown_at(bases, (item.key.prefix, position))
@@ -199,17 +203,16 @@ impl Shared {
             Some(records) => records,
             None => self.row_records(first, head)?,
         };
-        let visible = |(position, record): (Position, Bytes)| match Record::decode(
-            position,
-            &Bytes::copy_from_slice(&record),
-        ) {
-            Ok(Record::Entry(entry)) if entry.cleaned || hidden.contains(&position) => {
-                Ok((position, None))
-            }
-            Ok(Record::Entry(entry)) => Ok((position, Some(self.naming.apply(entry)))),
-            Ok(Record::Clean(_) | Record::Erased(_) | Record::Alias(_)) => Ok((position, None)),
-            Err(damage) => Err(self.feed().damaged(position, damage).into()),
-        };
+        let mut decoder = Decoder::default();
+        let visible =
+            |(position, record): (Position, Bytes)| match decoder.decode(position, &record) {
+                Ok(Record::Entry(entry)) if entry.cleaned || hidden.contains(&position) => {
+                    Ok((position, None))
+                }
+                Ok(Record::Entry(entry)) => Ok((position, Some(self.naming.apply(entry)))),
+                Ok(Record::Clean(_) | Record::Erased(_) | Record::Alias(_)) => Ok((position, None)),
+                Err(damage) => Err(self.feed().damaged(position, damage).into()),
+            };
         records.into_iter().map(visible).collect()
     }
 

@@ -4,15 +4,18 @@
 //! A record says everything but its position, which its row or run knows. Entries end with the
 //! action's JSON, untouched, so a decoded action is a slice of the record.
 
+mod context;
 mod erased;
 
+pub(super) use context::Stored;
 pub(super) use erased::{Erased, put_erased};
 
 use super::binary::{Reader, put_count, put_distance, put_number, put_text};
-use super::entry::{Addresses, Channel, Entry};
+use super::entry::{Addresses, Causes, Channel, Entry};
 use super::error::Damage;
-use bytes::Bytes;
-use tidelog_crdt::{Context, Dot, Incarnation, Position, Ranges, Seen};
+use bytes::{Bytes, BytesMut};
+use context::put_causes;
+use tidelog_crdt::{Dot, Incarnation, Position};
 use tidelog_protocol::{Action, ActionId, ClientId, NodeId, UserId};
 
 const ENTRY: u8 = 1;
@@ -68,9 +71,13 @@ impl Record {
 
     /// Reads the record at `position`.
     pub(super) fn decode(position: Position, bytes: &Bytes) -> Result<Self, Damage> {
+        Self::decode_with(position, bytes, &mut Names::default())
+    }
+
+    fn decode_with(position: Position, bytes: &Bytes, names: &mut Names) -> Result<Self, Damage> {
         let kind = *bytes.first().ok_or(Damage("a record is empty"))?;
         match kind {
-            ENTRY | CLEANED => decode_entry(position, bytes, kind == CLEANED)
+            ENTRY | CLEANED => decode_entry((position, bytes), kind == CLEANED, names)
                 .map(Self::Entry)
                 .ok_or(Damage("an entry cannot be read")),
             CLEAN => {
@@ -84,6 +91,58 @@ impl Record {
                 .ok_or(Damage("a record of another name cannot be read")),
             _ => Err(Damage("a record is of an unknown kind")),
         }
+    }
+}
+
+/// Names that repeat from record to record, which then share memory.
+#[derive(Default)]
+struct Names {
+    node: Option<NodeId>,
+    user: Option<UserId>,
+}
+
+impl Names {
+    fn node(&mut self, text: &str) -> Option<NodeId> {
+        if self.node.as_ref().is_none_or(|node| node.as_str() != text) {
+            self.node = Some(NodeId::new(text).ok()?);
+        }
+        self.node.clone()
+    }
+
+    fn user(&mut self, text: &str) -> Option<UserId> {
+        if self.user.as_ref().is_none_or(|user| user.as_str() != text) {
+            self.user = Some(UserId::new(text).ok()?);
+        }
+        self.user.clone()
+    }
+}
+
+/// Memory that copies of records are put into together.
+const TOGETHER_BYTES: usize = 16 << 10;
+
+/// Reads one record after the other, of copies: what they are pieces of would be kept for them.
+#[derive(Default)]
+pub(super) struct Decoder {
+    names: Names,
+    room: BytesMut,
+    /// How much memory was last asked for.
+    asked: usize,
+}
+
+impl Decoder {
+    /// Reads a copy of the record at `position`.
+    pub(super) fn decode(&mut self, position: Position, bytes: &[u8]) -> Result<Record, Damage> {
+        let copy = self.copy(bytes);
+        Record::decode_with(position, &copy, &mut self.names)
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Bytes {
+        if self.room.capacity() < bytes.len() {
+            self.asked = bytes.len().max((2 * self.asked).min(TOGETHER_BYTES));
+            self.room = BytesMut::with_capacity(self.asked);
+        }
+        self.room.extend_from_slice(bytes);
+        self.room.split().freeze()
     }
 }
 
@@ -103,7 +162,7 @@ pub(super) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
     put_number(out, u64::from(entry.subprotocol));
     put_text(out, entry.id.node.as_str());
     put_addresses(out, entry);
-    put_context(out, &entry.context, entry.dot.incarnation);
+    put_causes(out, &entry.causes, entry.dot.incarnation);
     if !entry.cleaned {
         out.extend_from_slice(entry.action.json());
     }
@@ -147,28 +206,11 @@ fn put_texts<'a>(out: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a str
     texts.for_each(|text| put_text(out, if text == own { "" } else { text }));
 }
 
-/// Per server: 0 for the server of the dot, or 1 and the incarnation; the prefix; the own ranges.
-fn put_context(out: &mut Vec<u8>, context: &Context, own: Incarnation) {
-    put_count(out, context.iter().len());
-    for (incarnation, seen) in context.iter() {
-        if incarnation == own {
-            out.push(0);
-        } else {
-            out.push(1);
-            out.extend_from_slice(&incarnation.0.to_le_bytes());
-        }
-        put_number(out, seen.prefix.get());
-        put_count(out, seen.own.len());
-        let mut before = 0;
-        for (first, last) in seen.own.iter() {
-            put_number(out, first.get() - before);
-            put_number(out, last.get() - first.get());
-            before = last.get();
-        }
-    }
-}
-
-fn decode_entry(position: Position, bytes: &Bytes, cleaned: bool) -> Option<Entry> {
+fn decode_entry(
+    (position, bytes): (Position, &Bytes),
+    cleaned: bool,
+    names: &mut Names,
+) -> Option<Entry> {
     let mut reader = Reader::new(bytes.get(1..)?);
     let foreign = match reader.byte()? {
         0 => false,
@@ -182,9 +224,9 @@ fn decode_entry(position: Position, bytes: &Bytes, cleaned: bool) -> Option<Entr
     let accepted_ms = reader.distance(time)?;
     let sequence = reader.number()?;
     let subprotocol = u32::try_from(reader.number()?).ok()?;
-    let node = NodeId::new(reader.text()?).ok()?;
-    let addresses = take_addresses(&mut reader, &node)?;
-    let context = take_context(&mut reader, incarnation)?;
+    let node = names.node(reader.text()?)?;
+    let addresses = take_addresses(&mut reader, &node, names)?;
+    let causes = Causes::of_record(Stored::take(&mut reader, bytes, incarnation)?);
     let action = match cleaned {
         true if reader.is_empty() => cleaned_action(),
         true => return None,
@@ -199,7 +241,7 @@ fn decode_entry(position: Position, bytes: &Bytes, cleaned: bool) -> Option<Entr
         addresses,
         dot: Dot { incarnation, position: dot_position },
         aliases: Vec::new(),
-        context,
+        causes,
         action,
         kept: true,
         cleaned,
@@ -229,10 +271,14 @@ fn take_position(reader: &mut Reader<'_>) -> Option<Position> {
     Position::new(reader.number()?)
 }
 
-fn take_addresses(reader: &mut Reader<'_>, author: &NodeId) -> Option<Addresses> {
+fn take_addresses(
+    reader: &mut Reader<'_>,
+    author: &NodeId,
+    names: &mut Names,
+) -> Option<Addresses> {
     let user = author.user_str().unwrap_or_default();
     Some(Addresses {
-        users: take_texts(reader, user, |text| UserId::new(text).ok())?,
+        users: take_texts(reader, user, |text| names.user(text))?,
         channels: take_texts(reader, "", |text| Channel::new(text).ok())?,
         clients: take_texts(reader, author.client_str(), |text| ClientId::new(text).ok())?,
         nodes: take_texts(reader, author.as_str(), |text| NodeId::new(text).ok())?,
@@ -242,7 +288,7 @@ fn take_addresses(reader: &mut Reader<'_>, author: &NodeId) -> Option<Addresses>
 fn take_texts<T>(
     reader: &mut Reader<'_>,
     own: &str,
-    parse: impl Fn(&str) -> Option<T>,
+    mut parse: impl FnMut(&str) -> Option<T>,
 ) -> Option<Vec<T>> {
     let count = reader.count()?;
     (0..count)
@@ -250,37 +296,12 @@ fn take_texts<T>(
         .collect()
 }
 
-fn take_context(reader: &mut Reader<'_>, own: Incarnation) -> Option<Context> {
-    let mut context = Context::default();
-    for _ in 0..reader.count()? {
-        let incarnation = match reader.byte()? {
-            0 => own,
-            1 => Incarnation(reader.eight()?),
-            _ => return None,
-        };
-        let prefix = take_position(reader)?;
-        let own = take_ranges(reader)?;
-        context.insert(incarnation, Seen { prefix, own });
-    }
-    Some(context)
-}
-
-fn take_ranges(reader: &mut Reader<'_>) -> Option<Ranges> {
-    let mut ranges = Vec::new();
-    let mut before = 0_u64;
-    for _ in 0..reader.count()? {
-        let first = before.checked_add(reader.number()?)?;
-        before = first.checked_add(reader.number()?)?;
-        ranges.push((Position::new(first)?, Position::new(before)?));
-    }
-    Ranges::from_ranges(ranges)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use tidelog_crdt::{Context, Ranges, Seen};
 
     fn at(number: u64) -> Position {
         Position::new(number).unwrap()
@@ -312,7 +333,7 @@ pub(super) mod tests {
             },
             dot: Dot { incarnation: Incarnation(7), position: at(300) },
             aliases: Vec::new(),
-            context,
+            causes: context.into(),
             action: Action::new(Bytes::from_static(br#"{"type":"a"}"#)).unwrap(),
             kept: true,
             cleaned: false,
@@ -421,7 +442,7 @@ pub(super) mod tests {
                 addresses,
                 dot: Dot { incarnation: Incarnation(incarnation), position: at(dot) },
                 aliases: Vec::new(),
-                context,
+                causes: context.into(),
                 action: Action::new(json.into()).unwrap(),
                 kept: true,
                 cleaned: false,

@@ -30,6 +30,9 @@ use tokio::sync::watch;
 /// Called with the entries of each commit, in order of position, once they are on disk.
 pub type OnCommit = Arc<dyn Fn(&[Arc<Entry>]) + Send + Sync>;
 
+/// Called when those who appended what a commit has are answered.
+pub type OnAnswered = Arc<dyn Fn() + Send + Sync>;
+
 /// Hears in which logs an entry was whose body is taken out: it is hidden from readers by then.
 pub type OnClean = Arc<dyn Fn(&Addresses) + Send + Sync>;
 
@@ -48,6 +51,7 @@ pub(super) struct Shared {
     pub(super) handover: Handover,
     pub(super) meter: Meter,
     pub(super) on_commit: OnceLock<OnCommit>,
+    pub(super) on_answered: OnceLock<OnAnswered>,
     pub(super) on_clean: OnceLock<OnClean>,
     pub(super) failure: watch::Sender<Option<Failure>>,
     state: RwLock<State>,
@@ -109,6 +113,7 @@ impl Shared {
             handover: Handover::default(),
             meter: Meter::default(),
             on_commit: OnceLock::new(),
+            on_answered: OnceLock::new(),
             on_clean: OnceLock::new(),
             failure: watch::Sender::new(None),
             state: RwLock::new(state),

@@ -13,6 +13,7 @@
 //! - the lock of a database that was just dropped may be held for a moment;
 //! - it cuts its log at the first message that does not fit, whatever comes after, so the position
 //!   up to which was acknowledged is kept beside it (see `head`);
+//! - it gives back the memory of what it has replaced late, so it is asked to (`free`);
 //! - what is deleted stays in its file until it happens to be written over, so what has to be gone is
 //!   left behind when the rest is copied to another database (see `rewrite`). Of an open database it
 //!   needs no path but for the files above, which are never written, so it can be moved while open.
@@ -66,6 +67,7 @@ impl Database {
     /// Everything that was put before is on disk after this. The one place that says so.
     fn sync(&self) -> Result<(), Failure> {
         self.db.flush().map_err(|error| self.failure(&error))?;
+        free();
         self.file.sync_data().map_err(|error| Failure::io(&self.dir, &error))
     }
 
@@ -86,6 +88,12 @@ impl Database {
         let kind = if let sled::Error::Io(io) = error { io.kind() } else { ErrorKind::Other };
         format!("{}: {error}; {}", self.dir.display(), way_out(kind))
     }
+}
+
+/// Gives back what the engine has replaced on this thread. By itself it waits for dozens of such pieces,
+/// however large they are: with full rows that came to hundreds of MiB.
+fn free() {
+    sled::pin().flush();
 }
 
 /// Why the engine does not open: the system refused, or its files are not what it wrote.

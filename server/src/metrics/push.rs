@@ -7,12 +7,15 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 
 /// What is counted of pushes.
 #[derive(Clone)]
 pub(crate) struct Pushes {
     sent: Family<Sent, Counter>,
     pulled_seconds: Histogram,
+    /// How many that has.
+    pulled: Counter,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -27,7 +30,8 @@ const SECONDS: [f64; 9] = [0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0, 600.0];
 
 impl Default for Pushes {
     fn default() -> Self {
-        let pushes = Self { sent: Family::default(), pulled_seconds: Histogram::new(SECONDS) };
+        let (sent, pulled) = (Family::default(), Counter::default());
+        let pushes = Self { sent, pulled_seconds: Histogram::new(SECONDS), pulled };
         for service in SERVICES {
             for result in RESULTS {
                 drop(pushes.sent.get_or_create(&Sent { service, result }));
@@ -68,5 +72,13 @@ impl Pushes {
     /// A device has had what it was told of so many seconds ago.
     pub(crate) fn pulled(&self, seconds: f64) {
         self.pulled_seconds.observe(seconds);
+        self.pulled.inc();
+    }
+
+    /// What became of pushes since the start: by service and result, and of how many the device came.
+    pub(crate) fn since_start(&self) -> (BTreeMap<&str, BTreeMap<&str, u64>>, u64) {
+        let count = |service, result| self.sent.get_or_create(&Sent { service, result }).get();
+        let of = |service| RESULTS.map(|result| (result, count(service, result))).into();
+        (SERVICES.map(|service| (service, of(service))).into(), self.pulled.get())
     }
 }

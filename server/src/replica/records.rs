@@ -50,7 +50,7 @@ pub(super) fn say(outgoing: &Outgoing) -> Record {
                 nodes: to.nodes.iter().map(|it| it.as_str().to_owned()).collect(),
                 dot: entry.dot,
                 aliases: entry.aliases.clone(),
-                context: entry.context.clone(),
+                context: entry.causes.context().into_owned(),
                 action,
             }))
         }

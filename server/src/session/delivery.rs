@@ -5,6 +5,7 @@
 //! client acknowledges them; one that is caught up lives from its inbox.
 
 use super::NodeState;
+use super::lift::Lift;
 use super::own::{OwnLoad, ToldStates};
 use super::subscription::Key;
 use crate::hub::{Delivery as Mail, Resumed};
@@ -115,7 +116,7 @@ impl Delivery {
             connected_at: now,
             own,
             own_load: None,
-            own_states: ToldStates::before(told),
+            own_states: ToldStates::new(Lift::new(from.is_some(), told)),
         }
     }
 

@@ -2,6 +2,7 @@
 //! shows, and says so, so that the client need not ask.
 
 use super::answers::{self, AnswerId, Sent};
+use super::lift::Lift;
 use super::node_state::BROUGHT_MAX;
 use super::subscription::{Key, Load, LoadKind, State, Subscription};
 use super::{Brought, Effect, Moment, Session};
@@ -52,7 +53,7 @@ impl Session {
             owed: Ranges::default(),
             sent_at: None,
             implied_by: Some(by.clone()),
-            state_ms: 0,
+            lift: Lift::default(),
             loaded_ms: at.now,
             late: None,
         };

@@ -113,7 +113,6 @@ impl Session {
                 Otherwise::WillCome => self.subscriptions.owe(key, entry.position),
                 Otherwise::No => {
                     if let Some(subscription) = self.subscriptions.get_mut(key) {
-                        subscription.note_state(entry);
                         subscription.show(entry, fates, &mut rendered);
                     }
                     self.end_deleted(entry, fates);
@@ -144,16 +143,18 @@ impl Session {
         };
         self.take_load_page(key, &part.page, &part.fates);
         let (done, after) = part.states.as_ref().map_or((false, after), |it| (it.done, it.after));
+        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
         let mut frames = Frames::default();
         for round in part.states.map(|states| states.rounds).unwrap_or_default() {
             frames.start();
-            let sent = round.into_iter().map(|told| (told.shown.action, told.shown.meta));
+            let sent = round.into_iter().map(|Told { mut shown, .. }| {
+                subscription.lift.tell(&mut shown.meta);
+                (shown.action, shown.meta)
+            });
             frames.last().extend(sent);
         }
         let frames = self.frames_of(frames);
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
-        let latest = frames.iter().flatten().map(|(_, meta)| meta.time).max();
-        subscription.state_ms = subscription.state_ms.max(latest.unwrap_or_default());
         let State::Loading(load) = &mut subscription.state else { return };
         load.queue.extend(frames);
         if !done {
@@ -181,12 +182,14 @@ impl Session {
         // An item that takes several actions is not brought along: the page then asks for it, and
         // its store hears of all of them.
         let list = subscription.list_name();
-        let told = loaded.rounds.iter().flatten().map(|told| told.shown.meta.time);
-        let state_ms = told.max().filter(|_| subscription.access.loads_documents());
+        let mut lift = subscription.access.loads_documents().then_some(subscription.lift);
         let mut frames = Frames::default();
         for round in loaded.rounds {
             frames.start();
-            for Told { whole, shown } in round {
+            for Told { whole, mut shown } in round {
+                if let Some(lift) = &mut lift {
+                    lift.tell(&mut shown.meta);
+                }
                 if let (Some(name), Some(item)) = (&list, whole) {
                     let sent = frames.last();
                     self.imply(name, &item, (&key, loaded.through), at, sent);
@@ -196,7 +199,7 @@ impl Session {
         }
         let (frames, through) = (self.frames_of(frames), loaded.through);
         if let Some(subscription) = self.subscriptions.get_mut(&key) {
-            subscription.state_ms = subscription.state_ms.max(state_ms.unwrap_or_default());
+            subscription.lift = lift.unwrap_or(subscription.lift);
         }
         if !loaded.done {
             let Some(load) = self.subscriptions.load_mut(&key) else { return };

@@ -3,17 +3,17 @@
 //!
 //! Until the last of them is sent, numbers say no more than before: a page that is cut begins again.
 
-use super::answers::Sent;
 use super::delivery::{Phase, Reading};
+use super::lift::Lift;
 use super::showing::Showing;
 use super::subscription::before;
 use super::{Moment, ReadOrder, Session};
 use crate::catch_up::{OwnOrder, OwnPart, Remaining};
-use crate::documents;
 use crate::log::{Entry, LogName};
 use crate::rules::{Filter, Rules};
-use crate::sync_map::Wanted;
+use crate::sync_map::{Told, Wanted};
 use tidelog_crdt::Position;
+use tidelog_protocol::Meta;
 
 /// Documents are sent anew at most so often: in a lively log actions overtake each other.
 pub(super) const RENEW_AFTER_MS: u64 = 1_000;
@@ -38,8 +38,8 @@ pub(super) struct OwnLoad {
 /// States that a page was sent of documents in its user's own log.
 #[derive(Debug, Default)]
 pub(super) struct ToldStates {
-    /// The latest of their times: a store that goes by time would not show an entry that was made before.
-    latest_ms: u64,
+    /// Their times.
+    lift: Lift,
     /// When the last of them was sent.
     sent_ms: u64,
     /// The page has them when it has acknowledged so many frames.
@@ -85,29 +85,31 @@ impl OwnLoad {
 }
 
 impl ToldStates {
-    /// States that earlier connections have brought, the latest of them of this time.
-    pub(super) fn before(latest_ms: u64) -> Self {
-        Self { latest_ms, ..Self::default() }
+    pub(super) fn new(lift: Lift) -> Self {
+        Self { lift, ..Self::default() }
     }
 
     /// The latest time of the states that the page was sent.
     pub(super) fn latest_ms(&self) -> u64 {
-        self.latest_ms
+        self.lift.told_ms()
     }
 
     /// No further ones come for now.
     pub(super) fn none_come(&mut self) {
-        *self = Self::before(self.latest_ms);
+        *self = Self::new(self.lift);
     }
 
-    /// An entry of the user's log is shown.
-    pub(super) fn note(&mut self, entry: &Entry, now: u64) {
-        if documents::is_state(entry) {
-            self.latest_ms = self.latest_ms.max(entry.time);
-            self.sent_ms = now;
-        } else if entry.kept && self.latest_ms > 0 && entry.time <= self.latest_ms {
+    /// An entry of the user's log comes by.
+    pub(super) fn note(&mut self, entry: &Entry) {
+        if self.lift.hides(entry) {
             self.late.get_or_insert(entry.position);
         }
+    }
+
+    /// A state is sent, under this meta.
+    pub(super) fn tell(&mut self, meta: &mut Meta, now: u64) {
+        self.lift.tell(meta);
+        self.sent_ms = now;
     }
 
     /// The page has done something before it had them, so they may hide that: an entry at `position`.
@@ -123,18 +125,12 @@ impl ToldStates {
 
     /// All of them were sent with the frame counted `frames`.
     fn all_sent(&mut self, through: Position, frames: u64) {
-        if self.latest_ms == 0 {
+        if self.lift.told_ms() == 0 {
             return self.late = None;
         }
         (self.through, self.frames) = (through, frames);
         // What was late is in what was sent after it.
         self.late = self.late.filter(|late| *late > through);
-    }
-
-    fn sent<'a>(&mut self, states: impl Iterator<Item = &'a Sent>, now: u64) {
-        let latest = states.map(|(_, meta)| meta.time).max();
-        self.latest_ms = self.latest_ms.max(latest.unwrap_or_default());
-        self.sent_ms = now;
     }
 
     /// When documents are to be sent anew.
@@ -178,9 +174,12 @@ impl Session {
             }
             for round in states.rounds {
                 showing.frames.start();
-                let sent = round.into_iter().map(|told| (told.shown.action, told.shown.meta));
+                let states = &mut self.delivery.own_states;
+                let sent = round.into_iter().map(|Told { mut shown, .. }| {
+                    states.tell(&mut shown.meta, at.now);
+                    (shown.action, shown.meta)
+                });
                 showing.frames.last().extend(sent);
-                self.delivery.own_states.sent(showing.frames.last().iter(), at.now);
             }
         }
         self.answer_before(&showing, at);

@@ -4,6 +4,7 @@ use super::delivery::{Phase, Reading};
 use super::frames::Frames;
 use super::subscription::Key;
 use super::{Effect, Moment, ReadOrder, Session};
+use crate::documents;
 use crate::hub::Delivery as Mail;
 use crate::log::{Entry, Page};
 use crate::sync_map::{self, Fates};
@@ -116,7 +117,7 @@ impl Session {
     fn show(&mut self, entry: &Entry, live: bool, showing: &mut Showing<'_>) {
         self.subscriptions.note_late(entry);
         if self.in_own_log(entry) {
-            self.delivery.own_states.note(entry, showing.at.now);
+            self.delivery.own_states.note(entry);
         }
         let own = entry.id.node.client_str() == self.subject.client().as_str();
         if own && entry.kept {
@@ -129,7 +130,11 @@ impl Session {
             return;
         }
         if (live && named) || self.in_own_log(entry) {
-            showing.frames.last().push(sync_map::shown(entry, None));
+            let mut shown = sync_map::shown(entry, None);
+            if documents::is_state(entry) {
+                self.delivery.own_states.tell(&mut shown.1, showing.at.now);
+            }
+            showing.frames.last().push(shown);
             return;
         }
         let Some(subscription) = self.subscriptions.wanting(entry).next() else { return };
@@ -142,7 +147,6 @@ impl Session {
             showing.implied.extend(implied.map(|key| (key, showing.frames.count())));
         }
         if let Some(subscription) = self.subscriptions.get_mut(&key) {
-            subscription.note_state(entry);
             subscription.show(entry, showing.fates, &mut showing.frames);
         }
         self.end_deleted(entry, showing.fates);

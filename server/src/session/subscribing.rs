@@ -5,6 +5,7 @@
 //! `since` never counts, because an edit made earlier may arrive later.
 
 use super::answers::{self, Answer, AnswerId};
+use super::lift::Lift;
 use super::node_state::BROUGHT_MAX;
 use super::subscription::{Key, Load, LoadKind, State, Subscription, Waiting};
 use super::{Brought, Effect, Moment, Remembered, Session};
@@ -156,13 +157,9 @@ impl Session {
         self.intake.loading(waiting.frame);
         let load = Load::new(kind, goes_on, self.intake.received(), Some(waiting));
         let subscription = Subscription::new(&asked.key, asked.filter, asked.access, load);
-        self.begin(Subscription {
-            from,
-            resumed: goes_on,
-            through: from,
-            state_ms,
-            ..subscription
-        });
+        let lift = Lift::new(self.is_old, state_ms);
+        let resumed = goes_on;
+        self.begin(Subscription { from, resumed, through: from, lift, ..subscription });
         self.resume_brought(&asked.key, brought);
     }
 

@@ -2,6 +2,7 @@
 
 use super::answers::Sent;
 use super::frames::Frames;
+use super::lift::Lift;
 use super::{Brought, Remembered};
 use crate::documents;
 use crate::log::{Channel, Entry};
@@ -45,9 +46,8 @@ pub(super) struct Subscription {
     pub sent_at: Option<u64>,
     /// The subscription that brought this one along.
     pub implied_by: Option<Key>,
-    /// The latest time of a document's state that was sent: a store that goes by time would not show
-    /// an entry that was made before.
-    pub state_ms: u64,
+    /// Times of documents' states.
+    pub lift: Lift,
     /// When the last load was over.
     pub loaded_ms: u64,
     /// The first such entry that came since; its document is sent anew.
@@ -157,16 +157,10 @@ impl Subscription {
             owed: Ranges::default(),
             sent_at: None,
             implied_by: None,
-            state_ms: 0,
+            lift: Lift::default(),
             loaded_ms: 0,
             late: None,
         }
-    }
-
-    /// Whether a store that goes by time would not show `entry` under the states that were sent.
-    pub(super) fn hides(&self, entry: &Entry) -> bool {
-        let older = self.state_ms > 0 && entry.time <= self.state_ms;
-        older && entry.kept && !documents::is_state(entry)
     }
 
     /// Whether its load is over.
@@ -183,7 +177,7 @@ impl Subscription {
             acked: loaded || resumed,
             brought: Vec::new(),
             pending: self.pending(frames.of_theirs),
-            state_ms: self.state_ms,
+            state_ms: self.lift.told_ms(),
             live: loaded || (!resumed && self.is_live()),
         }
     }
@@ -297,22 +291,20 @@ impl Subscription {
         self.filter.passes(&entry.action, self.map_name())
     }
 
-    /// An entry is shown that is a document already, made by compaction.
-    pub(super) fn note_state(&mut self, entry: &Entry) {
-        if documents::is_state(entry) {
-            self.state_ms = self.state_ms.max(entry.time);
-        }
-    }
-
     /// Adds `entry` as this subscription shows it: rendered, or what `fates` says. The actions of one
     /// item are in a frame each, because a list of a stock client misses the second one of a frame.
-    pub(super) fn show(&self, entry: &Entry, fates: &Fates, to: &mut Frames) {
+    pub(super) fn show(&mut self, entry: &Entry, fates: &Fates, to: &mut Frames) {
         match fates.instead(entry.position).filter(|_| self.is_of_map()) {
             None => {
                 if let (true, [_, item]) = (self.is_of_map(), &*entry.addresses.channels) {
                     to.start_for(item);
                 }
-                to.last().push(sync_map::shown(entry, self.map_name()));
+                let mut shown = sync_map::shown(entry, self.map_name());
+                // What compaction has made a document of already.
+                if documents::is_state(entry) {
+                    self.lift.tell(&mut shown.1);
+                }
+                to.last().push(shown);
             }
             Some(instead) => {
                 for shown in instead {

@@ -90,7 +90,7 @@ impl Subscriptions {
         let channels = entry.addresses.channels.iter();
         for channel in channels {
             let all = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
-            for subscription in all.filter(|it| it.is_live() && it.hides(entry)) {
+            for subscription in all.filter(|it| it.is_live() && it.lift.hides(entry)) {
                 if entry.position > subscription.through {
                     subscription.late.get_or_insert(entry.position);
                     self.late = true;
@@ -101,7 +101,7 @@ impl Subscriptions {
 
     /// The same of an entry of the load of `key`.
     pub(super) fn note_late_of(&mut self, key: &Key, entry: &Entry) {
-        if let Some(subscription) = self.get_mut(key).filter(|it| it.hides(entry)) {
+        if let Some(subscription) = self.get_mut(key).filter(|it| it.lift.hides(entry)) {
             subscription.late.get_or_insert(entry.position);
             self.late = true;
         }

@@ -6,13 +6,18 @@
 //! wake/channel/CHANNEL \n USER ID    it wants to be woken for the channel
 //! wake/place/FINGERPRINT             whose the place is: a browser where somebody else signs in is
 //!                                    no longer woken for who was there before
+//! wake/origins/USER                  the push services, beside those of the makers of browsers, that the
+//!                                    user's devices named lately: they stay when a device is forgotten
 //! ```
 //!
 //! The device is the truth: what the other two say counts only if it says the same.
 
+mod origins;
+
 use super::device::{Device, DeviceId, Target};
 use crate::aside::blocking;
 use crate::log::{Channel, Log, LogName, ReadError, Stopped};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tidelog_protocol::UserId;
 use tokio::sync::Mutex;
@@ -32,12 +37,23 @@ pub(crate) struct Book {
     devices: AtomicUsize,
 }
 
+/// What one user may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) devices: usize,
+    /// Push services that are not of the makers of browsers.
+    pub(crate) origins: usize,
+}
+
 /// Why a device is not in the book.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotKept {
     /// The user has as many as one may.
     #[error("the user has {0} devices, and may have no more")]
     Full(usize),
+    /// The user's devices are at as many push services as may be.
+    #[error("the user's devices named {0} push services within a day, and may name no more")]
+    Origins(usize),
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("the server stops")]
@@ -65,42 +81,51 @@ impl Book {
     }
 
     /// Keeps `device`; on disk on return. What is known of it stays as it was registered first.
-    /// `most` is how many its user may have. Returns what is kept.
+    /// Returns what is kept.
     pub(crate) async fn keep(
         &self,
         mut device: Device,
-        most: usize,
+        limits: Limits,
         is_fresh: impl Fn(&Device) -> bool,
     ) -> Result<Device, NotKept> {
         let _turn = self.turn.lock().await;
         let (log, user, target) = (self.log.clone(), device.user.clone(), device.target.clone());
         let name = key(&device.user, &device.id);
         let except = name.clone();
-        let read = move || Ok::<_, ReadError>((of_user(&log, &user)?, at(&log, &target, &except)?));
-        let (known, other) = blocking(read).await?;
+        let read = move || {
+            let origins = origins::read(&log, &user)?;
+            Ok::<_, ReadError>((of_user(&log, &user)?, at(&log, &target, &except)?, origins))
+        };
+        let (known, other, named) = blocking(read).await?;
         let place = place(&device.target);
         let before = known.iter().find(|known| known.id == device.id);
-        let mut notes = Notes::new();
         if let Some(before) = before {
             device.since = before.since;
             device.registered_ms = before.registered_ms;
             if before.is_as(&device) && is_fresh(before) {
                 return Ok(before.clone());
             }
-            notes.extend(beside(before).filter(|(name, _)| *name != place));
-        } else if known.len() >= most {
-            return Err(NotKept::Full(most));
+        } else if known.len() >= limits.devices {
+            return Err(NotKept::Full(limits.devices));
         }
+        let mut notes = origins::with(named, &device, &known, limits.origins)?;
         let taken = other.is_some();
         if let Some(other) = other {
             notes.push((format!("{DEVICES}{}", key(&other.user, &other.id)), None));
             notes.extend(channel_notes(&other));
         }
         let new = before.is_none();
-        // The device before what leads to it.
+        // What leads to a device before it, and what leads to it no more after: whatever of it a crash leaves, nothing
+        // is missing that a device needs to be found.
+        let leads: Notes =
+            channel_notes(&device).map(|(name, _)| (name, Some(Vec::new()))).collect();
+        let led: HashSet<String> = leads.iter().map(|(name, _)| name.clone()).collect();
+        let old = before.into_iter().flat_map(beside);
+        let old: Notes = old.filter(|(it, _)| *it != place && !led.contains(it)).collect();
+        notes.extend(leads);
+        notes.push((place, Some(name.clone().into_bytes())));
         notes.push((format!("{DEVICES}{name}"), Some(device.to_note())));
-        notes.extend(channel_notes(&device).map(|(name, _)| (name, Some(Vec::new()))));
-        notes.push((place, Some(name.into_bytes())));
+        notes.extend(old);
         // Who asked may go meanwhile: counting too many costs a look, too few would wake nobody.
         self.devices.fetch_add(usize::from(new), Ordering::Relaxed);
         self.log.keep_notes(notes).await?;
@@ -196,12 +221,13 @@ pub(crate) fn of_user(log: &Log, user: &UserId) -> Result<Vec<Device>, ReadError
     Ok(devices.collect())
 }
 
-/// How many devices there are, by counting them. Waits for the disk.
+/// How many devices there are, by counting their places: the devices themselves would take much memory to go
+/// through. It may be too many after a crash. Waits for the disk.
 fn count(log: &Log) -> Result<usize, ReadError> {
     const AT_ONCE: usize = 1_000;
     let (mut count, mut after) = (0, String::new());
     loop {
-        let names = log.note_names(DEVICES, &after, AT_ONCE)?;
+        let names = log.note_names(PLACES, &after, AT_ONCE)?;
         count += names.len();
         match names.into_iter().next_back() {
             Some(last) => after = last,
@@ -214,7 +240,8 @@ fn count(log: &Log) -> Result<usize, ReadError> {
 pub(crate) async fn forget_user(log: &Log, user: &UserId) -> anyhow::Result<usize> {
     let (reading, of) = (log.clone(), user.clone());
     let devices = blocking(move || of_user(&reading, &of)).await?;
-    log.keep_notes(devices.iter().flat_map(gone).collect()).await?;
+    let notes = devices.iter().flat_map(gone).chain([(origins::name(user), None)]);
+    log.keep_notes(notes.collect()).await?;
     Ok(devices.len())
 }
 

@@ -86,7 +86,10 @@ pub(crate) async fn answer(app: &App, order: Order) -> anyhow::Result<String> {
 
 fn status(app: &App) -> serde_json::Value {
     let wakes = &app.wakes;
+    let (pushes, pulled) = app.metrics.push.since_start();
     json!({
+        "pushes": pushes,
+        "pulled": pulled,
         "devices": wakes.book.devices(),
         "waiting": wakes.waiting(),
         "services": wakes.lanes.doing(),

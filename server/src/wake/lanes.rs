@@ -223,6 +223,11 @@ enum Sort {
     Origin,
 }
 
+/// Whether a maker of browsers is at this origin.
+pub(super) fn is_of_a_maker(origin: &str) -> bool {
+    sort(origin) != Sort::Origin
+}
+
 fn sort(id: &str) -> Sort {
     // A port makes it somebody else's.
     let host = id.strip_prefix("https://");

@@ -81,10 +81,21 @@ export function oneClock() {
   lastTick = Math.max(Date.now(), lastTick + 1)
   return lastTick
 }
+oneClock.unmended = true
+
+/** From now on that clock shows a time which is later by so much. */
+export function passTime(ms) {
+  lastTick = Math.max(Date.now(), lastTick) + ms
+}
+
+/** A clock that is wrong by so much, and stays so: that of a device which nobody tells the time. */
+export function wrongClock(ms) {
+  return Object.assign(() => oneClock() + ms, { unmended: true })
+}
 
 /** Has the client take the time from `clock`, for its ids and for mending it by the server's. */
 function setClock(client, clock) {
-  client.node.options.fixTime = clock !== oneClock
+  client.node.options.fixTime = !clock.unmended
   if (client.node.localProtocol === 7) {
     client.log.now = clock
     return

@@ -1,7 +1,7 @@
 // Frames of protocol 5: their metas are relative to the base time of the connection.
 
 /** @typedef {import('../http.js').Action} Action */
-/** @typedef {{ id: string, time: number, subprotocol?: number, channels?: string[] }} Meta */
+/** @typedef {import('../http.js').Causality & { id: string, time: number, subprotocol?: number, channels?: string[] }} Meta */
 /** @typedef {[Action, Meta]} Pair */
 
 export class Frames {
@@ -40,12 +40,13 @@ export class Frames {
    * @returns {any[]}
    */
   write(pairs) {
-    return pairs.flatMap(([action, { id, time, subprotocol, channels }]) => {
+    return pairs.flatMap(([action, { id, time, subprotocol, channels, dots, context }]) => {
       const [ms, node, sequence] = id.split(' ')
       /** @type {Record<string, any>} */
       const meta = { id: [Number(ms) - this.baseTime, node, Number(sequence)], time: time - this.baseTime }
       if (subprotocol) meta.subprotocol = subprotocol
       if (channels) meta.channels = channels
+      if (dots) Object.assign(meta, { context, dots })
       return [action, meta]
     })
   }
@@ -54,18 +55,20 @@ export class Frames {
 /**
  * The answer to an action. Its id follows from the action's, so that an answer that is given again is the same.
  * @param {Pair} pair
- * @param {{ status: string, reason?: string }} result
+ * @param {import('../http.js').Causality & { status: string, reason?: string }} result
  * @param {number} now by the server's clock
  * @returns {Pair}
  */
-export function answer([action, { id, time }], { status, reason }, now) {
+export function answer([action, { id, time }], { status, reason, dots, context }, now) {
   const [ms, node, sequence] = id.split(' ')
   const undone = status === 'undone'
   const meta = {
     id: `${ms} server:http:${String(node).replaceAll(':', '.')} ${Number(sequence) * 2 + Number(undone)}`,
     // Later than the action by any clock: of two at one time the names of nodes decide, and a store that finds an undo
     // before what it undoes keeps that.
-    time: Math.max(now, time + 1)
+    time: Math.max(now, time + 1),
+    // Of the action that is answered.
+    ...(dots && { context, dots })
   }
   return [undone ? { type: 'logux/undo', id, reason, action } : { type: 'logux/processed', id }, meta]
 }

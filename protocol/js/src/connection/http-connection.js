@@ -14,6 +14,7 @@ import { Session } from './session.js'
  * @property {string} url where the server is, such as `https://sync.example.com`
  * @property {typeof fetch} [fetch]
  * @property {RequestCredentials} [credentials] `include` has cookies sent to another origin
+ * @property {boolean} [causality] asks who had seen what, for documents that the page merges; over HTTP alone
  * @property {import('./cursors.js').Storage} [storage] where cursors are kept; `localStorage` if there is one
  * @property {number} [timeout] milliseconds until an answer must have come
  * @property {(error: unknown) => void} [onTrouble] hears why a connection ended or was not made

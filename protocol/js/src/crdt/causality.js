@@ -110,8 +110,9 @@ function covers(context, dot) {
 /**
  * Whether the author of `one` had seen `other`. Nobody has seen their own entry before they made it.
  *
- * With the context that the server stored this is what the server says. Without it, it is an estimate: who acts on
- * this page saw what is on it, and others saw what was made earlier and came here earlier.
+ * With the context that the server stored this is what the server says. Without it, or of an entry without a name, it
+ * is an estimate: who acts on this page saw what is on it, and others saw what was made earlier and came here earlier.
+ * Nobody but its own node has seen what still waits for the server.
  * @param {Entry} one
  * @param {Entry} other
  */
@@ -121,7 +122,7 @@ export function saw(one, other) {
   let { context } = one
   if (context) {
     if (other.dots.length) return other.dots.some(dot => covers(context, dot))
-    return one.node === other.node && one.sequence > other.sequence
+    if (other.waits) return one.node === other.node && one.sequence > other.sequence
   }
   return other.arrival < one.arrival && (one.isOwn || other.time <= one.time)
 }

@@ -13,7 +13,8 @@ import { batch, list, text } from './actions.js'
 /** @typedef {import('./actions.js').Action} Action */
 
 /**
- * What a document reads of an action's meta. `dots` and `context` are what the server stored, where a page is told.
+ * What a document reads of an action's meta. `dots` and `context` are what the server stored, where a page is told; of
+ * `logux/processed` they are those of the action that it answers.
  * `reasons` has `syncing` as long as a Logux client has something to send: of its own actions those wait, and without
  * `reasons` all do.
  * @typedef {{
@@ -59,7 +60,7 @@ export class Document {
       case '0/clean':
         return this.#gone([action.id, ...(action.ids ?? [])])
       case 'logux/processed':
-        return this.#processed(inThreeParts(action.id), dotOfAnswer(inThreeParts(meta.id)))
+        return this.#processed(inThreeParts(action.id), meta.dots?.[0] ?? dotOfAnswer(inThreeParts(meta.id)), meta.context)
       default:
         return isOne(action.type) && action.doc === this.name ? this.#entered(action, meta) : this
     }
@@ -162,11 +163,15 @@ export class Document {
     return this.#and({ ...stamp, id, time, dots, context, isOwn, waits, changes })
   }
 
-  /** @param {string | undefined} id @param {string | undefined} dot */
-  #processed(id, dot) {
+  /**
+   * @param {string | undefined} id
+   * @param {string | undefined} dot
+   * @param {import('./causality.js').Context} [context]
+   */
+  #processed(id, dot, context) {
     let entry = this.#folded().entries.get(id ?? '')
     if (!id || !dot || !entry || entry.dots.length) return this
-    if (!this.#includes(dot)) return this.#and({ processed: id, dot })
+    if (!this.#includes(dot)) return this.#and({ processed: id, dot, context })
     // The state that came before this answer had it already.
     return this.#bare(this.#items().filter(item => !('id' in item) || item.id !== id))
   }

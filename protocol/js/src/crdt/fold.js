@@ -11,7 +11,7 @@ import { Slot } from './slot.js'
  * @typedef {{ state: any }} State
  * @typedef {Omit<Entry, 'arrival'>} Entered
  * @typedef {{ undone: string }} Undone
- * @typedef {{ processed: string, dot: string }} Processed
+ * @typedef {{ processed: string, dot: string, context?: import('./causality.js').Context }} Processed
  * @typedef {State | Entered | Undone | Processed} Item
  */
 
@@ -21,6 +21,8 @@ export class Fold {
   entries = new Map()
   /** @type {Set<string>} */
   #undone = new Set()
+  /** What the server said of entries of this page. @type {Map<string, Processed>} */
+  #named = new Map()
   // Entries that had seen more than was here when they came: what they take the place of may still come.
   /** @type {Entry[]} */
   #informed = []
@@ -44,6 +46,7 @@ export class Fold {
   static of(items) {
     let fold = new Fold()
     items.forEach(item => 'undone' in item && fold.#undone.add(item.undone))
+    items.forEach(item => 'processed' in item && item.context && fold.#named.set(item.processed, item))
     items.forEach(item => 'undone' in item || fold.take(item))
     return fold
   }
@@ -53,6 +56,8 @@ export class Fold {
     if (this.entries.has(item.id) || this.#undone.has(item.id)) return false
     /** @type {Entry} */
     let entry = { ...item, arrival: this.entries.size }
+    let named = this.#named.get(item.id)
+    if (named && !entry.dots.length) Object.assign(entry, { context: named.context, dots: [named.dot] })
     this.entries.set(entry.id, entry)
     let counts = new Map()
     for (let change of entry.changes) {
@@ -83,11 +88,15 @@ export class Fold {
    * The server accepted an entry of this page, and its answer says under which name.
    * @param {Processed} item
    */
-  #name({ processed, dot }) {
+  #name({ processed, dot, context }) {
     let entry = this.entries.get(processed)
     if (!entry || entry.dots.length) return false
-    entry.dots = [dot]
+    let named = { ...entry, context, dots: [dot] }
+    // What this page took its own author to have seen was wrong.
+    if (context && [...this.entries.values()].some(it => it !== entry && saw(entry, it) !== saw(named, it))) return null
+    Object.assign(entry, { context, dots: [dot] })
     this.#retireLate(entry)
+    if (context) this.#informed.push(entry)
     return true
   }
 }

@@ -174,3 +174,18 @@ test('a batch is one action', () => {
   deepEqual(mine().apply(both, of('10:phone')(1)).value, { l: ['x'], n: 2 })
   deepEqual(batch([counter.add('d', [], 1)]), counter.add('d', [], 1))
 })
+
+test('what the server says that its author had seen counts for an action of the page, too', () => {
+  let seen = new Document('d', { client: '10:a' })
+    .apply(set.add('d', [], 'x'), { id: '1 10:b:t 0', dots: [`${SERVER}:1`], context: {} })
+    .apply(set.remove('d', [], 'x'), { id: '5 10:a:t 0', reasons: ['syncing'] })
+  equal(seen.value, null)
+  let answer = context => [
+    { id: '5 10:a:t 0', type: 'logux/processed' },
+    { id: '5 server:http:10.a.t 0', dots: [`${SERVER}:2`], context }
+  ]
+  equal(seen.apply(...answer({ [SERVER]: [1] })).value, null)
+  let unseen = seen.apply(...answer({ [SERVER]: [0] }))
+  deepEqual([unseen.value, unseen.pending], [['x'], []])
+  equal(unseen.apply(...answer({ [SERVER]: [0] })), unseen)
+})

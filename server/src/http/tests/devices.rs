@@ -191,5 +191,5 @@ async fn who_is_erased_has_no_devices_left() {
     let left = |(name, note): &(String, bytes::Bytes)| {
         name.contains(" of-10") || String::from_utf8_lossy(note).contains("of-10")
     };
-    assert!(!notes.iter().any(left) && notes.len() == 4, "{notes:?}");
+    assert!(!notes.iter().any(left) && notes.len() == 5, "{notes:?}");
 }

@@ -148,7 +148,8 @@ async fn what_the_author_had_seen_is_recorded_with_its_own_actions() {
     let body = json!({"actions": [note("9 10:a:t 0", "4")], "seen": pulled.cursor});
     results(&site.post("10:a", "/v1/log", &body).await);
     let entry = site.app.log.entry(Position::new(4).unwrap()).unwrap().unwrap();
-    let (incarnation, seen) = entry.context.iter().next().unwrap();
+    let context = entry.causes.context();
+    let (incarnation, seen) = context.iter().next().unwrap();
     assert_eq!(incarnation, site.app.log.incarnation());
     assert_eq!(seen.prefix.get(), 1);
     let own: Vec<_> = seen.own.iter().map(|(first, last)| (first.get(), last.get())).collect();
@@ -161,7 +162,8 @@ async fn what_the_author_had_seen_is_recorded_with_its_own_actions() {
         let body = json!({"actions": [post(&format!("{nth} 10:a:t 0"))], "seen": seen});
         results(&site.post("10:a", "/v1/log", &body).await);
         let entry = site.app.log.entry(site.app.log.head()).unwrap().unwrap();
-        let (_, seen) = entry.context.iter().next().unwrap();
+        let context = entry.causes.context();
+        let (_, seen) = context.iter().next().unwrap();
         assert_eq!(seen.prefix.get(), expected);
         assert!(seen.own.contains(Position::new(3).unwrap()) || expected > 3, "its own: {seen:?}");
     }
@@ -252,7 +254,7 @@ async fn a_device_has_seen_its_own_actions_in_other_logs_after_a_restart() {
     for nth in [3, 4] {
         push(&site, "10:a", &[change(&format!("{nth} 10:a:t 0"))]).await;
         let entry = site.app.log.entry(site.app.log.head()).unwrap().unwrap();
-        let context = &entry.context;
+        let context = entry.causes.context();
         let sees = |position| {
             let incarnation = site.app.log.incarnation();
             context.covers(Dot { incarnation, position: Position::new(position).unwrap() })

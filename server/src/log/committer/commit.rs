@@ -23,6 +23,7 @@ pub(super) struct Commit {
     foreign: Adopted,
     answers: Vec<Answer>,
     record: Vec<u8>,
+    steps: usize,
     since: Stopwatch,
 }
 
@@ -49,6 +50,8 @@ pub(super) struct Sealed {
     pub(super) targets: BTreeMap<Position, Entry>,
     pub(super) foreign: Adopted,
     pub(super) answers: Vec<Answer>,
+    /// How many steps it answers.
+    pub(super) steps: usize,
     /// When its batch was taken.
     pub(super) since: Stopwatch,
 }
@@ -83,6 +86,7 @@ impl Commit {
             foreign: Adopted::default(),
             answers: Vec::new(),
             record: Vec::new(),
+            steps: 0,
             since: Stopwatch::start(),
         }
     }
@@ -175,6 +179,7 @@ impl Commit {
 
     /// Adds what is to be said when the commit is on disk.
     pub(super) fn answer(&mut self, answer: Answer) {
+        self.steps += answer.outcomes.len();
         self.answers.push(answer);
     }
 
@@ -195,7 +200,7 @@ impl Commit {
         if !self.builder.is_empty() {
             self.end_row();
         }
-        let Self { staged, entries, fresh, targets, foreign, answers, since, .. } = self;
-        Sealed { staged, entries, fresh, targets, foreign, answers, since }
+        let Self { staged, entries, fresh, targets, foreign, answers, steps, since, .. } = self;
+        Sealed { staged, entries, fresh, targets, foreign, answers, steps, since }
     }
 }

@@ -1,10 +1,11 @@
-//! Waiting for the disk on a thread of its own, so that the next commit is put together meanwhile.
+//! Waiting for the disk, on a thread of its own where the next commit can be put together meanwhile.
 
 use super::super::error::Failure;
 use super::super::shared::Shared;
 use crate::clock::Stopwatch;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, Scope};
+use std::time::Duration;
 
 /// Syncs the feed when it is asked to, one sync at a time.
 #[derive(Debug)]
@@ -23,10 +24,7 @@ impl Syncer {
         let (result, results) = sync_channel(1);
         let work = move || {
             for () in asked {
-                let since = Stopwatch::start();
-                let synced = shared.feed().sync();
-                shared.meter.fsync_seconds.observe(since.seconds());
-                if result.send(synced).is_err() {
+                if result.send(sync(shared).map(drop)).is_err() {
                     break;
                 }
             }
@@ -45,6 +43,15 @@ impl Syncer {
     pub(super) fn end(&self) -> Result<(), Failure> {
         self.results.recv().map_err(|_| gone())?
     }
+}
+
+/// Syncs everything that was put; how long that took.
+pub(super) fn sync(shared: &Shared) -> Result<Duration, Failure> {
+    let since = Stopwatch::start();
+    shared.feed().sync()?;
+    let took = since.elapsed();
+    shared.meter.fsync_seconds.observe(took.as_secs_f64());
+    Ok(took)
 }
 
 fn gone() -> Failure {

@@ -1,11 +1,11 @@
 //! What is left of a record whose author was erased.
 
 use super::super::binary::{Reader, put_number};
-use super::super::entry::{Addresses, Entry};
+use super::super::entry::{Addresses, Causes, Entry};
 use super::super::prefix::{Key, Prefix};
 use super::{ERASED, FOREIGN_DOT, cleaned_action, take_position};
 use bytes::Bytes;
-use tidelog_crdt::{Context, Dot, Incarnation, Position};
+use tidelog_crdt::{Dot, Incarnation, Position};
 use tidelog_protocol::ActionId;
 
 /// Set when it stands for an action, whose id is still known.
@@ -34,7 +34,7 @@ impl Erased {
             addresses: Addresses::default(),
             dot: self.dot,
             aliases: Vec::new(),
-            context: Context::default(),
+            causes: Causes::default(),
             action: cleaned_action(),
             kept: true,
             cleaned: true,

@@ -7,7 +7,7 @@ mod shown;
 use super::super::binary::Reader;
 use super::super::error::{Corrupt, Damage, Failure, OpenError, ReadError};
 use super::super::row::Row;
-use super::Database;
+use super::{Database, free};
 use crate::epochs::Epoch;
 use bytes::Bytes;
 use shown::Shown;
@@ -164,7 +164,9 @@ impl Feed {
     pub(in super::super) fn put(&self, row: &Row) -> Result<(), Failure> {
         let key = row.first().get().to_be_bytes();
         let put = self.rows.insert(key, row.value().as_ref());
-        put.map(drop).map_err(|error| self.database.failure(&error))
+        let put = put.map(drop).map_err(|error| self.database.failure(&error));
+        free();
+        put
     }
 
     /// Takes out what starts in `first..next`. Not on disk before the next [`Feed::sync`].

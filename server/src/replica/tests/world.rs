@@ -329,7 +329,7 @@ impl World {
         let seed = self.seed;
         let of = |entries: Vec<Arc<Entry>>| -> BTreeMap<String, Value> {
             let said = |it: &Arc<Entry>| {
-                let named = (it.dot, &it.aliases, it.time, &it.context);
+                let named = (it.dot, &it.aliases, it.time, it.causes.context());
                 (it.id.to_string(), serde_json::to_value(named).unwrap())
             };
             entries.iter().map(said).collect()

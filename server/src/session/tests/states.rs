@@ -42,7 +42,7 @@ fn a_subscriber_gets_a_state_for_each_document_and_then_what_comes() {
     world.publish(&entry, &mut page);
     assert_eq!(of(&page, "d0"), ["crdt/state", ADD]);
     // The page lives on, and its connection does not.
-    add(&mut world, 1);
+    world.add_made("11:b:t", &format!(r#"{{"type":"{ADD}","doc":"d1"}}"#), 600_000);
     let mut page = world.reconnect(page);
     world.send(&mut page, SHELF);
     world.start(&mut page);
@@ -193,4 +193,33 @@ fn a_document_comes_anew_when_an_older_entry_came_while_the_page_was_away() {
     let entry = world.add_made("11:b:t", &late, 1_000);
     world.publish(&entry, &mut page);
     assert_eq!(of(&page, "d1")[2..], [ADD, "crdt/state"]);
+}
+
+/// A page mends its clock at each connection, to within a round trip: what it has by an earlier one may stand
+/// higher than its time.
+#[test]
+fn for_a_page_that_has_something_states_lie_well_above_what_is_in_them() {
+    let mut world = World::new();
+    (0..4).for_each(|n| add(&mut world, n));
+    let mut page = world.open("10:a:t");
+    world.send(&mut page, SHELF);
+    let first = page.got.iter().find(|got| got.doc.as_deref() == Some("d2")).unwrap().time;
+    let latest = 600_000;
+    let json = format!(r#"{{"type":"{ADD}","doc":"d2"}}"#);
+    (0..4).for_each(|_| drop(world.add_made("11:b:t", &json, latest)));
+    let mut page = world.reconnect(page);
+    world.send(&mut page, SHELF);
+    world.start(&mut page);
+    let second = page.got.iter().find(|got| got.doc.as_deref() == Some("d2")).unwrap().time;
+    assert_eq!((first, second), (500_004, latest + 1_001));
+    // An older one comes: the document lies above what the page has, on its next connection, too.
+    let late = world.add_made("11:b:t", &json, 1_000);
+    let mut page = world.reconnect(page);
+    world.send(&mut page, SHELF);
+    world.start(&mut page);
+    world.now += 1_000;
+    page.session.on_tick(world.at()).unwrap();
+    world.settle(&mut page);
+    let third = page.got.iter().find(|got| got.kind == "crdt/state").unwrap().time;
+    assert!(third > second && late.time < first, "{third}");
 }

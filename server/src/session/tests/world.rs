@@ -140,7 +140,7 @@ impl World {
             },
             dot: Dot { incarnation: HERE, position },
             aliases: Vec::new(),
-            context: tidelog_crdt::Context::default(),
+            causes: crate::log::Causes::default(),
             action,
             kept: true,
             cleaned: false,

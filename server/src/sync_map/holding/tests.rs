@@ -1,8 +1,8 @@
 use super::super::{Fold, Standing};
 use super::*;
-use crate::log::{Addresses, Channel};
+use crate::log::{Addresses, Causes, Channel};
 use proptest::prelude::*;
-use tidelog_crdt::{Context, Dot, Incarnation, Position};
+use tidelog_crdt::{Dot, Incarnation, Position};
 use tidelog_protocol::{Action, ActionId, NodeId};
 
 /// What is done to which item, with which field, made when.
@@ -31,7 +31,7 @@ fn entry(position: u64, (what, item, field, time): Done) -> Arc<Entry> {
         },
         dot: Dot { incarnation: Incarnation(1), position },
         aliases: Vec::new(),
-        context: Context::default(),
+        causes: Causes::default(),
         action: Action::new(json.to_string().into()).unwrap(),
         kept: true,
         cleaned: false,

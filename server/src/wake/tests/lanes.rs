@@ -3,6 +3,7 @@
 use super::double::Double;
 use super::web::decrypt;
 use super::world::{Keys, World};
+use crate::wake::Order;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
@@ -74,6 +75,10 @@ async fn who_has_pulled_is_not_told_and_who_pulls_then_is_counted() {
     assert_eq!(pulled(&world), "0");
     world.call("GET", "10:a", "/v1/log", &Value::Null).await;
     assert_eq!(pulled(&world), "1");
+    let status = crate::wake::answer(&world.app, Order::Status {}).await.unwrap();
+    let status: Value = serde_json::from_str(&status).unwrap();
+    let web = json!({"accepted": 1, "denied": 0, "failed": 1, "gone": 0, "refused": 0});
+    assert_eq!((&status["pushes"]["web"], &status["pulled"]), (&web, &json!(1)), "{status}");
 }
 
 #[tokio::test]
@@ -103,7 +108,7 @@ async fn a_kill_between_commit_and_push_loses_no_wake_up_and_repeats_at_most_one
 /// another there, nor fails with it.
 #[tokio::test]
 async fn services_that_fail_leave_the_others_their_way() {
-    let world = World::open("", "");
+    let world = World::open("", "origins_per_user = 20");
     let keys = Keys::make();
     for (user, n) in (20..30).flat_map(|user| (0..20).map(move |n| (user, n))) {
         let endpoint = format!("http://127.{user}.{n}.1:9/x");

@@ -121,6 +121,11 @@ impl World {
         serde_json::from_slice(&body).unwrap_or_default()
     }
 
+    /// The status of the answer.
+    pub(super) async fn status(&self, method: &str, who: &str, path: &str, body: &Value) -> u16 {
+        self.ask(method, who, (path, "application/json"), body).await.status().as_u16()
+    }
+
     async fn ask(
         &self,
         method: &str,
@@ -166,7 +171,7 @@ impl World {
         self.device(user, id).is_some()
     }
 
-    fn device(&self, user: &str, id: &str) -> Option<Device> {
+    pub(super) fn device(&self, user: &str, id: &str) -> Option<Device> {
         let (user, id) = (UserId::new(user).unwrap(), DeviceId::new(id).unwrap());
         self.app.wakes.book.get(&user, &id).unwrap()
     }

@@ -67,8 +67,8 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::Addresses;
-    use tidelog_crdt::{Context, Dot, Incarnation};
+    use crate::log::{Addresses, Causes};
+    use tidelog_crdt::{Dot, Incarnation};
     use tidelog_protocol::{Action, ActionId, NodeId};
 
     fn entry(bytes: usize) -> Entry {
@@ -82,7 +82,7 @@ mod tests {
             addresses: Addresses::default(),
             dot: Dot { incarnation: Incarnation(1), position },
             aliases: Vec::new(),
-            context: Context::default(),
+            causes: Causes::default(),
             action: Action::from_parts(vec![b' '; bytes].into(), "crdt/state"),
             kept: true,
             cleaned: false,
