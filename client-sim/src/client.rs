@@ -189,6 +189,15 @@ impl Client {
         }
     }
 
+    /// Without the buffers that long frames have left behind.
+    pub(crate) fn slim(self: Box<Self>) -> Box<Self> {
+        if !self.wire.is_baggy() {
+            return self;
+        }
+        let client = *self;
+        Box::new(Self { wire: client.wire.shrunk(), ..client })
+    }
+
     /// When [`Client::tick`] is due, by the clock of ids.
     pub(crate) fn deadline(&self) -> u64 {
         self.connection.deadline()

@@ -28,6 +28,8 @@ const LOST_AT_MOST: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Line {
     tcp: TcpStream,
+    /// Bytes that were read so far.
+    read: u64,
     faults: Option<Box<Faults>>,
 }
 
@@ -177,7 +179,12 @@ impl Faults {
 
 impl Line {
     pub(crate) fn new(tcp: TcpStream, faults: Option<Box<Faults>>) -> Self {
-        Self { tcp, faults }
+        Self { tcp, read: 0, faults }
+    }
+
+    /// Bytes that were read so far.
+    pub(crate) fn read(&self) -> u64 {
+        self.read
     }
 
     /// The TCP stream below.
@@ -192,14 +199,17 @@ impl AsyncRead for Line {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { tcp, faults } = &mut *self;
-        match faults {
+        let Self { tcp, read, faults } = &mut *self;
+        let before = buffer.filled().len();
+        ready!(match faults {
             None => Pin::new(tcp).poll_read(cx, buffer),
             Some(faults) => {
                 faults.take_in(tcp, cx)?;
                 faults.read(cx, buffer)
             }
-        }
+        })?;
+        *read += (buffer.filled().len() - before) as u64;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -209,7 +219,7 @@ impl AsyncWrite for Line {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Self { tcp, faults } = &mut *self;
+        let Self { tcp, faults, .. } = &mut *self;
         let Some(faults) = faults else { return Pin::new(tcp).poll_write(cx, bytes) };
         if faults.outgoing.bytes >= ON_THE_WAY_BYTES {
             ready!(faults.give_out(tcp, cx))?;
@@ -220,7 +230,7 @@ impl AsyncWrite for Line {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { tcp, faults } = &mut *self;
+        let Self { tcp, faults, .. } = &mut *self;
         match faults {
             None => Pin::new(tcp).poll_flush(cx),
             Some(faults) => faults.give_out(tcp, cx),

@@ -106,8 +106,8 @@ impl Stage {
             beside.spawn_local(Rc::clone(self).happen(*event));
         }
         sleep_until(self.at(world.plan.spec.seconds)).await;
-        let crowd_kib = itself.resident_kib().unwrap_or(0);
         let settled = self.settle().await;
+        let crowd_kib = itself.peak_kib().unwrap_or(0);
         let took = pacing::seconds(world.clock.micros() - world.began.get());
         let after = self.watch.read().await;
         world.enter(Phase::End);

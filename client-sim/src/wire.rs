@@ -3,7 +3,7 @@
 use crate::line::{Faults, Line};
 use crate::socket;
 use bytes::Bytes;
-use futures_util::{Sink, Stream};
+use futures_util::{FutureExt, Sink, Stream};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tidelog_protocol::{Form, Frame};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
@@ -27,6 +27,10 @@ pub struct Wire {
     socket: WebSocketStream<Line>,
     out: VecDeque<Message>,
     unflushed: bool,
+    /// Bytes of the frames that were taken out of the socket.
+    taken: u64,
+    /// A frame went through that was longer than the buffers were.
+    grown: bool,
 }
 
 /// Why there is no WebSocket.
@@ -50,6 +54,13 @@ impl OpenError {
     }
 }
 
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .max_message_size(Some(FRAME_BYTES_MAX))
+        .max_frame_size(Some(FRAME_BYTES_MAX))
+}
+
 impl Wire {
     /// Connects to `server`; `source` is the address to come from, since one has 28,000 ports only.
     pub async fn open(server: SocketAddr, source: Option<Ipv4Addr>) -> Result<Self, OpenError> {
@@ -66,14 +77,11 @@ impl Wire {
             tokio::time::sleep(faults.round_trip()).await;
         }
         let stream = Line::new(socket::connect(server, source).await?, faults);
-        let config = WebSocketConfig::default()
-            .read_buffer_size(BUFFER_BYTES)
-            .max_message_size(Some(FRAME_BYTES_MAX))
-            .max_frame_size(Some(FRAME_BYTES_MAX));
         let url = format!("ws://{server}/");
-        let upgraded = client_async_with_config(url, stream, Some(config)).await;
+        let upgraded = client_async_with_config(url, stream, Some(config())).await;
         let (socket, _) = upgraded.map_err(|error| OpenError::Upgrade(Box::new(error)))?;
-        Ok(Self { socket, out: VecDeque::new(), unflushed: false })
+        let taken = socket.get_ref().read();
+        Ok(Self { socket, out: VecDeque::new(), unflushed: false, taken, grown: false })
     }
 
     /// Puts a text frame behind those that are on their way out; [`Wire::next`] and [`Wire::flush`]
@@ -82,8 +90,23 @@ impl Wire {
         self.out.push_back(Message::Text(frame.into()));
     }
 
+    /// Whether the library below holds buffers for long frames, and nothing in them.
+    pub(crate) fn is_baggy(&self) -> bool {
+        let idle = self.out.is_empty() && !self.unflushed;
+        self.grown && idle && self.taken == self.socket.get_ref().read()
+    }
+
+    /// The same without those buffers: the library never gives them back, and thousands of devices have some.
+    pub(crate) fn shrunk(self) -> Self {
+        let line = self.socket.into_inner();
+        let socket = WebSocketStream::from_raw_socket(line, Role::Client, Some(config()));
+        let socket = socket.now_or_never().unwrap_or_else(|| unreachable!("it waits for nothing"));
+        Self { socket, out: VecDeque::new(), grown: false, ..self }
+    }
+
     /// Puts a frame of the protocol behind those that are on their way out.
     pub fn send_frame(&mut self, frame: Frame) {
+        self.grown |= frame.len() > BUFFER_BYTES;
         let form = frame.form();
         let bytes = frame.into_bytes();
         self.out.push_back(match (form, Utf8Bytes::try_from(bytes.clone())) {
@@ -129,9 +152,11 @@ impl Wire {
         loop {
             match Pin::new(&mut self.socket).poll_next(cx) {
                 Poll::Ready(Some(Ok(Message::Text(text)))) => {
+                    self.take(text.len());
                     return Poll::Ready(Some(Frame::text(text)));
                 }
                 Poll::Ready(Some(Ok(Message::Binary(bytes)))) => {
+                    self.take(bytes.len());
                     return Poll::Ready(Some(Frame::binary(bytes)));
                 }
                 Poll::Ready(Some(Ok(Message::Close(_)) | Err(_)) | None) => {
@@ -149,6 +174,18 @@ impl Wire {
         }
     }
 
+    /// A frame of a server has no mask: its header says its length in 0, 2 or 8 bytes more. What is no such frame is not
+    /// counted, so that the counts are never equal again, and the buffers stay.
+    fn take(&mut self, length: usize) {
+        let header = match length {
+            0..126 => 2,
+            126..65_536 => 4,
+            _ => 10,
+        };
+        self.taken += length as u64 + header;
+        self.grown |= length > BUFFER_BYTES;
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while !self.out.is_empty() {
             ready!(Pin::new(&mut self.socket).poll_ready(cx))?;
@@ -162,5 +199,37 @@ impl Wire {
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{SinkExt, StreamExt};
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::accept_async;
+
+    #[tokio::test]
+    async fn buffers_are_given_back_between_frames_and_nothing_is_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut socket = accept_async(stream).await.unwrap();
+            while let Some(Ok(message)) = socket.next().await {
+                socket.send(message).await.unwrap();
+            }
+        });
+        let mut wire = Wire::open(address, None).await.unwrap();
+        for length in [10, 125, 126, 5_000, 65_535, 65_536, 300_000, 20, 70_000] {
+            let text = "x".repeat(length);
+            wire.send_frame(Frame::text(text.clone()));
+            assert_eq!(wire.next().await.unwrap(), Frame::text(text));
+            wire.flush().await.unwrap();
+            assert_eq!(wire.is_baggy(), length > BUFFER_BYTES, "{length}");
+            if wire.is_baggy() {
+                wire = wire.shrunk();
+            }
+        }
     }
 }

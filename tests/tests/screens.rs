@@ -1,5 +1,5 @@
 //! Two people's devices share a board that is loaded as documents, by WebSocket in protocols 5 and 7 and by HTTP,
-//! their clocks hours apart. They disconnect, reload and retry, the server is killed, and its
+//! their clocks hours apart. They disconnect, reload and retry, the server is stopped and killed, and its
 //! store compacted, more than once. In the end the screen of each device, which goes by nothing but what it did and
 //! was told, in the order of the times of that, shows what the server says and what an oracle makes of all that
 //! was done.
@@ -84,7 +84,7 @@ fn shown(told: &Told, doc: &str) -> Value {
                 (tags, seen) = (set("tags"), set("seen"));
             }
             "crdt/counter/add" => {
-                *counts.entry(place).or_default() += action["by"].as_i64().unwrap()
+                *counts.entry(place).or_default() += action["by"].as_i64().unwrap();
             }
             "crdt/register/set" => title = action["value"].clone(),
             "crdt/grow-set/add" => drop(seen.insert(text(&action["value"]))),
@@ -241,11 +241,27 @@ impl World {
             70..88 => self.come_or_go(author).await,
             88..94 => self.reload(author),
             94..97 => self.compact().await,
-            _ => {
-                self.server.kill().await?;
+            97..99 => {
+                self.server.stop().await?;
                 self.server.start_again().await
             }
+            _ => self.kill().await,
         }
+    }
+
+    /// With the server goes what it told pages in the last second, so these send what they have and are loaded
+    /// again. Phones have it in their cursors.
+    async fn kill(&mut self) -> anyhow::Result<()> {
+        self.server.kill().await?;
+        self.server.start_again().await?;
+        for author in 0..self.authors.len() {
+            self.connect(author).await?;
+            if let Author::Page { device, .. } = &mut self.authors[author] {
+                device.until_acknowledged().await?;
+            }
+            self.reload(author)?;
+        }
+        Ok(())
     }
 
     async fn act(&mut self, author: usize) -> anyhow::Result<()> {
@@ -415,10 +431,6 @@ async fn every_screen_shows_what_the_server_and_the_oracle_say() -> anyhow::Resu
         world.act(author).await?;
     }
     world.settle().await?;
-    world.server.kill().await?;
-    world.server.start_again().await?;
-    for author in 0..world.authors.len() {
-        world.reload(author)?;
-    }
+    world.kill().await?;
     world.settle().await
 }

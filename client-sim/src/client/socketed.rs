@@ -36,7 +36,8 @@ impl Device {
         }
     }
 
-    async fn listen(&mut self, mut client: Box<Client>, signal: &mut watch::Receiver<Signal>) {
+    async fn listen(&mut self, client: Box<Client>, signal: &mut watch::Receiver<Signal>) {
+        let mut client = client.slim();
         self.say(&mut client);
         let ping = self.world.clock.at_wall(client.deadline());
         let due = self.due().map_or(ping, |due| due.min(ping));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// How long metrics may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// CPU time so far, and memory now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

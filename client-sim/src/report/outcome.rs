@@ -127,7 +127,7 @@ pub struct ServerCost {
 /// What a run cost the generator.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// Memory for each device, in KiB.
+    /// The most memory that it had, for each device, in KiB.
     pub kib_each: f64,
     /// Its whole CPU time, in seconds.
     pub cpu_seconds: f64,
@@ -157,7 +157,7 @@ pub(crate) struct Figures {
     pub(crate) before: Option<Reading>,
     pub(crate) after: Option<Reading>,
     pub(crate) peak_kib: Option<u64>,
-    /// Without devices, and with all of them.
+    /// Without devices, and at most.
     pub(crate) generator_kib: (u64, u64),
     pub(crate) generator_cpu: Duration,
 }

@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn every_log_has_its_turn_once_and_few_are_kept_at_a_time() {
-        let names = ["b", "dd", "a-name-that-takes-more", "c", "b", "e", "ca", "a"];
+        // Where the second does not fit, the third would, and comes after it.
+        let names = ["a", "b-that-takes-more-room-than-the-others", "c", "dd", "c", "e", "ca"];
         for room in 1..=names.len() {
             let mut logs = Logs::new(room * (OVERHEAD_BYTES + 4));
             let mut all = Vec::new();

@@ -11,39 +11,39 @@ use tidelog_protocol::Meta;
 /// Clocks are mended to within this.
 const MENDED_WITHIN_MS: u64 = 1_000;
 
-/// How a page is told the times of the documents of one log.
+/// How a page is told the times of the documents of one log, in milliseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lift {
     /// On this connection, by so much.
-    by_ms: u64,
+    by: u64,
     /// What earlier connections told of is below this.
-    above_ms: u64,
+    above: u64,
     /// The latest time of a state that it was told, on whatever connection.
-    told_ms: u64,
+    told: u64,
 }
 
 impl Lift {
     /// For a page that has nothing, or `is_old` and was told states of up to `told_ms`.
     pub(super) fn new(is_old: bool, told_ms: u64) -> Self {
-        let by_ms = if is_old { MENDED_WITHIN_MS } else { 0 };
-        let above_ms = if told_ms > 0 { told_ms + by_ms } else { 0 };
-        Self { by_ms, above_ms, told_ms }
+        let by = if is_old { MENDED_WITHIN_MS } else { 0 };
+        let above = if told_ms > 0 { told_ms + by } else { 0 };
+        Self { by, above, told: told_ms }
     }
 
     /// The latest time of a state that the page was told.
     pub(super) fn told_ms(&self) -> u64 {
-        self.told_ms
+        self.told
     }
 
     /// A state is sent: when it is said to be made.
     pub(super) fn tell(&mut self, meta: &mut Meta) {
-        meta.time = meta.time.saturating_add(self.by_ms).max(self.above_ms);
-        self.told_ms = self.told_ms.max(meta.time);
+        meta.time = meta.time.saturating_add(self.by).max(self.above);
+        self.told = self.told.max(meta.time);
     }
 
     /// Whether a store that goes by time would not show `entry` under the states that were sent.
     pub(super) fn hides(&self, entry: &Entry) -> bool {
-        let told = self.told_ms.max(self.above_ms);
+        let told = self.told.max(self.above);
         told > 0 && entry.time <= told && entry.kept && !documents::is_state(entry)
     }
 }

@@ -182,12 +182,12 @@ impl Session {
         // An item that takes several actions is not brought along: the page then asks for it, and
         // its store hears of all of them.
         let list = subscription.list_name();
-        let mut lift = subscription.access.loads_documents().then_some(subscription.lift);
+        let mut told = subscription.access.loads_documents().then_some(subscription.lift);
         let mut frames = Frames::default();
         for round in loaded.rounds {
             frames.start();
             for Told { whole, mut shown } in round {
-                if let Some(lift) = &mut lift {
+                if let Some(lift) = &mut told {
                     lift.tell(&mut shown.meta);
                 }
                 if let (Some(name), Some(item)) = (&list, whole) {
@@ -199,7 +199,7 @@ impl Session {
         }
         let (frames, through) = (self.frames_of(frames), loaded.through);
         if let Some(subscription) = self.subscriptions.get_mut(&key) {
-            subscription.lift = lift.unwrap_or(subscription.lift);
+            subscription.lift = told.unwrap_or(subscription.lift);
         }
         if !loaded.done {
             let Some(load) = self.subscriptions.load_mut(&key) else { return };

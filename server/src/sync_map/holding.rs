@@ -67,11 +67,20 @@ impl Holdings {
             self.maps.insert(name.to_owned(), Holding::new(name));
         }
         let taken = self.maps.get_mut(name).is_some_and(|map| map.take(entry, self.share));
-        while self.bytes() > self.bytes_max && self.share.bits < SHARE_BITS_MAX {
+        if self.bytes() > self.bytes_max {
+            self.maps.values_mut().for_each(Holding::forget_names);
+            self.halve();
+        }
+        taken
+    }
+
+    /// Leaves items to further passes, so many that there is room for some time.
+    fn halve(&mut self) {
+        let room = self.bytes_max - self.bytes_max / 4;
+        while self.bytes() > room && self.share.bits < SHARE_BITS_MAX {
             self.rest.push(self.share.halve());
             self.maps.values_mut().for_each(|map| map.keep_only(self.share));
         }
-        taken
     }
 
     /// All entries were taken in; whether they are to come again, for the items that are left.
@@ -127,6 +136,11 @@ impl Holding {
     fn keep_only(&mut self, share: Share) {
         self.items.retain(|id, _| share.has(&self.name, id));
         self.items.shrink_to_fit();
+        self.forget_names();
+    }
+
+    /// Forgets names that no field of an item has any more.
+    fn forget_names(&mut self) {
         self.names.retain(|name| Arc::strong_count(name) > 1);
         let items = self.items.iter().map(|(id, item)| id.len() + item.bytes());
         self.bytes = items.chain(self.names.iter().map(|name| bytes_of(name))).sum();

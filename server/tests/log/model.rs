@@ -176,12 +176,12 @@ impl Model {
         assert!(draft.kept && entry.kept && entry.position > self.head);
         assert_eq!((&entry.id, &entry.action), (&draft.id, &draft.action));
         assert_eq!(entry.addresses, draft.addresses);
-        assert!(given.iter().all(|dot| entry.context.covers(*dot)));
+        assert!(given.iter().all(|dot| entry.causes.context().covers(*dot)));
         let mut context = draft.context.clone();
         for dot in given {
             context.add_own(dot.incarnation, &[dot.position].into_iter().collect());
         }
-        assert_eq!(entry.context, context);
+        assert_eq!(*entry.causes.context(), context);
         self.head = entry.position;
         self.by_id.insert(entry.id.clone(), self.entries.len());
         self.entries.push(Arc::clone(entry));
