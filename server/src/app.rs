@@ -13,6 +13,7 @@ use crate::log::{Log, NodeRecord, PageLimit, ReadError};
 use crate::metrics::Metrics;
 use crate::nodes::Recent;
 use crate::outgoing::Outgoing;
+use crate::replica::Replicas;
 use crate::rules::Rules;
 use crate::session::{self, NodeState};
 use crate::sync_map::{Lives, Snapshots};
@@ -55,6 +56,10 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Who is woken, and how.
     pub(crate) wakes: Arc<Wakes>,
+    /// Who follows this server, and how the link to the one that it follows is.
+    pub(crate) replicas: Arc<Replicas>,
+    /// Whether it follows one.
+    pub(crate) upstream: bool,
     /// What sessions share.
     pub session: session::Shared,
     /// What is known of maps.

@@ -15,6 +15,7 @@ mod rules;
 mod settings;
 mod source;
 mod tls;
+mod upstream;
 mod user_log;
 mod wake;
 
@@ -32,6 +33,7 @@ pub use rules::{
 pub use settings::{Cors, Limits, LogSettings, Server};
 pub use source::{ConfigError, Source};
 pub use tls::Tls;
+pub use upstream::Upstream;
 pub use user_log::UserLog;
 pub use wake::{Apns, Fcm, Wake};
 
@@ -68,6 +70,8 @@ pub struct Config {
     pub user_log: UserLog,
     /// `[wake]`
     pub wake: Wake,
+    /// `[upstream]`
+    pub upstream: Upstream,
     /// `[[action]]`, `[[channel]]`, `[[sync_map]]`, `[[merge]]` and `[[push]]`
     pub rules: RuleSettings,
 }
@@ -86,6 +90,7 @@ struct Document {
     compaction: Compaction,
     user_log: UserLog,
     wake: Wake,
+    upstream: Upstream,
     action: Vec<ActionRule>,
     channel: Vec<ChannelRule>,
     sync_map: Vec<SyncMapRule>,
@@ -118,6 +123,15 @@ impl Config {
             .map_err(|reason| config.refused(reason))?;
         if let Some(trace) = &args.trace {
             config.server.trace.clone_from(trace);
+        }
+        if let Some(url) = &args.upstream {
+            config.upstream.url.clone_from(url);
+        }
+        if let Some(name) = &args.replica {
+            config.upstream.replica.clone_from(name);
+        }
+        if let Some(file) = &args.upstream_token_file {
+            config.upstream.token_file.clone_from(file);
         }
         config.server.trace_json = args.trace_json.unwrap_or(config.server.trace_json);
         config.check()?;
@@ -167,6 +181,7 @@ impl Config {
             compaction: document.compaction,
             user_log: document.user_log,
             wake: document.wake.beside(&source),
+            upstream: document.upstream.beside(&source),
             rules: RuleSettings {
                 actions: document.action,
                 channels: document.channel,
@@ -199,6 +214,7 @@ impl Config {
         self.admission.check().or_else(refused)?;
         self.cors.check().or_else(refused)?;
         self.wake.check().or_else(refused)?;
+        self.upstream.check().or_else(refused)?;
         self.user_log.check().or_else(refused)
     }
 

@@ -138,7 +138,7 @@ impl Documents {
         let until = self.log.head();
         while fold.through() < until {
             let page = self.log.read(log, fold.through(), until, PAGE)?;
-            fold.take(&page, self.log.incarnation(), &self.rules);
+            fold.take(&page, &self.log.incarnations(), &self.rules);
         }
         Ok(())
     }

@@ -39,6 +39,7 @@ mod turn;
 use crate::app::App;
 use crate::config::{Config, Cors};
 use crate::log::{Log, PageLimit};
+use crate::replica;
 use axum::Router;
 use axum::body::Body;
 use axum::middleware;
@@ -139,6 +140,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))
         .route("/openapi.json", get(status::openapi))
+        .merge(replica::routes())
         .merge(if app.dev { demo::routes() } else { Router::new() })
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

@@ -94,7 +94,7 @@ impl Ingest {
         metrics: Metrics,
         (action_bytes, quotas): (usize, Quotas),
     ) -> Self {
-        let judge = Judge::new(Arc::clone(&rules), log.incarnation(), action_bytes);
+        let judge = Judge::new(Arc::clone(&rules), log.incarnations(), action_bytes);
         let (accounts, own) = (Arc::new(Accounts::new(quotas)), Arc::default());
         let bulk = Bulk::default();
         Self { log, rules, judge, bulk, accounts, own, metrics }

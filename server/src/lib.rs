@@ -34,10 +34,12 @@ mod numbers;
 mod outgoing;
 
 pub mod admin;
+pub mod backup;
 pub mod compaction;
 pub mod doc;
 pub mod log_export;
 mod metrics;
+pub mod replica;
 pub mod revocations;
 mod service;
 pub mod users;

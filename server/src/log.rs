@@ -35,13 +35,17 @@ mod fuzz;
 mod handover;
 mod head;
 mod identity;
+mod incarnations;
 mod index;
 mod lock;
 mod manifest;
 mod marks;
 mod merge;
 mod meter;
+mod naming;
 mod nodes;
+mod origins;
+mod outgoing;
 mod place;
 mod positions;
 mod prefix;
@@ -51,12 +55,14 @@ mod rebuild;
 mod recent;
 mod record;
 mod recover;
+mod restore;
 mod rewrite;
 mod room;
 mod row;
 mod run;
 mod settings;
 mod shared;
+mod snapshot;
 mod store;
 mod tail;
 mod usage;
@@ -65,18 +71,22 @@ pub(crate) use base::{Base, Bases};
 pub use check::{Counts, Finding, Progress, Report, Severity, check};
 pub(crate) use compact::{Compacted, Compacting, Step as CompactionStep};
 pub use entry::{
-    Addresses, Causes, Channel, ChannelError, Cleaned, Draft, Entry, LogName, NodeRecord, Outcome,
-    Page, PageLimit, Step,
+    Addresses, Causes, Channel, ChannelError, Cleaned, Draft, Entry, Foreign, LogName, NodeRecord,
+    Outcome, Page, PageLimit, Step,
 };
 pub use erase::Removed;
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
 pub use export::Piece;
+pub use incarnations::Incarnations;
 pub use meter::Meter;
+pub(crate) use outgoing::Outgoing;
 pub(crate) use positions::Positions;
 pub use rebuild::{Rebuilt, rebuild};
+pub(crate) use restore::Restoring;
 pub use rewrite::RewriteError;
 pub use settings::Settings;
 pub use shared::{BeforeSync, OnAnswered, OnClean, OnCommit};
+pub(crate) use snapshot::{Item, Snapshot};
 pub use usage::{BYTES_BESIDE, bytes_of_json};
 
 use crate::clock::Stopwatch;
@@ -203,6 +213,11 @@ impl Log {
     /// The life of this store.
     pub fn incarnation(&self) -> Incarnation {
         self.shared().identity.incarnation
+    }
+
+    /// All lives of this store, and which positions each gave.
+    pub fn incarnations(&self) -> Incarnations {
+        self.shared().incarnations.clone()
     }
 
     /// The identity of this store.

@@ -15,11 +15,12 @@ use crate::log::{Log, PageLimit, Settings};
 use crate::metrics::{self, Metrics, Site};
 use crate::nodes::{self, Recent};
 use crate::outgoing::Outgoing;
+use crate::replica::Replicas;
 use crate::rules::Rules;
 use crate::sync_map::{Lives, Snapshots};
 use crate::wake::Wakes;
 use crate::ws::Budget;
-use crate::{clock, http, service, session, wake};
+use crate::{clock, http, replica, service, session, wake};
 use anyhow::Context;
 use prometheus_client::metrics::gauge::Gauge;
 use std::convert::Infallible;
@@ -79,6 +80,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     alive.spawn(nodes::forget_the_absent(app.log.clone(), config.limits.node_records));
     alive.spawn(wake::follow(app.clone()));
     alive.spawn(admission::keep_pace(app.door.clone(), sources(&app)));
+    alive.spawn(replica::follow(app.clone(), config.upstream.followed()));
     let outcome = tokio::select! {
         () = door.open(&listener, &mut connections) => Ok(()),
         signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }
@@ -111,6 +113,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     tracing::info!("{opened}");
     crate::revocations::load(&log, auth.revoked())?;
     let wakes = Arc::new(Wakes::open(config, &log)?);
+    let replicas = Arc::new(Replicas::open(&log)?);
     let (hub, budget) = (Hub::default(), Budget::new(config.limits.frame_budget_bytes));
     let door = Admission::new(&config.admission, metrics::Door::default());
     let site = Site {
@@ -120,10 +123,11 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         door: door.clone(),
         data: config.server.data.clone(),
         wakes: wakes.clone(),
+        replicas: replicas.clone(),
     };
     let waits = Gauge::default();
     let metrics = Metrics::of(site, waits.clone());
-    tell_of_commits(&log, &hub, &wakes);
+    tell_of_commits(&log, &hub, &wakes, &replicas);
     let settings = (config.limits.action_bytes, quotas(config));
     let ingest = Ingest::new(log.clone(), rules.clone(), metrics.clone(), settings);
     let session = session::Shared {
@@ -144,6 +148,8 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         http: http::Shared::new(http::Settings::of(config), &log),
         node: NodeId::new(&format!("server:{}", log.incarnation()))?,
         wakes,
+        replicas,
+        upstream: config.upstream.followed().is_some(),
         log,
         ingest,
         hub,
@@ -171,12 +177,14 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
 }
 
 /// Who hears of what is committed, and when.
-fn tell_of_commits(log: &Log, hub: &Hub, wakes: &Wakes) {
+fn tell_of_commits(log: &Log, hub: &Hub, wakes: &Wakes, replicas: &Replicas) {
     let publishing = hub.clone();
     log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
     let (waking, committed) = (hub.clone(), wakes.committed.clone());
+    let following = Arc::clone(&replicas.committed);
     log.on_answered(Arc::new(move || {
         waking.wake();
+        following.notify_waiters();
         committed.notify_one();
     }));
 }

@@ -7,6 +7,7 @@ use super::jwks::Jwks;
 use super::rules::{ActionRule, ChannelRule, MergeRule, PushLanguage, PushRule, SyncMapRule};
 use super::settings::{Cors, Limits, LogSettings, Server};
 use super::tls::TlsTable;
+use super::upstream::Upstream;
 use super::user_log::UserLog;
 use super::wake::{Apns, Fcm, Wake};
 use documented::DocumentedFields;
@@ -42,6 +43,7 @@ pub fn reference() -> String {
     section(&mut text, "log", &LogSettings::default());
     section(&mut text, "compaction", &Compaction::default());
     section(&mut text, "user_log", &UserLog::default());
+    section(&mut text, "upstream", &Upstream::default());
     section(&mut text, "wake", &Wake::default());
     section(&mut text, "wake.apns", &Apns::default());
     section(&mut text, "wake.fcm", &Fcm::default());

@@ -80,6 +80,7 @@ impl Bulk {
 fn bytes_of(steps: &[Step]) -> usize {
     let bytes = steps.iter().map(|step| match step {
         Step::Append(draft) => STEP_BYTES + draft.action.json().len(),
+        Step::Adopt(foreign) => STEP_BYTES + foreign.draft.action.json().len(),
         Step::Clean(..) => STEP_BYTES,
     });
     bytes.sum()

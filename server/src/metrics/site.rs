@@ -5,6 +5,7 @@ use crate::admission::{Admission, ClassLook, Look};
 use crate::auth::{Authenticator, KeySets};
 use crate::clock;
 use crate::log::{Log, Stats};
+use crate::replica::Replicas;
 use crate::wake::Wakes;
 use crate::ws::Budget;
 use prometheus_client::collector::Collector;
@@ -31,6 +32,8 @@ pub(crate) struct Site {
     pub(crate) data: PathBuf,
     /// Who is woken.
     pub(crate) wakes: Arc<Wakes>,
+    /// Who follows this server, and whom it follows.
+    pub(crate) replicas: Arc<Replicas>,
 }
 
 impl fmt::Debug for Site {
@@ -75,6 +78,7 @@ impl Collector for Site {
             self.wakes.waiting(),
         )?;
         door(to, &self.door.look())?;
+        self.links(to)?;
         key_sets(to, self.auth.key_sets(clock::now_ms()))?;
         self.store_bytes(to)?;
         // A disk that cannot be asked has no number.
@@ -116,6 +120,35 @@ impl Site {
             "tidelog_tail_bytes",
             "The newest entries, which are kept in memory.",
             stats.tail_bytes,
+        )
+    }
+
+    fn links(&self, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (link, head) = (self.replicas.upstream.now(), self.log.head().get());
+        gauge(
+            to,
+            "tidelog_replicas_linked",
+            "Replicas that follow this server and have asked within the last minute and a half.",
+            self.replicas.linked(),
+        )?;
+        let is_up = u64::from(link.since_ms.is_some());
+        gauge(
+            to,
+            "tidelog_upstream_linked",
+            "1 while the link to the server that is followed is up.",
+            is_up,
+        )?;
+        gauge(
+            to,
+            "tidelog_upstream_owed_positions",
+            "How much of this feed the server that is followed may still have to get.",
+            if link.known { head.saturating_sub(link.pushed) } else { 0 },
+        )?;
+        gauge(
+            to,
+            "tidelog_upstream_lacking_positions",
+            "How much of the feed that is followed may still have to come.",
+            link.their_head.saturating_sub(link.pulled),
         )
     }
 
