@@ -2,10 +2,10 @@
 
 use super::plan::home;
 use crate::documents::{made_ms, parts_of};
-use crate::log::{Base, Bases, Entry, Log, LogName, PageLimit, Positions, ReadError};
+use crate::log::{Base, Bases, Entry, Incarnations, Log, LogName, PageLimit, Positions, ReadError};
 use crate::rules::Rules;
 use std::collections::{BTreeMap, BTreeSet};
-use tidelog_crdt::{Applied, Document, DocumentName, Incarnation, Position};
+use tidelog_crdt::{Applied, Document, DocumentName, Position};
 
 /// How much of a log is read at once.
 const PAGE: PageLimit = PageLimit { entries: 1000, bytes: 1 << 20 };
@@ -55,7 +55,7 @@ pub(super) fn of(
         }
     });
     let kept = stretch.mixed(&ends, going)?;
-    let mut folding = Folding::new(log.incarnation(), old.bases, &ends);
+    let mut folding = Folding::new(log.incarnations(), old.bases, &ends);
     let mut left: Option<Position> = None;
     stretch.each(|entry| {
         for (document, part) in parts_of(entry, rules) {
@@ -142,7 +142,7 @@ impl Stretch<'_> {
 
 /// Documents in the making.
 struct Folding {
-    incarnation: Incarnation,
+    lives: Incarnations,
     /// By name, the newest of each.
     bases: BTreeMap<DocumentName, Base>,
     /// Older ones that readers are still shown.
@@ -151,7 +151,7 @@ struct Folding {
 
 impl Folding {
     /// From what compaction made of the log before.
-    fn new(incarnation: Incarnation, old: Vec<Base>, ends: &BTreeMap<DocumentName, Ends>) -> Self {
+    fn new(lives: Incarnations, old: Vec<Base>, ends: &BTreeMap<DocumentName, Ends>) -> Self {
         let (mut bases, mut shown) = (BTreeMap::new(), Vec::new());
         for base in old {
             if base.shown && ends.get(&base.name).is_some_and(Ends::ends_showing) {
@@ -160,7 +160,7 @@ impl Folding {
             let earlier = bases.insert(base.name.clone(), base);
             shown.extend(earlier.filter(|earlier: &Base| earlier.shown));
         }
-        Self { incarnation, bases, shown }
+        Self { lives, bases, shown }
     }
 
     fn has(&self, name: &DocumentName, position: Position) -> bool {
@@ -178,7 +178,7 @@ impl Folding {
             document: Document::default(),
         });
         // What the author had seen of it is settled, so that nothing is remembered for it.
-        base.document.settle(self.incarnation, before(entry.position));
+        self.lives.settle(&mut base.document, before(entry.position));
         if base.document.apply(part) == Applied::Folded {
             base.entries += 1;
             base.latest_ms = base.latest_ms.max(made_ms(entry));
@@ -192,7 +192,7 @@ impl Folding {
             let Some(last) = ends.last().filter(|last| last.position > base.position) else {
                 continue;
             };
-            base.document.settle(self.incarnation, last.position);
+            self.lives.settle(&mut base.document, last.position);
             base.position = last.position;
             base.accepted_ms = last.accepted_ms;
             base.shown = ends.other.is_none();

@@ -1,10 +1,10 @@
 //! The documents of one log, folded up to a position.
 
-use crate::log::{Base, Bases, Entry, Page};
+use crate::log::{Base, Bases, Entry, Incarnations, Page};
 use crate::rules::Rules;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use tidelog_crdt::{Applied, Document, DocumentName, Incarnation, Position};
+use tidelog_crdt::{Applied, Document, DocumentName, Position};
 use tidelog_protocol::{Action, Meta};
 
 /// A clock may be so far ahead of the server's: two days, so that a wrong time zone and a wrong date are within.
@@ -122,23 +122,23 @@ impl Fold {
 
     /// Folds the page that follows. Folding an entry twice changes nothing, so that a page of which
     /// a part was folded can come again.
-    pub(crate) fn take(&mut self, page: &Page, incarnation: Incarnation, rules: &Rules) {
+    pub(crate) fn take(&mut self, page: &Page, lives: &Incarnations, rules: &Rules) {
         self.any |= !page.entries.is_empty();
         for entry in &page.entries {
-            self.add(entry, incarnation, rules);
+            self.add(entry, lives, rules);
         }
         self.through = page.through;
         for folded in self.documents.values_mut() {
-            folded.document.settle(incarnation, page.through);
+            lives.settle(&mut folded.document, page.through);
         }
     }
 
-    fn add(&mut self, entry: &Entry, incarnation: Incarnation, rules: &Rules) {
+    fn add(&mut self, entry: &Entry, lives: &Incarnations, rules: &Rules) {
         let mut any = false;
         for (name, part) in parts_of(entry, rules) {
             let folded = self.documents.entry(name).or_default();
             // So that what the author had seen is known to be settled, and nothing is kept for it.
-            folded.document.settle(incarnation, before(entry.position));
+            lives.settle(&mut folded.document, before(entry.position));
             // Without aliases nothing must be folded again.
             if folded.document.apply(&part) == Applied::Folded {
                 any = true;
@@ -163,7 +163,7 @@ pub(crate) fn parts_of(entry: &Entry, rules: &Rules) -> Vec<(DocumentName, tidel
     let all = rules.operations(&entry.action, &meta, &entry.addresses.channels);
     let part = |changes| tidelog_crdt::Entry {
         dot: entry.dot,
-        aliases: Vec::new(),
+        aliases: entry.aliases.clone(),
         context: entry.causes.context().into_owned(),
         stamp: meta.stamp(),
         changes,

@@ -157,11 +157,11 @@ fn a_store_of_a_newer_version_is_left_alone() {
     with_feed(dir.path(), |db| {
         let meta = db.open_tree("meta").unwrap();
         let mut identity = meta.get("store").unwrap().unwrap().to_vec();
-        identity[0] = 4;
+        identity[0] = 5;
         meta.insert("store", identity).unwrap();
     });
     let error = open_error(dir.path());
-    assert!(matches!(error, OpenError::Newer { found: 4, supported: 3, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 5, supported: 4, .. }), "{error}");
 }
 
 /// Lines of what the engine has, as version 0.1 wrote it in format 1.
@@ -185,7 +185,7 @@ fn a_store_of_format_1_is_read_and_brought_to_this_one() {
         }
     });
     let reading = Settings { read_only: true, ..small(dir.path()) };
-    for (settings, format) in [(reading, 1), (small(dir.path()), 3)] {
+    for (settings, format) in [(reading, 1), (small(dir.path()), 4)] {
         let (log, _) = open(&settings);
         let expected = ["3 bob:c:t 0", "4 ann:c:t 0"];
         assert_eq!(ids(&log.feed(Position::ZERO, ALL).unwrap().entries), expected);
