@@ -5,6 +5,8 @@ use toml::Table;
 
 /// A connection with nothing under way, with what the kernel does not count.
 const CONNECTION_BYTES: usize = 12 << 10;
+/// So much of the memory is the program's own, and what the allocator has been given back and keeps for a while.
+const ALLOCATOR: usize = 5;
 /// A frame and what is read of it take at most so much of what all frames may take.
 const FRAMES: usize = 8;
 
@@ -18,6 +20,7 @@ pub(super) fn share(
     if memory < 64 << 20 {
         return Err("[limits] memory: a server takes 64MiB at least".to_owned());
     }
+    let memory = shared(memory);
     let is_left_out = |section: &str, name: &str| {
         told.get(section).and_then(toml::Value::as_table).is_none_or(|it| !it.contains_key(name))
     };
@@ -38,7 +41,7 @@ pub(super) fn share(
     }
     if taken > memory / 4 * 3 {
         return Err(format!(
-            "[limits] memory: what is set beside it takes {taken} bytes, more than three quarters of \
+            "[limits] memory: what is set beside it takes {taken} bytes, more than three fifths of \
              it; leave frame_budget_bytes, outgoing_bytes, ingest_queue_bytes, tail_bytes and \
              cache_bytes out, and they are parts of it"
         ));
@@ -57,6 +60,11 @@ pub(super) fn share(
     Ok(())
 }
 
+/// What of the memory is there to be given away.
+pub(super) fn shared(memory: usize) -> usize {
+    memory - memory / ALLOCATOR
+}
+
 #[cfg(test)]
 mod tests {
     use crate::config::{Config, Source};
@@ -69,7 +77,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_a_part_of_the_memory() {
-        let config = parse("[limits]\nmemory = \"256MiB\"\noutgoing_bytes = \"1MiB\"").unwrap();
+        let config = parse("[limits]\nmemory = \"320MiB\"\noutgoing_bytes = \"1MiB\"").unwrap();
         let limits = &config.limits;
         assert_eq!(limits.frame_budget_bytes, 64 << 20);
         assert_eq!(limits.outgoing_bytes, 1 << 20, "as it is set");
@@ -81,8 +89,8 @@ mod tests {
     }
 
     #[test]
-    fn a_gibibyte_is_what_is_so_anyway() {
-        let config = parse("[limits]\nmemory = \"1GiB\"").unwrap();
+    fn with_1280_mebibytes_it_is_as_without_a_ceiling() {
+        let config = parse("[limits]\nmemory = \"1280MiB\"").unwrap();
         let plain = parse("").unwrap();
         let sizes = |config: &Config| {
             let limits = &config.limits;
@@ -101,7 +109,7 @@ mod tests {
     fn what_cannot_be_is_refused() {
         for (text, reason) in [
             ("memory = \"63MiB\"", "64MiB at least"),
-            ("memory = \"512MiB\"\nframe_budget_bytes = \"400MiB\"", "three quarters"),
+            ("memory = \"512MiB\"\nframe_budget_bytes = \"400MiB\"", "three fifths"),
             ("memory = \"much\"", "is no size"),
         ] {
             let error = parse(&format!("[limits]\n{text}")).unwrap_err();

@@ -3,6 +3,7 @@
 //! A key of the file is the name of its field, its default is in `Default`, and its doc comment is
 //! what the reference and `--help` say of it. Every limit says what happens when it is reached.
 
+use super::memory;
 use super::proxies::{ProxyHeader, read_networks};
 use super::quantity::{
     read_action_bytes, read_bytes, read_bytes_or_off, read_count, read_count_or_off, read_depth,
@@ -61,10 +62,10 @@ impl Default for Server {
 #[derive(Clone, Debug, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Memory that the server stays under, 64MiB at least: what is not set of `frame_budget_bytes` (a
-    /// quarter), `outgoing_bytes` (an eighth), `ingest_queue_bytes` and `cache_bytes` (a 32nd each),
-    /// `tail_bytes` (a 64th), `connections` (a quarter at 12KiB each), `frame_bytes` and `body_bytes` is a
-    /// part of it.
+    /// Memory that the server stays under, 64MiB at least. A fifth is the program's own and the allocator's; what is
+    /// not set of `frame_budget_bytes` (a quarter), `outgoing_bytes` (an eighth), `ingest_queue_bytes` and `cache_bytes`
+    /// (a 32nd each), `tail_bytes` (a 64th), `connections` (a quarter at 12KiB each), `frame_bytes` and `body_bytes`
+    /// is a part of the rest.
     #[serde(deserialize_with = "read_bytes_or_off", serialize_with = "show_or_off")]
     pub memory: Option<usize>,
     /// Open sockets, also while they shake hands for TLS; above it a new one is closed at once.
@@ -218,7 +219,7 @@ impl Default for Limits {
 impl Limits {
     /// So large a part of the memory, if it has a ceiling; else `bytes`.
     pub(crate) fn memory_or(&self, part: usize, bytes: usize) -> usize {
-        self.memory.map_or(bytes, |memory| memory / part)
+        self.memory.map_or(bytes, |memory| memory::shared(memory) / part)
     }
 
     /// What a peer may send.
