@@ -1,5 +1,6 @@
 //! The documents of one log, folded up to a position.
 
+use super::is_state;
 use crate::log::{Base, Bases, Entry, Page};
 use crate::rules::Rules;
 use std::collections::BTreeMap;
@@ -35,6 +36,8 @@ pub(super) struct Folded {
     pub(super) spared: Position,
     /// The first entry that is in a channel, too, whose readers get more of the document there.
     pub(super) elsewhere: Position,
+    /// What is not above is in it, or was not of it when it was compacted.
+    pub(super) compacted: Position,
     /// It as an action, once somebody has asked for that, and whether it is empty.
     pub(super) rendered: OnceLock<(bool, Action)>,
 }
@@ -59,8 +62,17 @@ impl Fold {
             let changed = position;
             let (spared, elsewhere) =
                 if shown { (position, Position::ZERO) } else { (Position::ZERO, position) };
-            let folded =
-                Folded { document, changed, entries, latest_ms, spared, elsewhere, rendered };
+            let compacted = position;
+            let folded = Folded {
+                document,
+                changed,
+                entries,
+                latest_ms,
+                spared,
+                elsewhere,
+                compacted,
+                rendered,
+            };
             documents.insert(name, folded);
         }
         Self::restored(bases.through, documents, bytes)
@@ -135,8 +147,14 @@ impl Fold {
 
     fn add(&mut self, entry: &Entry, incarnation: Incarnation, rules: &Rules) {
         let mut any = false;
+        if is_state(entry) {
+            return;
+        }
         for (name, part) in parts_of(entry, rules) {
             let folded = self.documents.entry(name).or_default();
+            if entry.position <= folded.compacted {
+                continue;
+            }
             // So that what the author had seen is known to be settled, and nothing is kept for it.
             folded.document.settle(incarnation, before(entry.position));
             // Without aliases nothing must be folded again.
