@@ -3,7 +3,7 @@
 use super::is_state;
 use crate::log::{Base, Bases, Entry, Page};
 use crate::rules::Rules;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use tidelog_crdt::{Applied, Document, DocumentName, Incarnation, Position};
 use tidelog_protocol::{Action, Meta};
@@ -17,6 +17,8 @@ pub(crate) struct Fold {
     generation: u64,
     through: Position,
     documents: BTreeMap<DocumentName, Folded>,
+    /// Those that remember something for what may still come.
+    waiting: BTreeSet<DocumentName>,
     bytes: usize,
     unsaved: usize,
     /// The log has entries, whether they are of documents or not.
@@ -49,7 +51,9 @@ impl Fold {
         documents: BTreeMap<DocumentName, Folded>,
         bytes: usize,
     ) -> Self {
-        Self { through, documents, bytes, any: true, ..Self::default() }
+        let waiting = documents.iter().filter(|(_, folded)| folded.document.remembers());
+        let waiting = waiting.map(|(name, _)| name.clone()).collect();
+        Self { through, documents, waiting, bytes, any: true, ..Self::default() }
     }
 
     /// What compaction has left of a log.
@@ -140,9 +144,14 @@ impl Fold {
             self.add(entry, incarnation, rules);
         }
         self.through = page.through;
-        for folded in self.documents.values_mut() {
-            folded.document.settle(incarnation, page.through);
-        }
+        // The others remember nothing that could be forgotten now, and there may be very many.
+        let documents = &mut self.documents;
+        self.waiting.retain(|name| {
+            documents.get_mut(name).is_some_and(|folded| {
+                folded.document.settle(incarnation, page.through);
+                folded.document.remembers()
+            })
+        });
     }
 
     fn add(&mut self, entry: &Entry, incarnation: Incarnation, rules: &Rules) {
@@ -151,7 +160,7 @@ impl Fold {
             return;
         }
         for (name, part) in parts_of(entry, rules) {
-            let folded = self.documents.entry(name).or_default();
+            let folded = self.documents.entry(name.clone()).or_default();
             if entry.position <= folded.compacted {
                 continue;
             }
@@ -161,6 +170,7 @@ impl Fold {
             if folded.document.apply(&part) == Applied::Folded {
                 any = true;
                 folded.has(entry, may_be_state(entry, rules));
+                self.waiting.insert(name);
             }
         }
         self.bytes += if any { entry.action.json().len() } else { 0 };
