@@ -12,6 +12,7 @@ mod limits;
 mod message;
 mod meta;
 pub mod peer;
+pub mod replica;
 mod wire_error;
 
 pub use action::{Action, ActionError};

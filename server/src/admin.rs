@@ -4,9 +4,11 @@
 //! ends. Only the owner of the directory can connect.
 
 use crate::app::App;
+use crate::backup;
 use crate::compaction;
 use crate::doc::{self, Question};
 use crate::log_export::{self, Selection};
+use crate::replica;
 use crate::revocations::{self, Order};
 use crate::users;
 use crate::wake;
@@ -41,6 +43,10 @@ pub enum Request {
     Revocations(Order),
     /// Devices that are woken.
     Push(wake::Order),
+    /// The store as it is now: no lines, but what a file of a backup has.
+    Backup {},
+    /// Servers that follow this one.
+    Replica(replica::Order),
     /// Everything of a user, one record a line.
     UserExport {
         /// Who.
@@ -240,6 +246,11 @@ async fn answer(stream: UnixStream, app: App) -> anyhow::Result<()> {
             Ok(lines) => writer.write_all(lines.as_bytes()).await.map_err(Into::into),
             Err(error) => Err(error),
         },
+        Request::Replica(order) => match replica::answer(&app, order).await {
+            Ok(lines) => writer.write_all(lines.as_bytes()).await.map_err(Into::into),
+            Err(error) => Err(error),
+        },
+        Request::Backup {} => backup::send(&app, &mut writer).await,
         Request::UserExport { user } => users::export_live(&app, &user, &mut writer).await,
         Request::UserErase { user } => users::erase_live(&app, &user, &mut writer).await,
     };

@@ -1,5 +1,6 @@
 //! What every connection and request shares.
 
+use crate::admission::Admission;
 use crate::aside::blocking;
 use crate::auth::{Authenticator, Presence};
 use crate::compaction::Terms;
@@ -7,9 +8,12 @@ use crate::documents::Documents;
 use crate::http;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
+use crate::leaving::Leaving;
 use crate::log::{Log, NodeRecord, PageLimit, ReadError};
 use crate::metrics::Metrics;
 use crate::nodes::Recent;
+use crate::outgoing::Outgoing;
+use crate::replica::Replicas;
 use crate::rules::Rules;
 use crate::session::{self, NodeState};
 use crate::sync_map::{Lives, Snapshots};
@@ -25,7 +29,6 @@ use tokio::sync::watch;
 pub struct App(Arc<Parts>);
 
 /// What is known of maps beside their logs, for sessions and requests alike.
-#[derive(Default)]
 pub(crate) struct Maps {
     /// Maps folded.
     pub snapshots: Snapshots,
@@ -53,6 +56,10 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Who is woken, and how.
     pub(crate) wakes: Arc<Wakes>,
+    /// Who follows this server, and how the link to the one that it follows is.
+    pub(crate) replicas: Arc<Replicas>,
+    /// Whether it follows one.
+    pub(crate) upstream: bool,
     /// What sessions share.
     pub session: session::Shared,
     /// What is known of maps.
@@ -75,6 +82,12 @@ pub struct Parts {
     pub page: PageLimit,
     /// Memory for large frames.
     pub budget: Budget,
+    /// Memory for what goes out.
+    pub(crate) outgoing: Outgoing,
+    /// Who is let in, and when.
+    pub(crate) door: Admission,
+    /// In which order clients leave when the server stops.
+    pub(crate) leaving: Leaving,
     /// What is known of nodes that left a moment ago.
     pub recent: Recent,
     /// True when the server stops.

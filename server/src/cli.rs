@@ -7,11 +7,15 @@ pub mod check;
 pub mod check_config;
 pub mod manual;
 mod push;
+mod replica;
 mod store;
 pub mod token;
 
 pub use push::{PushArgs, PushCommand, PushListArgs, PushStatusArgs, PushTestArgs};
-pub use store::{CompactArgs, DocArgs};
+pub use replica::{
+    ReplicaAddArgs, ReplicaArgs, ReplicaCommand, ReplicaNameArgs, ReplicaStatusArgs,
+};
+pub use store::{BackupArgs, CompactArgs, DocArgs, RestoreArgs};
 
 use crate::config::{Config, ConfigError};
 use clap::builder::FalseyValueParser;
@@ -103,6 +107,18 @@ pub enum Command {
     /// It is made beside what is there and put in its place at the end, so it can be stopped at any
     /// time.
     Rebuild(RebuildArgs),
+    /// Write the store into one file, from which it can be restored
+    ///
+    /// Works while a server runs on the same data, which goes on serving, and without one. The file
+    /// gets its name when it is complete and was checked; a file of that name is replaced.
+    Backup(BackupArgs),
+    /// Make a store from a backup, in a directory that does not exist yet or is empty
+    ///
+    /// Nothing is there before all of the backup was read and fits. The store begins a new life: what
+    /// clients were told after the backup was taken is not taken for what the restored store says.
+    Restore(RestoreArgs),
+    /// Let other servers follow this one, and see how the links are
+    Replica(ReplicaArgs),
     /// Hand over or remove everything of one user
     User(UserArgs),
     /// Look at the devices that a running server wakes, or try one
@@ -150,6 +166,15 @@ pub struct ServeArgs {
     pub tls_key: Option<PathBuf>,
     #[arg(long, env = "TIDELOG_DEV", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub dev: Option<bool>,
+    /// Follow this server as a replica, by https or wss
+    #[arg(long, env = "TIDELOG_UPSTREAM", value_name = "URL")]
+    pub upstream: Option<String>,
+    /// The name that this server has there
+    #[arg(long, env = "TIDELOG_REPLICA", value_name = "NAME")]
+    pub replica: Option<String>,
+    /// The token that `tidelog replica add` has printed there
+    #[arg(long, env = "TIDELOG_UPSTREAM_TOKEN_FILE", value_name = "FILE")]
+    pub upstream_token_file: Option<PathBuf>,
     #[arg(long, env = "TIDELOG_TRACE", value_name = "LEVELS")]
     pub trace: Option<String>,
     #[arg(long, env = "TIDELOG_TRACE_JSON", value_name = "BOOL", value_parser = FalseyValueParser::new(), num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
@@ -389,12 +414,12 @@ mod tests {
     #[test]
     fn the_flags_of_serve_say_what_their_keys_say() {
         let help = command().find_subcommand_mut("serve").unwrap().render_help().to_string();
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
         for name in ["listen", "data", "dev", "trace", "trace_json"] {
             let setting = crate::config::server_setting(name).expect(name);
-            let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
             assert!(words.contains(&setting.meaning), "{name}: {help}");
         }
-        assert!(help.contains("[default: 127.0.0.1:31337]"), "{help}");
+        assert!(words.contains("[default: 127.0.0.1:31337]"), "{help}");
     }
 
     #[test]
@@ -423,6 +448,15 @@ mod tests {
             "tidelog check --data DIR --json",
             "tidelog check --config FILE",
             "tidelog rebuild --data DIR",
+            "tidelog replica add ship-7 --users ship-7-* --channels tasks/* --data DIR",
+            "tidelog replica remove ship-7",
+            "tidelog replica token ship-7",
+            "tidelog replica status",
+            "tidelog serve --upstream wss://cloud.example --replica ship-7 --upstream-token-file FILE",
+            "tidelog backup FILE --data DIR",
+            "tidelog restore FILE --data DIR",
+            "tidelog restore - --verify",
+            "tidelog restore FILE --as-replica --data DIR",
             "tidelog push status --data DIR",
             "tidelog push list ann",
             "tidelog push test ann phone --title Hello",

@@ -3,9 +3,11 @@
 //! Flags and their `TIDELOG_…` variables win over the file, the file over the defaults. Nothing
 //! else in the server reads the environment, but for a secret that `secret_env` names.
 
+mod admission;
 mod auth;
 mod compaction;
 mod jwks;
+mod memory;
 mod proxies;
 mod quantity;
 mod reference;
@@ -13,9 +15,11 @@ mod rules;
 mod settings;
 mod source;
 mod tls;
+mod upstream;
 mod user_log;
 mod wake;
 
+pub use admission::Admission;
 pub use auth::{Algorithm, Auth, Jwt, KeySource};
 pub use compaction::Compaction;
 pub use jwks::Jwks;
@@ -29,6 +33,7 @@ pub use rules::{
 pub use settings::{Cors, Limits, LogSettings, Server};
 pub use source::{ConfigError, Source};
 pub use tls::Tls;
+pub use upstream::Upstream;
 pub use user_log::UserLog;
 pub use wake::{Apns, Fcm, Wake};
 
@@ -53,6 +58,8 @@ pub struct Config {
     pub auth: Auth,
     /// `[limits]`
     pub limits: Limits,
+    /// `[admission]`
+    pub admission: Admission,
     /// `[cors]`
     pub cors: Cors,
     /// `[log]`
@@ -63,6 +70,8 @@ pub struct Config {
     pub user_log: UserLog,
     /// `[wake]`
     pub wake: Wake,
+    /// `[upstream]`
+    pub upstream: Upstream,
     /// `[[action]]`, `[[channel]]`, `[[sync_map]]`, `[[merge]]` and `[[push]]`
     pub rules: RuleSettings,
 }
@@ -75,11 +84,13 @@ struct Document {
     tls: tls::TlsTable,
     auth: auth::AuthTable,
     limits: Limits,
+    admission: Admission,
     cors: Cors,
     log: LogSettings,
     compaction: Compaction,
     user_log: UserLog,
     wake: Wake,
+    upstream: Upstream,
     action: Vec<ActionRule>,
     channel: Vec<ChannelRule>,
     sync_map: Vec<SyncMapRule>,
@@ -113,6 +124,15 @@ impl Config {
         if let Some(trace) = &args.trace {
             config.server.trace.clone_from(trace);
         }
+        if let Some(url) = &args.upstream {
+            config.upstream.url.clone_from(url);
+        }
+        if let Some(name) = &args.replica {
+            config.upstream.replica.clone_from(name);
+        }
+        if let Some(file) = &args.upstream_token_file {
+            config.upstream.token_file.clone_from(file);
+        }
         config.server.trace_json = args.trace_json.unwrap_or(config.server.trace_json);
         config.check()?;
         Ok(config)
@@ -141,6 +161,10 @@ impl Config {
         let document: Document = toml::from_str(source.text()).map_err(|error| {
             source.error(error.span().unwrap_or_default(), error.message().trim_end())
         })?;
+        let (mut limits, mut log) = (document.limits, document.log);
+        // It was read a moment ago.
+        let told = toml::from_str(source.text()).unwrap_or_default();
+        memory::share(&mut limits, &mut log, &told).map_err(|reason| source.refused(&reason))?;
         let mut server = document.server;
         server.data = source.beside(&server.data);
         let tls = document.tls.check(&source).map_err(|reason| source.refused(reason))?;
@@ -150,12 +174,14 @@ impl Config {
             server,
             tls,
             auth: document.auth.check(&source)?,
-            limits: document.limits,
+            limits,
+            admission: document.admission,
             cors: document.cors,
-            log: document.log,
+            log,
             compaction: document.compaction,
             user_log: document.user_log,
             wake: document.wake.beside(&source),
+            upstream: document.upstream.beside(&source),
             rules: RuleSettings {
                 actions: document.action,
                 channels: document.channel,
@@ -185,8 +211,10 @@ impl Config {
         if let Err(reason) = crate::trace::levels(&self.server.trace) {
             return refused(format!("[server] trace: {reason}"));
         }
+        self.admission.check().or_else(refused)?;
         self.cors.check().or_else(refused)?;
         self.wake.check().or_else(refused)?;
+        self.upstream.check().or_else(refused)?;
         self.user_log.check().or_else(refused)
     }
 

@@ -3,11 +3,14 @@
 
 mod driver;
 mod earlier;
+mod turn;
 
+use crate::admission::{Counted, Permit};
 use crate::app::App;
 use crate::auth::{Attempt, Claim, Identity, Presence, Refusal};
 use crate::clock;
 use crate::hub::Inbox;
+use crate::leaving::Leave;
 use crate::rules::Subject;
 use crate::session::{NodeState, Session, Start};
 use crate::ws::{Breach, Incoming, Owner, Socket};
@@ -37,6 +40,14 @@ pub(crate) struct Origin {
     pub host: Option<String>,
 }
 
+/// A WebSocket that has come in by the door and has not signed in.
+pub(crate) struct Newcomer {
+    pub(crate) socket: Box<Socket>,
+    pub(crate) origin: Box<Origin>,
+    /// It counts as such for so long.
+    pub(crate) unsigned: Counted,
+}
+
 /// How a connection ends.
 enum End {
     /// The peer is gone, or is told to go without a word.
@@ -49,10 +60,11 @@ enum End {
 
 /// Serves one connection until it ends. What a future is given it keeps twice, so large things come
 /// in boxes.
-pub(crate) async fn serve(app: App, mut socket: Box<Socket>, origin: Box<Origin>) {
+pub(crate) async fn serve(app: App, newcomer: Newcomer) {
+    let Newcomer { mut socket, origin, unsigned } = newcomer;
     let open = app.metrics.connection(None);
     let address = origin.address;
-    let end = match Box::pin(let_in(&app, &mut socket, origin)).await {
+    let end = match Box::pin(let_in(&app, &mut socket, origin, unsigned)).await {
         Ok(guest) => {
             drop(open);
             run(&app, &mut socket, guest).await
@@ -79,14 +91,31 @@ struct Guest {
     expires_ms: Option<u64>,
     /// Whoever revokes the token finds it by this.
     presence: Presence,
+    /// Its leave to have the server work until it has caught up.
+    permit: Permit,
 }
 
 /// From the first frame to `connected`. What that takes is gone afterwards: a connection may be idle
 /// for days.
-async fn let_in(app: &App, socket: &mut Socket, origin: Box<Origin>) -> Result<Box<Guest>, End> {
-    let (sign_in, handshake, identity) = shake_hands(app, socket, &origin).await?;
+async fn let_in(
+    app: &App,
+    socket: &mut Socket,
+    origin: Box<Origin>,
+    unsigned: Counted,
+) -> Result<Box<Guest>, End> {
+    let mut leave = Leave::default();
+    let signed_in = Box::pin(shake_hands(app, socket, &origin, &mut leave)).await?;
+    let (sign_in, mut handshake, identity) = signed_in;
     tracing::debug!(node = %sign_in.node, "signed in");
-    Ok(Box::new(admit(app, socket, sign_in, handshake, identity).await))
+    let address = origin.address;
+    drop((origin, unsigned));
+    let who = (&sign_in, &identity, address);
+    let permit = match turn::wait(app, socket, (&mut handshake, &mut leave), who).await {
+        Ok(permit) => permit,
+        Err(turn::Out::End(end)) => return Err(end),
+        Err(turn::Out::Refused(error)) => return Err(refuse(socket, handshake, error)),
+    };
+    Ok(Box::new(admit(app, socket, (sign_in, handshake, identity), permit).await))
 }
 
 /// Reads until the client has said who it is and that is true.
@@ -94,13 +123,14 @@ async fn shake_hands(
     app: &App,
     socket: &mut Socket,
     origin: &Origin,
+    leave: &mut Leave,
 ) -> Result<(SignIn, ServerHandshake, Identity), End> {
     let mut handshake = ServerHandshake::new(clock::now_ms(), &app.peer);
     loop {
         let patience = handshake.deadline().saturating_sub(clock::now_ms());
         let incoming = tokio::select! {
             incoming = socket.next(true, false) => incoming,
-            () = app.stopping() => return Err(End::Silent),
+            () = leave.turn(app, true) => return Err(End::Silent),
             () = tokio::time::sleep(Duration::from_millis(patience)) => {
                 match handshake.tick(clock::now_ms()) {
                     Tick::TimedOut => return Err(End::Silent),
@@ -190,9 +220,8 @@ async fn sign_in_by(
 async fn admit(
     app: &App,
     socket: &mut Socket,
-    sign_in: SignIn,
-    handshake: ServerHandshake,
-    identity: Identity,
+    (sign_in, handshake, identity): (SignIn, ServerHandshake, Identity),
+    permit: Permit,
 ) -> Guest {
     let inbox = Inbox::behind();
     let client = sign_in.node.client();
@@ -228,14 +257,15 @@ async fn admit(
     }
     let session = Box::new(session);
     let (user, SignIn { node, version, .. }) = (identity.user, sign_in);
-    Guest { user, node, version, session, inbox, queued, expires_ms, presence }
+    Guest { user, node, version, session, inbox, queued, expires_ms, presence, permit }
 }
 
 /// From `connected` to the end.
 async fn run(app: &App, socket: &mut Socket, guest: Box<Guest>) -> End {
-    let Guest { user, node, version, session, inbox, queued, expires_ms, presence } = *guest;
-    let _open = app.metrics.connection(Some(version));
-    let mut driver = Driver::new(app, session, inbox.clone());
+    let Guest { user, node, version, session, inbox, queued, expires_ms, presence, permit } =
+        *guest;
+    let _open = (app.metrics.connection(Some(version)), app.door.session());
+    let mut driver = Driver::new(app, session, inbox.clone(), permit);
     let end = driver.run(socket, queued, expires_ms).await;
     let (state, followed) = driver.end();
     app.hub.leave((&user, &node), &inbox, followed.iter());

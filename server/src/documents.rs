@@ -53,11 +53,24 @@ pub(crate) struct Read {
     pub(crate) version: u128,
 }
 
+/// What folds in memory take together, when nothing else is said: bytes of actions folded.
+const FOLD_BYTES: usize = 64 << 20;
+
 impl Documents {
     /// The documents of `log` by `rules`, with what is saved of them in `dir`.
     pub(crate) fn new(log: Log, rules: Arc<Rules>, dir: PathBuf) -> Result<Self, ReadError> {
+        Self::within(log, rules, dir, FOLD_BYTES)
+    }
+
+    /// The same; what is kept of them in memory takes `bytes_max`.
+    pub(crate) fn within(
+        log: Log,
+        rules: Arc<Rules>,
+        dir: PathBuf,
+        bytes_max: usize,
+    ) -> Result<Self, ReadError> {
         let saved = Saved::new(dir, log.incarnation(), rules.folding());
-        let shelves = Arc::new(Shelves::new(saved));
+        let shelves = Arc::new(Shelves::new(saved, bytes_max));
         let cleaning = Arc::clone(&shelves);
         let hear = move |addresses: &Addresses| addresses.logs().for_each(|it| cleaning.spoil(&it));
         log.on_clean(Arc::new(hear))?.iter().for_each(|log| shelves.spoil(log));
@@ -125,7 +138,7 @@ impl Documents {
         let until = self.log.head();
         while fold.through() < until {
             let page = self.log.read(log, fold.through(), until, PAGE)?;
-            fold.take(&page, self.log.incarnation(), &self.rules);
+            fold.take(&page, &self.log.incarnations(), &self.rules);
         }
         Ok(())
     }

@@ -34,15 +34,20 @@ mod stream;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use crate::app::App;
 use crate::config::{Config, Cors};
 use crate::log::{Log, PageLimit};
+use crate::replica;
 use axum::Router;
+use axum::body::Body;
 use axum::middleware;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use cursor::Cursors;
 use mint::Mint;
+use problem::Problem;
 use std::net::IpAddr;
 use std::time::Duration;
 use tower_http::compression::CompressionLayer;
@@ -69,6 +74,10 @@ pub(crate) struct Settings {
     sign_in_again: Duration,
     /// When to try again after keys could not be fetched.
     keys_again: Duration,
+    /// How long a request keeps its turn whose body comes slowly.
+    hold: Duration,
+    /// When a newcomer would wait longer, the server says that it is not ready.
+    busy: Duration,
     cors: Cors,
 }
 
@@ -91,6 +100,8 @@ impl Settings {
             heartbeat: limits.ping,
             sign_in_again: limits.sign_in_window,
             keys_again: config.auth.jwks.floor,
+            hold: config.admission.hold,
+            busy: config.admission.busy,
             cors: config.cors.clone(),
         }
     }
@@ -103,6 +114,16 @@ impl Shared {
         let mint = Mint::new(cursors.run());
         Self { settings, cursors, mint }
     }
+}
+
+/// The answer to who is to come again after so many seconds.
+pub(crate) fn busy(seconds: u64) -> Response<Body> {
+    Problem::busy(seconds).into_response()
+}
+
+/// The answer to who comes while the server stops.
+pub(crate) fn stopping() -> Response<Body> {
+    Problem::stopping().into_response()
 }
 
 /// The routes.
@@ -119,6 +140,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))
         .route("/openapi.json", get(status::openapi))
+        .merge(replica::routes())
         .merge(if app.dev { demo::routes() } else { Router::new() })
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

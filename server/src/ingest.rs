@@ -4,6 +4,7 @@
 //! is judge (`ingest/judge.rs`) → append → make durable → publish (the committer does these three) →
 //! answer.
 
+mod bulk;
 mod judge;
 mod known;
 mod own;
@@ -19,11 +20,13 @@ pub use quotas::Quotas;
 pub use rates::Wait;
 pub use verdicts::{Given, Verdicts};
 
+use crate::admission::Lately;
 use crate::aside::blocking;
 use crate::log::{Cleaned, Entry, Log, Outcome, ReadError, Stopped};
 use crate::metrics::Metrics;
 use crate::rules::{Rules, Subject, UndoReason};
 use crate::session::AnswerId;
+use bulk::Bulk;
 use judge::{Judge, Judged, Sent};
 use quotas::{Accounts, Allowance};
 use std::collections::HashSet;
@@ -76,6 +79,7 @@ pub struct Ingest {
     log: Log,
     rules: Arc<Rules>,
     judge: Judge,
+    bulk: Bulk,
     accounts: Arc<Accounts>,
     own: Arc<OwnPositions>,
     metrics: Metrics,
@@ -90,9 +94,10 @@ impl Ingest {
         metrics: Metrics,
         (action_bytes, quotas): (usize, Quotas),
     ) -> Self {
-        let judge = Judge::new(Arc::clone(&rules), log.incarnation(), action_bytes);
+        let judge = Judge::new(Arc::clone(&rules), log.incarnations(), action_bytes);
         let (accounts, own) = (Arc::new(Accounts::new(quotas)), Arc::default());
-        Self { log, rules, judge, accounts, own, metrics }
+        let bulk = Bulk::default();
+        Self { log, rules, judge, bulk, accounts, own, metrics }
     }
 
     /// When `subject` may make so many actions at once.
@@ -109,6 +114,11 @@ impl Ingest {
     pub fn is_too_much(&self, subject: &Subject, pairs: &[Pair]) -> Result<bool, ReadError> {
         let Some(most) = self.accounts.kept_bytes else { return Ok(false) };
         quotas::is_too_much(&self.log, &self.rules, subject, pairs, most)
+    }
+
+    /// How long appends took lately.
+    pub(crate) fn appends(&self) -> Arc<Lately> {
+        self.bulk.lately()
     }
 
     /// The memory of verdicts that no entry stands for.
@@ -160,7 +170,7 @@ impl Ingest {
             judged.insert(at, (Judged::Rejected(UndoReason::TooManyActions), sent));
         }
         let before = verdicts.len();
-        let mut outcomes = self.log.commit(steps, now).await?.into_iter();
+        let mut outcomes = self.bulk.commit(&self.log, subject, steps, now).await?.into_iter();
         let mut stored = self.stored(&judged).await.into_iter();
         for (judged, sent) in judged {
             verdicts.push(match judged {

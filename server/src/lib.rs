@@ -7,10 +7,12 @@ pub mod config;
 pub mod serve;
 pub mod trace;
 
+mod admission;
 mod app;
 mod auth;
 mod connection;
 mod http;
+mod leaving;
 mod listen;
 pub mod rules;
 mod tls;
@@ -29,12 +31,15 @@ pub mod wake;
 mod epochs;
 mod nodes;
 mod numbers;
+mod outgoing;
 
 pub mod admin;
+pub mod backup;
 pub mod compaction;
 pub mod doc;
 pub mod log_export;
 mod metrics;
+pub mod replica;
 pub mod revocations;
 mod service;
 pub mod users;

@@ -4,11 +4,13 @@
 mod proxies;
 mod streams;
 
+use crate::admission::{Away, Counted};
 use crate::app::App;
 use crate::config::Config;
-use crate::connection::{self, Origin};
+use crate::connection::{self, Newcomer, Origin};
 use crate::http;
-use crate::tls::{Tls, TlsError, speaks_http2};
+use crate::metrics::Stage;
+use crate::tls::{Tls, TlsError, TlsStream, speaks_http2};
 use crate::ws::{self, Impatient, Owner, Socket};
 use axum::Router;
 use axum::body::Body;
@@ -19,13 +21,16 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use proxies::Proxies;
 use std::convert::Infallible;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use streams::Streams;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::error::Elapsed;
 use tower::ServiceExt;
 
 /// The head of a request, its URL with a cursor and a hundred channels included; a longer one is
@@ -51,6 +56,8 @@ struct Parts {
     proxies: Proxies,
     /// Open sockets, those that still shake hands among them.
     most: usize,
+    /// TLS handshakes at once.
+    handshakes: Semaphore,
     /// From opening a socket to the end of what is said before requests.
     handshake: Duration,
 }
@@ -63,6 +70,7 @@ impl Door {
             tls: config.tls.as_ref().map(Tls::read).transpose()?,
             proxies: Proxies::of(&config.server),
             most: config.limits.connections,
+            handshakes: Semaphore::new(config.admission.handshakes),
             handshake: config.limits.handshake,
         })))
     }
@@ -88,6 +96,7 @@ impl Door {
             match listener.accept().await {
                 Ok((stream, address)) if connections.len() >= most => {
                     tracing::warn!(%address, most, "too many connections: one is closed");
+                    self.0.app.door.told().shed(Stage::Accept);
                     drop(stream);
                 }
                 Ok((stream, address)) => {
@@ -112,18 +121,19 @@ async fn serve_connection(stream: TcpStream, address: SocketAddr, door: Door) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let upgraded = Box::pin(serve_stream(stream, address, &door)).await;
-    if let Some((socket, origin)) = upgraded {
+    if let Some(newcomer) = upgraded {
         let app = door.0.app.clone();
         drop(door);
-        Box::pin(connection::serve(app, socket, origin)).await;
+        Box::pin(connection::serve(app, newcomer)).await;
     }
 }
 
-async fn serve_stream(stream: TcpStream, address: SocketAddr, door: &Door) -> Option<Arrival> {
+async fn serve_stream(stream: TcpStream, address: SocketAddr, door: &Door) -> Option<Newcomer> {
     let Some(tls) = &door.0.tls else { return serve_http1(stream, address, door).await };
+    let late = *door.0.app.stop.borrow();
     let shaken = tokio::select! {
-        shaken = tokio::time::timeout(door.0.handshake, tls.accept(stream)) => shaken,
-        () = door.0.app.stopping() => return None,
+        shaken = door.shake_hands(tls, stream) => shaken,
+        () = door.0.app.stopping(), if !late => return None,
     };
     match shaken {
         Ok(Ok(stream)) if speaks_http2(&stream) => {
@@ -142,30 +152,35 @@ async fn serve_stream(stream: TcpStream, address: SocketAddr, door: &Door) -> Op
     }
 }
 
-/// A WebSocket, and where it comes from.
-type Arrival = (Box<Socket>, Box<Origin>);
-
 /// What becomes a WebSocket, once the answer that says so is sent.
-type Slot = Arc<Mutex<Option<(OnUpgrade, Origin)>>>;
+type Slot = Arc<Mutex<Option<(OnUpgrade, Origin, Counted)>>>;
 
 /// Serves requests, until one of them turns the connection into a WebSocket.
 async fn serve_http1(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     address: SocketAddr,
     door: &Door,
-) -> Option<Arrival> {
+) -> Option<Newcomer> {
     let slot = Slot::default();
     let upgrading = slot.clone();
+    let late = *door.0.app.stop.borrow();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let (door, slot) = (door.clone(), upgrading.clone());
         async move {
+            if let Some(refusal) = door.refusal(&request, late) {
+                return Ok(refusal);
+            }
             if !ws::is_upgrade(&request) {
                 return door.answer(request, address).await;
             }
+            let unsigned = match door.0.app.door.knock() {
+                Ok(unsigned) => unsigned,
+                Err(Away(seconds)) => return Ok(http::busy(seconds)),
+            };
             let origin = origin(&request, door.client(&request, address));
             let (answer, on_upgrade) = ws::upgrade(&mut request);
             *slot.lock().unwrap_or_else(PoisonError::into_inner) =
-                on_upgrade.map(|on_upgrade| (on_upgrade, origin));
+                on_upgrade.map(|on_upgrade| (on_upgrade, origin, unsigned));
             Ok::<Response<Body>, Infallible>(answer.map(Body::new))
         }
     });
@@ -174,12 +189,14 @@ async fn serve_http1(
         .timer(TokioTimer::new())
         .max_buf_size(HEAD_BYTES_MAX as usize)
         .header_read_timeout(door.0.handshake)
+        .keep_alive(!late)
         .serve_connection(TokioIo::new(Impatient::new(stream, patience)), service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,
-        () = door.0.app.stopping() => {
+        // Who comes late is answered once, that it is late.
+        () = door.0.app.stopping(), if !late => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -188,12 +205,12 @@ async fn serve_http1(
         tracing::debug!(%error, %address, "an HTTP connection broke");
     }
     let asked = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let (on_upgrade, origin) = asked?;
+    let (on_upgrade, origin, unsigned) = asked?;
     let upgraded = on_upgrade.await.ok()?;
     let message_max = door.0.app.peer.limits.frame_bytes_before_sign_in;
     let owner = Owner::Address(origin.address);
     let socket = Socket::new(upgraded, door.0.app.budget.clone(), owner, message_max).await;
-    Some((Box::new(socket), Box::new(origin)))
+    Some(Newcomer { socket: Box::new(socket), origin: Box::new(origin), unsigned })
 }
 
 /// Serves requests side by side, until nothing is asked for a while. A WebSocket cannot come this
@@ -240,6 +257,31 @@ fn broke(served: hyper::Result<()>, address: SocketAddr) {
 }
 
 impl Door {
+    /// Shakes hands for TLS, as soon as there are not too many who do; the socket costs nothing so long.
+    async fn shake_hands(
+        &self,
+        tls: &Tls,
+        stream: TcpStream,
+    ) -> Result<io::Result<TlsStream<TcpStream>>, Elapsed> {
+        let waits = self.0.app.door.told().waits_for_handshake();
+        // It is never closed.
+        let _turn = self.0.handshakes.acquire().await;
+        drop(waits);
+        tokio::time::timeout(self.0.handshake, tls.accept(stream)).await
+    }
+
+    /// What a server that stops answers to who comes `late`, and to who wants a WebSocket; whoever runs
+    /// it may still look.
+    fn refusal(&self, request: &Request<Incoming>, late: bool) -> Option<Response<Body>> {
+        let stops = *self.0.app.stop.borrow();
+        let looks = matches!(request.uri().path(), "/health" | "/ready" | "/metrics");
+        if !stops || looks || !(late || ws::is_upgrade(request)) {
+            return None;
+        }
+        self.0.app.door.told().shed(Stage::Drain);
+        Some(http::stopping())
+    }
+
     async fn answer(
         &self,
         mut request: Request<Incoming>,

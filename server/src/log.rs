@@ -35,13 +35,17 @@ mod fuzz;
 mod handover;
 mod head;
 mod identity;
+mod incarnations;
 mod index;
 mod lock;
 mod manifest;
 mod marks;
 mod merge;
 mod meter;
+mod naming;
 mod nodes;
+mod origins;
+mod outgoing;
 mod place;
 mod positions;
 mod prefix;
@@ -51,12 +55,14 @@ mod rebuild;
 mod recent;
 mod record;
 mod recover;
+mod restore;
 mod rewrite;
 mod room;
 mod row;
 mod run;
 mod settings;
 mod shared;
+mod snapshot;
 mod store;
 mod tail;
 mod usage;
@@ -65,18 +71,22 @@ pub(crate) use base::{Base, Bases};
 pub use check::{Counts, Finding, Progress, Report, Severity, check};
 pub(crate) use compact::{Compacted, Compacting, Step as CompactionStep};
 pub use entry::{
-    Addresses, Causes, Channel, ChannelError, Cleaned, Draft, Entry, LogName, NodeRecord, Outcome,
-    Page, PageLimit, Step,
+    Addresses, Causes, Channel, ChannelError, Cleaned, Draft, Entry, Foreign, LogName, NodeRecord,
+    Outcome, Page, PageLimit, Step,
 };
 pub use erase::Removed;
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
 pub use export::Piece;
+pub use incarnations::Incarnations;
 pub use meter::Meter;
+pub(crate) use outgoing::Outgoing;
 pub(crate) use positions::Positions;
 pub use rebuild::{Rebuilt, rebuild};
+pub(crate) use restore::Restoring;
 pub use rewrite::RewriteError;
 pub use settings::Settings;
-pub use shared::{OnAnswered, OnClean, OnCommit};
+pub use shared::{BeforeSync, OnAnswered, OnClean, OnCommit};
+pub(crate) use snapshot::{Item, Snapshot};
 pub use usage::{BYTES_BESIDE, bytes_of_json};
 
 use crate::clock::Stopwatch;
@@ -205,6 +215,11 @@ impl Log {
         self.shared().identity.incarnation
     }
 
+    /// All lives of this store, and which positions each gave.
+    pub fn incarnations(&self) -> Incarnations {
+        self.shared().incarnations.clone()
+    }
+
     /// The identity of this store.
     pub fn store_id(&self) -> Uuid {
         self.shared().identity.store_id
@@ -231,6 +246,13 @@ impl Log {
     pub fn on_commit(&self, heard: OnCommit) {
         // Set once at start-up; a second one would be a fault of the program, and is ignored.
         let _ = self.shared().on_commit.set(heard);
+    }
+
+    /// Sets who is called before each sync that a commit waits for; the first one stays. The commit
+    /// waits for it too: so a test has a disk that is as slow as it likes.
+    pub fn before_sync(&self, called: BeforeSync) {
+        // As above.
+        let _ = self.shared().before_sync.set(called);
     }
 
     /// Sets who hears, after who hears of commits, that those who appended are answered; the first one

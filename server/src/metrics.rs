@@ -3,12 +3,14 @@
 //! The names and values of labels are words of this program, never a client's: what a client could
 //! choose would grow without bound.
 
+mod door;
 mod process;
 mod push;
 mod share;
 mod site;
 mod text;
 
+pub(crate) use door::{Door, Stage};
 pub(crate) use share::Share;
 pub(crate) use site::Site;
 pub(crate) use text::Format;
@@ -78,23 +80,26 @@ impl Default for Metrics {
     /// What is counted from now on.
     fn default() -> Self {
         let mut registry = Registry::default();
-        let metrics = Self::register(registry.sub_registry_with_prefix("tidelog"));
+        let metrics =
+            Self::register(registry.sub_registry_with_prefix("tidelog"), Gauge::default());
         Self { registry: Arc::new(registry), ..metrics }
     }
 }
 
 impl Metrics {
-    /// What is counted from now on, and what is read from `site` whenever somebody asks.
-    pub(crate) fn of(site: Site) -> Self {
+    /// What is counted from now on, and what is read from `site` whenever somebody asks; `outgoing`
+    /// tells what waits for slow clients.
+    pub(crate) fn of(site: Site, outgoing: Gauge) -> Self {
         let mut registry = Registry::default();
-        let metrics = Self::register(registry.sub_registry_with_prefix("tidelog"));
+        let metrics = Self::register(registry.sub_registry_with_prefix("tidelog"), outgoing);
         register_meter(registry.sub_registry_with_prefix("tidelog"), site.log.meter());
+        site.door.told().register(registry.sub_registry_with_prefix("tidelog"));
         registry.register_collector(Box::new(site));
         registry.register_collector(Box::new(process::Process));
         Self { registry: Arc::new(registry), ..metrics }
     }
 
-    fn register(to: &mut Registry) -> Self {
+    fn register(to: &mut Registry, outgoing: Gauge) -> Self {
         let metrics = Self {
             registry: Arc::default(),
             waiting: Gauge::default(),
@@ -102,7 +107,7 @@ impl Metrics {
             push: Pushes::default(),
             live_dropped: Counter::default(),
             catching_up: Gauge::default(),
-            outgoing: Gauge::default(),
+            outgoing,
             connections: Family::default(),
             requests: Family::default(),
             sign_ins: Family::default(),

@@ -15,12 +15,12 @@ use tidelog_protocol::{NodeId, UserId};
 
 /// Nodes remembered; those that left first are forgotten first.
 const NODES_MAX: usize = 20_000;
-/// What they may take together, in bytes; the same happens.
-const BYTES_MAX: usize = 64 << 20;
-
 /// States of nodes without a connection.
-#[derive(Default)]
-pub struct Recent(Mutex<Table>);
+pub struct Recent {
+    table: Mutex<Table>,
+    /// What they may take together; those that left first are forgotten first.
+    bytes_max: usize,
+}
 
 #[derive(Default)]
 struct Table {
@@ -38,6 +38,11 @@ struct Left {
 }
 
 impl Recent {
+    /// Takes `bytes_max` at most.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { table: Mutex::default(), bytes_max }
+    }
+
     /// Remembers `state` of a node that leaves.
     pub fn put(&self, node: NodeId, state: NodeState) {
         let mut table = self.table();
@@ -48,7 +53,7 @@ impl Recent {
         table.bytes += bytes;
         table.order.push_back((leave, node.clone()));
         table.states.insert(node, Left { leave, state, bytes });
-        while table.order.len() > NODES_MAX || table.bytes > BYTES_MAX {
+        while table.order.len() > NODES_MAX || table.bytes > self.bytes_max {
             let Some((leave, node)) = table.order.pop_front() else { return };
             if table.states.get(&node).is_some_and(|latest| latest.leave == leave) {
                 table.forget(&node);
@@ -78,7 +83,7 @@ impl Recent {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,9 +121,11 @@ mod tests {
     use super::*;
     use crate::session::{Brought, Remembered};
 
+    const BYTES_MAX: usize = 64 << 20;
+
     #[test]
     fn a_node_that_left_twice_is_not_forgotten_with_its_first_leave() {
-        let recent = Recent::default();
+        let recent = Recent::new(BYTES_MAX);
         let node = NodeId::new("10:a:b").unwrap();
         recent.put(node.clone(), NodeState::default());
         for n in 0..NODES_MAX - 1 {
@@ -131,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_nodes_of_one_user_are_forgotten() {
-        let recent = Recent::default();
+        let recent = Recent::new(BYTES_MAX);
         let nodes = ["10:a:b", "10:c:d", "100:a:b"].map(|id| NodeId::new(id).unwrap());
         for node in &nodes {
             recent.put(node.clone(), NodeState::default());
@@ -143,7 +150,7 @@ mod tests {
 
     #[test]
     fn nodes_with_very_much_to_remember_push_out_those_that_left_before_them() {
-        let recent = Recent::default();
+        let recent = Recent::new(BYTES_MAX);
         let large = || {
             let brought = Brought { item: "x".repeat(1000).into(), ..Brought::default() };
             let list = Remembered { brought: vec![brought; 1000], ..Remembered::named("tasks") };

@@ -1,5 +1,6 @@
 //! `tidelog serve`: opens the log, listens, and stops in order.
 
+use crate::admission::{self, Admission};
 use crate::app::{self, App, Parts};
 use crate::auth::Authenticator;
 use crate::cli::ServeArgs;
@@ -8,15 +9,20 @@ use crate::config::Config;
 use crate::documents::Documents;
 use crate::hub::Hub;
 use crate::ingest::{Ingest, Quotas};
+use crate::leaving::Leaving;
 use crate::listen::Door;
 use crate::log::{Log, PageLimit, Settings};
-use crate::metrics::{Metrics, Site};
+use crate::metrics::{self, Metrics, Site};
 use crate::nodes::{self, Recent};
+use crate::outgoing::Outgoing;
+use crate::replica::Replicas;
 use crate::rules::Rules;
+use crate::sync_map::{Lives, Snapshots};
 use crate::wake::Wakes;
 use crate::ws::Budget;
-use crate::{clock, http, service, session, wake};
+use crate::{clock, http, replica, service, session, wake};
 use anyhow::Context;
+use prometheus_client::metrics::gauge::Gauge;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,17 +79,24 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     alive.spawn(compaction::keep_compact(app.clone()));
     alive.spawn(nodes::forget_the_absent(app.log.clone(), config.limits.node_records));
     alive.spawn(wake::follow(app.clone()));
+    alive.spawn(admission::keep_pace(app.door.clone(), sources(&app)));
+    alive.spawn(replica::follow(app.clone(), config.upstream.followed()));
     let outcome = tokio::select! {
         () = door.open(&listener, &mut connections) => Ok(()),
         signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }
         failure = app.log.failed() => Err(anyhow::Error::new(failure).context("the log failed")),
     };
-    drop(listener);
     service::stopping();
+    let failed = outcome.is_err();
+    app.door.stop();
+    // A log that has failed answers nobody, so nobody is better off for staying.
+    if !failed {
+        let waiting = usize::try_from(app.metrics.waiting.get()).unwrap_or_default();
+        app.leaving.begin(app.door.sockets().saturating_add(waiting), config.limits.drain);
+    }
     // Without a receiver there is nobody left to stop.
     stop.send(true).ok();
-    let failed = outcome.is_err();
-    drain(&mut connections, config.limits.drain).await;
+    drain(&mut connections, (&door, listener), config.limits.drain).await;
     admin.stop().await;
     chores.shutdown().await;
     if !failed {
@@ -100,21 +113,21 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     tracing::info!("{opened}");
     crate::revocations::load(&log, auth.revoked())?;
     let wakes = Arc::new(Wakes::open(config, &log)?);
+    let replicas = Arc::new(Replicas::open(&log)?);
     let (hub, budget) = (Hub::default(), Budget::new(config.limits.frame_budget_bytes));
-    let metrics = Metrics::of(Site {
+    let door = Admission::new(&config.admission, metrics::Door::default());
+    let site = Site {
         log: log.clone(),
         auth: auth.clone(),
         budget: budget.clone(),
+        door: door.clone(),
         data: config.server.data.clone(),
         wakes: wakes.clone(),
-    });
-    let publishing = hub.clone();
-    log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
-    let (waking, committed) = (hub.clone(), wakes.committed.clone());
-    log.on_answered(Arc::new(move || {
-        waking.wake();
-        committed.notify_one();
-    }));
+        replicas: replicas.clone(),
+    };
+    let waits = Gauge::default();
+    let metrics = Metrics::of(site, waits.clone());
+    tell_of_commits(&log, &hub, &wakes, &replicas);
     let settings = (config.limits.action_bytes, quotas(config));
     let ingest = Ingest::new(log.clone(), rules.clone(), metrics.clone(), settings);
     let session = session::Shared {
@@ -126,14 +139,17 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     };
     Ok(App::new(Parts {
         compaction: compaction::Terms::of(config),
-        documents: Documents::new(
+        documents: Documents::within(
             log.clone(),
             rules.clone(),
             config.server.data.join("index").join("documents"),
+            config.limits.memory_or(16, 64 << 20),
         )?,
         http: http::Shared::new(http::Settings::of(config), &log),
         node: NodeId::new(&format!("server:{}", log.incarnation()))?,
         wakes,
+        replicas,
+        upstream: config.upstream.followed().is_some(),
         log,
         ingest,
         hub,
@@ -148,10 +164,29 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         sessions_per_user: config.limits.sessions_per_user,
         page: PageLimit { entries: CHUNK_ACTIONS, bytes: CHUNK_BYTES },
         budget,
-        recent: Recent::default(),
-        maps: app::Maps::default(),
+        outgoing: Outgoing::new(config.limits.outgoing_bytes, waits),
+        door,
+        leaving: Leaving::default(),
+        recent: Recent::new(config.limits.memory_or(16, 64 << 20)),
+        maps: app::Maps {
+            snapshots: Snapshots::new(config.limits.memory_or(32, 32 << 20)),
+            lives: Lives::default(),
+        },
         stop,
     }))
+}
+
+/// Who hears of what is committed, and when.
+fn tell_of_commits(log: &Log, hub: &Hub, wakes: &Wakes, replicas: &Replicas) {
+    let publishing = hub.clone();
+    log.on_commit(Arc::new(move |entries| publishing.publish(entries)));
+    let (waking, committed) = (hub.clone(), wakes.committed.clone());
+    let following = Arc::clone(&replicas.committed);
+    log.on_answered(Arc::new(move || {
+        waking.wake();
+        following.notify_waiters();
+        committed.notify_one();
+    }));
 }
 
 fn quotas(config: &Config) -> Quotas {
@@ -229,12 +264,33 @@ async fn reload_on(mut hangups: Signal, app: App, door: Door) -> Infallible {
     }
 }
 
-/// Waits for the connections to end, and no longer than `patience`.
-async fn drain(connections: &mut JoinSet<()>, patience: Duration) {
+/// Waits for the connections to end, and no longer than `patience`. Who comes meanwhile is told to come
+/// again, here or elsewhere.
+async fn drain(
+    connections: &mut JoinSet<()>,
+    (door, listener): (&Door, TcpListener),
+    patience: Duration,
+) {
+    let mut late = JoinSet::new();
     let all = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(patience, all).await.is_err() {
+    let ended = tokio::select! {
+        ended = tokio::time::timeout(patience, all) => ended,
+        () = door.open(&listener, &mut late) => Ok(()),
+    };
+    drop(listener);
+    if ended.is_err() {
         tracing::warn!(left = connections.len(), "connections did not end in time");
         connections.shutdown().await;
+    }
+    late.shutdown().await;
+}
+
+/// What the door follows.
+pub(crate) fn sources(app: &App) -> admission::Sources {
+    admission::Sources {
+        appends: app.ingest.appends(),
+        budget: app.budget.clone(),
+        outgoing: app.outgoing.clone(),
     }
 }
 

@@ -146,6 +146,9 @@ const REMEMBERED_BYTES_A_MS: usize = 16;
 /// Room that answers alone may take: they are small, and a client waits for them.
 const ANSWERS_ROOM: usize = 192 << 10;
 
+/// What may wait to be answered while there is no room for answers.
+const HELD_BACK_BYTES: usize = 64 << 10;
+
 impl Session {
     /// Starts after sign-in. `claim_failed` of the result says that the client named a number that
     /// was not minted here for it.
@@ -218,8 +221,10 @@ impl Session {
         // Frames that wait for nothing but loads do not count, or the acknowledgements behind them,
         // which let the loads go on, would never be read.
         let limits = &self.shared.limits;
+        // What is not answered because the client takes no answers is little, too.
+        let held_back = if self.room == 0 { HELD_BACK_BYTES } else { usize::MAX };
         self.intake.waiting() < limits.pending_actions
-            && self.intake.waiting_bytes() < limits.window_bytes
+            && self.intake.waiting_bytes() < limits.window_bytes.min(held_back)
             && self.intake.len() < limits.pending_frames.saturating_add(limits.subscriptions)
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Held<K: Eq + Hash + Clone> {
 
 struct State<K> {
     free: usize,
+    /// Units that somebody waits for.
+    wanted: usize,
     share: usize,
     owners: HashMap<K, Owner>,
     /// Owners that somebody waits for, in the order of their turns.
@@ -54,7 +56,7 @@ impl<K: Eq + Hash + Clone> Turns<K> {
     /// `units` in all, at most `share` of them for one owner.
     pub(crate) fn new(units: usize, share: usize) -> Self {
         let (owners, order) = (HashMap::new(), VecDeque::new());
-        let state = State { free: units, share, owners, order };
+        let state = State { free: units, wanted: 0, share, owners, order };
         Self { state: Arc::new(Mutex::new(state)), share: share.min(units) }
     }
 
@@ -68,12 +70,18 @@ impl<K: Eq + Hash + Clone> Turns<K> {
         locked(&self.state).free
     }
 
+    /// Units that somebody waits for.
+    pub(crate) fn wanted(&self) -> usize {
+        locked(&self.state).wanted
+    }
+
     /// Waits for `units`; who needs more than its share gets its share.
     pub(crate) async fn take(&self, owner: K, units: usize) -> Held<K> {
         let units = units.min(self.share);
         let (granted, turn) = oneshot::channel();
         {
             let mut state = locked(&self.state);
+            state.wanted += units;
             let waiting = &mut state.owners.entry(owner.clone()).or_default().waiting;
             waiting.push_back(Waiter { units, granted });
             if waiting.len() == 1 {
@@ -179,16 +187,18 @@ impl<K: Eq + Hash + Clone> State<K> {
             let units = next.units;
             if next.granted.is_closed() {
                 of_owner.waiting.pop_front();
+                self.wanted -= units;
             } else if of_owner.held > 0 && of_owner.held + units > self.share {
                 return Served::HasItsShare;
             } else if units > self.free {
                 return Served::NothingLeft;
-            } else if let Some(next) = of_owner.waiting.pop_front()
-                && next.granted.send(()).is_ok()
-            {
-                of_owner.held += units;
-                self.free -= units;
-                return Served::Granted;
+            } else if let Some(next) = of_owner.waiting.pop_front() {
+                self.wanted -= units;
+                if next.granted.send(()).is_ok() {
+                    of_owner.held += units;
+                    self.free -= units;
+                    return Served::Granted;
+                }
             }
         }
         Served::Nobody

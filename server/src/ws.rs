@@ -7,7 +7,7 @@ mod impatient;
 mod metered;
 
 pub(crate) use impatient::Impatient;
-pub(crate) use metered::{Budget, Owner, Reserved, TooLong};
+pub(crate) use metered::{Budget, Large, Owner, Reserved, TooLong};
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream};
@@ -81,6 +81,10 @@ pub(crate) struct Socket {
     inner: WebSocketStream<Metered<TokioIo<Upgraded>>>,
     out: VecDeque<Frame>,
     out_bytes: usize,
+    /// What the library has and has not written.
+    unflushed: usize,
+    /// Bytes that went from here to the library.
+    taken: u64,
     dirty: bool,
 }
 
@@ -119,7 +123,8 @@ impl Socket {
     ) -> Self {
         let metered = Metered::new(TokioIo::new(upgraded), budget, owner, message_max);
         let inner = WebSocketStream::from_raw_socket(metered, Role::Server, Some(config())).await;
-        Self { inner, out: VecDeque::new(), out_bytes: 0, dirty: false }
+        let out = VecDeque::new();
+        Self { inner, out, out_bytes: 0, unflushed: 0, taken: 0, dirty: false }
     }
 
     /// What comes from now on is `owner`'s.
@@ -137,9 +142,19 @@ impl Socket {
         self.inner.get_mut().release();
     }
 
-    /// Whether the peer is in the middle of a large frame.
-    pub(crate) fn in_large_frame(&self) -> bool {
-        self.inner.get_ref().in_large_frame()
+    /// The large message that the peer is in the middle of.
+    pub(crate) fn large_message(&self) -> Option<Large> {
+        self.inner.get_ref().large_message()
+    }
+
+    /// Whether memory is reserved for what was received.
+    pub(crate) fn holds_memory(&self) -> bool {
+        self.inner.get_ref().holds_memory()
+    }
+
+    /// Whose it is.
+    pub(crate) fn owner(&self) -> &Owner {
+        self.inner.get_ref().owner()
     }
 
     /// Puts a frame behind those that are on their way out.
@@ -150,7 +165,17 @@ impl Socket {
 
     /// Bytes on their way out that the peer has not taken yet.
     pub(crate) fn outgoing_bytes(&self) -> usize {
-        self.out_bytes
+        self.out_bytes.saturating_add(self.unflushed)
+    }
+
+    /// Whether so few of them are left as are as good as none.
+    pub(crate) fn has_taken_most(&self) -> bool {
+        self.out_bytes <= OUT_BYTES_FEW
+    }
+
+    /// How many bytes the peer has taken so far, counted by frames that it took.
+    pub(crate) fn taken_bytes(&self) -> u64 {
+        self.taken
     }
 
     /// How many bytes may be put on their way out.
@@ -204,12 +229,15 @@ impl Socket {
             }
             if let Some(frame) = self.out.pop_front() {
                 self.out_bytes -= frame.len();
+                self.unflushed += frame.len();
+                self.taken += frame.len() as u64;
                 Pin::new(&mut self.inner).start_send(message(frame))?;
                 self.dirty = true;
             }
         }
         if self.dirty && Pin::new(&mut self.inner).poll_flush(cx)?.is_ready() {
             self.dirty = false;
+            self.unflushed = 0;
         }
         Ok(())
     }

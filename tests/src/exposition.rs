@@ -117,11 +117,21 @@ impl Exposition {
 }
 
 impl Family {
-    /// Buckets do not fall, and the last has everything.
+    /// Of each series: buckets do not fall, and the last has everything.
     fn check_buckets(&self) -> anyhow::Result<()> {
+        let mut all: BTreeMap<_, Vec<&Sample>> = BTreeMap::new();
+        for sample in &self.samples {
+            let mut labels = sample.labels.clone();
+            labels.remove("le");
+            all.entry(labels).or_default().push(sample);
+        }
+        all.into_values().try_for_each(|series| self.check_series(&series))
+    }
+
+    fn check_series(&self, series: &[&Sample]) -> anyhow::Result<()> {
         let of = |suffix: &str| {
             let name = format!("{}{suffix}", self.name);
-            self.samples.iter().filter(move |sample| sample.name == name).collect::<Vec<_>>()
+            series.iter().filter(move |sample| sample.name == name).collect::<Vec<_>>()
         };
         let buckets = of("_bucket");
         let rising = buckets.windows(2).all(|pair| matches!(pair, [a, b] if a.value <= b.value));

@@ -6,6 +6,7 @@
 //! | `window_entries`, `window_bytes` | `session/tests/{history,answers}.rs`, `history.rs` here |
 //! | `ingest_queue_bytes` | `server/tests/log/limits.rs` |
 //! | `frame_budget_bytes` | `server/src/ws/metered/tests.rs`, `greedy.rs` |
+//! | `memory`, `outgoing_bytes`, `drain`, `[admission]` | `storms.rs`; `server/src/{config/memory,leaving,admission}` |
 //! | `handshake` | `hostile.rs`, `tls.rs` |
 //! | `ping`, `timeout` | `protocol/tests/peer/connection.rs`, to the millisecond; `hostile.rs` |
 //! | `body_bytes`, `page_actions`, `page_bytes`, `wait` | `server/src/http/tests/limits.rs` |

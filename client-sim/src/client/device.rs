@@ -1,16 +1,19 @@
 //! One simulated device: what its plan says, whether it is online, and when it has everything.
 //!
-//! How it speaks is in `socketed` and `polling`; what it takes in is in `hearing`.
+//! What its plan has it do is in `acting`, when it has everything in `waiting`; how it speaks is in `socketed` and `polling`, what it
+//! takes in is in `hearing`.
+
+mod acting;
+mod waiting;
 
 use super::Client;
 use super::backoff::Backoff;
 use crate::http::Http;
-use crate::measure::{Episode, GroupStats};
-use crate::oracle::bodies::REFUSED_FIELD;
-use crate::oracle::ledger::{Author, AuthorNo, Ledger};
-use crate::oracle::reader::{Reader, is_shown};
-use crate::plan::{Chance, DevicePlan, Group, Protocol, What, micros};
-use crate::tape::{Side, Tape};
+use crate::measure::GroupStats;
+use crate::oracle::ledger::AuthorNo;
+use crate::oracle::reader::Reader;
+use crate::plan::{Chance, DevicePlan, Group, Protocol, micros};
+use crate::tape::Tape;
 use crate::world::{Phase, Signal, World};
 use anyhow::Context;
 use std::rc::Rc;
@@ -178,200 +181,6 @@ impl Device {
                 self.speak(&mut signal).await;
             }
         }
-    }
-
-    /// Does what is due.
-    fn act(&mut self) {
-        while let Some((at, what)) = self.step() {
-            if at > self.world.clock.micros() {
-                return;
-            }
-            self.next += 1;
-            match what {
-                What::Online => self.want(at),
-                What::Edit(field) => self.make(at, field),
-                What::Refused => self.make(at, REFUSED_FIELD),
-                What::Cut => self.lose("the network broke"),
-                What::Move => {
-                    self.moves += 1;
-                    self.lose("moved");
-                    self.retry_at = at;
-                }
-                What::Silent(ms) => self.fall_silent(at + u64::from(ms) * 1000),
-            }
-        }
-    }
-
-    /// The next step, and when it is due.
-    fn step(&self) -> Option<(u64, What)> {
-        let plan = &self.world.plan;
-        let devices = if self.pace { &plan.pace } else { &plan.devices };
-        let step = devices.get(self.number)?.steps.get(self.next)?;
-        let early = self.pace || self.spec().is_some_and(|group| group.before);
-        if early && step.what == What::Online {
-            return Some((0, step.what));
-        }
-        let began = self.world.began.get();
-        (began > 0 && !self.pace).then(|| (began + step.at, step.what))
-    }
-
-    /// When a step is due that ends a connection.
-    pub(super) fn breaks_at(&self) -> Option<u64> {
-        let began = self.world.began.get();
-        let steps = &self.world.plan.devices.get(self.number)?.steps;
-        let step = steps.get(self.next..)?.iter().find(|step| step.what.breaks())?;
-        (began > 0 && !self.pace).then(|| began + step.at)
-    }
-
-    fn want(&mut self, at: u64) {
-        self.wants = true;
-        // Who is early wants to be online now.
-        let at = if at == 0 { self.world.clock.micros() } else { at };
-        self.wanted_first = at;
-        self.retry_at = at;
-        self.await_everything(at);
-        self.enter(State::Waiting);
-    }
-
-    fn make(&mut self, at: u64, field: u8) {
-        let born = self.world.ledger.borrow().of(self.own).map_or(0, Author::born_ms);
-        let away = (self.world.clock.zero_ms() - born) * 1000;
-        self.note_own(away + at, field);
-        self.world.to_make.set(self.world.to_make.get().saturating_sub(1));
-        if self.protocol == Protocol::Http && self.state == State::Online {
-            self.retry_at = at;
-        }
-    }
-
-    fn note_own(&mut self, micros: u64, field: u8) {
-        let mut ledger = self.world.ledger.borrow_mut();
-        let at = ledger.make(self.own, micros, field);
-        if ledger.of(self.own).is_some_and(|own| is_shown(own, at)) {
-            self.reader.apply(&ledger, self.own, at);
-        }
-    }
-
-    /// Takes note of an outage.
-    fn notice(&mut self, told: Signal) {
-        if self.outages != told.outages {
-            self.outages = told.outages;
-            self.lose("the network broke");
-        }
-    }
-
-    /// The connection is gone, and the device knows it.
-    pub(super) fn lose(&mut self, why: &str) {
-        if let Some(client) = self.client.take() {
-            self.bury(*client, why);
-        }
-        if self.http.take().is_some() {
-            self.remark(why);
-        }
-        if !self.wants {
-            return;
-        }
-        let now = self.world.clock.micros();
-        if self.state == State::Online {
-            self.await_everything(now);
-            self.enter(State::Waiting);
-        }
-        self.try_later(None);
-    }
-
-    fn bury(&mut self, mut client: Client, why: &str) {
-        self.tape = client.take_tape();
-        self.remark(why);
-    }
-
-    /// Nothing comes through any more, and nobody says so: the server keeps a connection that leads nowhere.
-    fn fall_silent(&mut self, until: u64) {
-        if let Some(mut client) = self.client.take() {
-            self.tape = client.take_tape();
-            self.remark("the line is silent");
-            self.graves.push(*client);
-            if self.graves.len() > GRAVES_MAX {
-                self.graves.remove(0);
-            }
-        }
-        self.lose("the line is silent");
-        self.retry_at = until;
-    }
-
-    fn remark(&mut self, text: &str) {
-        if let Some(tape) = &mut self.tape {
-            tape.remark(Side::In, text, crate::now_ms());
-        }
-    }
-
-    /// An attempt failed; `told` is the seconds that the server said.
-    pub(super) fn failed(&mut self, why: &str, told: Option<u64>) {
-        self.world.stats.borrow_mut().error(self.group, why);
-        self.remark(why);
-        self.try_later(told);
-    }
-
-    fn try_later(&mut self, told: Option<u64>) {
-        let behaviour = self.spec().map(|group| group.behaviour).unwrap_or_default();
-        let wait = self.backoff.next(behaviour, told, &mut self.chance);
-        self.retry_at = self.world.clock.micros() + u64::try_from(wait.as_micros()).unwrap_or(0);
-    }
-
-    /// From now on it waits until it has everything that there is now.
-    fn await_everything(&mut self, wanted: u64) {
-        let ledger = self.world.ledger.borrow();
-        let (owed, made) = (self.reader.owed(&ledger), self.made(&ledger).0);
-        let had = self.reader.received() + self.made(&ledger).1 as u64;
-        drop(ledger);
-        self.current_since = u64::MAX;
-        if let Some(waiting) = &mut self.episode {
-            (waiting.owed, waiting.made) = (owed, made);
-            return;
-        }
-        self.episode = Some(Waiting { wanted, let_in: 0, owed, made, had });
-        self.world.stats.borrow_mut().behind += 1;
-    }
-
-    /// The actions that it made, and those of them that are acknowledged.
-    fn made(&self, ledger: &Ledger) -> (usize, usize) {
-        ledger.of(self.own).map_or((0, 0), |own| (own.made(), own.acknowledged()))
-    }
-
-    /// It is signed in.
-    pub(super) fn let_in(&mut self) {
-        self.connections += 1;
-        self.backoff.opened();
-        let now = self.world.clock.micros();
-        if let Some(waiting) = &mut self.episode {
-            waiting.let_in = now;
-        }
-        self.count(|stats| stats.connections += 1);
-        self.enter(State::Online);
-    }
-
-    /// Whether it has everything now that it waits for; that is noted.
-    pub(super) fn look_whether_current(&mut self) {
-        let Some(waiting) = self.episode.filter(|_| self.state == State::Online) else { return };
-        let (made, had) = {
-            let ledger = self.world.ledger.borrow();
-            (self.made(&ledger), self.reader.received())
-        };
-        let everything = had >= waiting.owed || !self.world.access.is_one();
-        if self.subscribing.is_some() || !everything || made.1 < waiting.made {
-            return;
-        }
-        let now = self.world.clock.micros();
-        self.episode = None;
-        self.current_since = now;
-        let running = self.world.phase() >= Phase::Run && !self.pace;
-        let mut stats = self.world.stats.borrow_mut();
-        stats.behind = stats.behind.saturating_sub(1);
-        stats.ready +=
-            u64::from(!running && !self.pace && !std::mem::replace(&mut self.ready, true));
-        let Some(group) = stats.group(self.group).filter(|_| running) else { return };
-        let work = (had + made.1 as u64).saturating_sub(waiting.had);
-        group.caught_up.record_micros(now.saturating_sub(waiting.wanted));
-        let (wanted, let_in) = (waiting.wanted, waiting.let_in);
-        group.episodes.push(Episode { wanted, let_in, caught_up: now, work });
     }
 
     fn is_over(&self, phase: Phase) -> bool {

@@ -123,7 +123,9 @@ impl Device {
         for at in range {
             let made = own.micros(at).checked_sub(away);
             let took = now.saturating_sub(made.unwrap_or(self.wanted_first()));
-            stats.recent.record_micros(took);
+            if made.is_some() {
+                stats.recent.record_micros(took);
+            }
             let Some(group) = stats.group(self.group).filter(|_| !self.pace) else { continue };
             let times = if made.is_some() { &mut group.acknowledged } else { &mut group.backlog };
             times.record_micros(took);

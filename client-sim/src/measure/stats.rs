@@ -40,7 +40,7 @@ pub(crate) struct GroupStats {
 #[derive(Debug)]
 pub(crate) struct Stats {
     pub(crate) groups: Vec<GroupStats>,
-    /// Acknowledgements since the last sample.
+    /// Acknowledgements since the last sample, but of what was made offline.
     pub(crate) recent: Times,
     pub(crate) deliveries: u64,
     /// Devices that are signed in.

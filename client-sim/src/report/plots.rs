@@ -75,8 +75,8 @@ fn latency(outcome: &Outcome) -> Plot {
         line(outcome, "half took less", |sample| sample.p50_ms),
         line(outcome, "99 % took less", |sample| sample.p99_ms),
     ];
-    let said = "From the moment at which an action was meant to be made to its acknowledgement, by when that came. What a slow \
-                server holds up counts in full.";
+    let said = "From the moment at which an action was meant to be made to its acknowledgement, by when that came; without \
+                what was made offline. What a slow server holds up counts in full.";
     let y = Axis { label: "ms, by powers of ten", scale: Scale::Log };
     over_time(outcome, ("Latency over time", said), y, series)
 }

@@ -4,6 +4,7 @@
 // others as they do at every other device: all add up the same actions in the same order.
 
 import { Problem } from './problem.js'
+import { pause } from './pause.js'
 import { inTurn } from './turn.js'
 
 /** @typedef {import('./http.js').Api} Api */
@@ -19,6 +20,9 @@ const ACTIONS = 500
 const CHARACTERS = 2_000_000
 /** Refused as a whole: sent again in halves, until the one action is found that is to blame. @type {Record<string, string>} */
 const REASONS = { 'over-quota': 'overQuota', 'too-large': 'tooLarge', 'malformed-body': 'error', 'too-many': 'error' }
+/** A server that has too much to do says when to come again: an exchange waits so long, in seconds, and so often. */
+const BUSY_S = 60
+const BUSY_TIMES = 3
 /** How long a measured clock is trusted. */
 const CLOCK_MS = 86_400_000
 
@@ -51,6 +55,7 @@ export function take(device, page, since) {
 
 class Exchange {
   #size = ACTIONS
+  #waits = 0
   /** @type {Exchanged} */
   #total = { added: 0, answered: 0, news: 0 }
 
@@ -163,6 +168,13 @@ class Exchange {
     if (error.kind === 'foreign-cursor' || error.kind === 'malformed-cursor') {
       // What was added up is of another server: everything comes again from the beginning.
       await this.device.change({ answered: [], confirmed: [], cursor: error.cursor, news: [], reset: true })
+      return true
+    }
+    if (error.kind === 'busy' && (error.retryAfter ?? Infinity) <= BUSY_S && this.#waits < BUSY_TIMES) {
+      this.#waits += 1
+      // The place of the device is kept until then.
+      await pause((error.retryAfter ?? 0) * 1000, this.signal)
+      this.signal?.throwIfAborted()
       return true
     }
     const reason = REASONS[error.kind]

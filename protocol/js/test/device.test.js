@@ -6,6 +6,8 @@ import test from 'node:test'
 
 import 'fake-indexeddb/auto'
 import { Device } from '../src/device.js'
+import { exchange } from '../src/exchange.js'
+import { Problem } from '../src/problem.js'
 
 const news = n => ({ action: { n, type: 'a' }, id: `${n} 10:a:t 0`, time: n })
 
@@ -49,4 +51,37 @@ test('news that a state has are kept for other tabs for a while, and those that 
   assert.equal((await device.standing(0)).news[0].at, 501)
   assert.equal((await device.drain()).length, 1000)
   assert.deepEqual(await device.drain(), [])
+})
+
+/** A server that has too much to do so many times. */
+function busy(times, retryAfter) {
+  const api = {
+    asked: 0,
+    async pull() {
+      api.asked += 1
+      if (api.asked <= times) throw new Problem(503, { type: 'urn:tidelog:problem:busy' }, retryAfter)
+      return { actions: [], cursor: 'c', more: false, time: [1, 1] }
+    }
+  }
+  return api
+}
+
+test('an exchange waits as long as a server asks that has too much to do, a few times', async t => {
+  const device = await opened(t)
+  const twice = busy(2, 0.001)
+  await exchange(device, twice)
+  assert.equal(twice.asked, 3)
+  const often = busy(9, 0.001)
+  await assert.rejects(exchange(device, often), { kind: 'busy' })
+  assert.equal(often.asked, 4)
+})
+
+test('an exchange does not wait for minutes, nor when it is told to end', async t => {
+  const device = await opened(t)
+  const long = busy(1, 61)
+  await assert.rejects(exchange(device, long), { kind: 'busy', retryAfter: 61 })
+  const end = new AbortController()
+  const ended = exchange(device, busy(1, 30), { signal: end.signal })
+  setTimeout(() => end.abort(), 5)
+  await assert.rejects(ended, { name: 'AbortError' })
 })

@@ -22,6 +22,7 @@ fn entry(position: Position) -> Arc<Entry> {
         subprotocol: 0,
         addresses: Addresses::default(),
         dot: Dot { incarnation: Incarnation(1), position },
+        aliases: Vec::new(),
         causes: crate::log::Causes::default(),
         action: Action::from_parts(r#"{"type":"a"}"#.into(), "a"),
         kept: true,

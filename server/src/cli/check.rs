@@ -52,13 +52,13 @@ pub fn rebuild(args: &RebuildArgs) -> anyhow::Result<()> {
 
 /// Says each tenth of the way once.
 #[derive(Default)]
-struct Tenths {
+pub(crate) struct Tenths {
     of: &'static str,
     said: u64,
 }
 
 impl Tenths {
-    fn tell(&mut self, of: &'static str, at: u64, last: u64) {
+    pub(crate) fn tell(&mut self, of: &'static str, at: u64, last: u64) {
         if self.of != of {
             *self = Self { of, said: 0 };
         }

@@ -3,6 +3,7 @@
 use super::StoreArgs;
 use clap::Args;
 use clap::builder::FalseyValueParser;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// `tidelog doc`
@@ -49,4 +50,32 @@ pub struct CompactArgs {
         value_parser = crate::config::duration
     )]
     pub older_than: Option<Duration>,
+}
+
+/// `tidelog backup`
+#[derive(Clone, Debug, Args)]
+pub struct BackupArgs {
+    /// The file; - is standard output
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// `tidelog restore`
+#[derive(Clone, Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where the store is to be.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Make another store, which begins with what this one has, for a server that will follow it
+    #[arg(long, env = "TIDELOG_AS_REPLICA", value_parser = FalseyValueParser::new())]
+    pub as_replica: bool,
+    /// Only read it to its end, and say whether it is whole
+    #[arg(long, env = "TIDELOG_VERIFY", value_parser = FalseyValueParser::new())]
+    pub verify: bool,
 }

@@ -2,10 +2,10 @@
 
 use super::plan::home;
 use crate::documents::{is_state, made_ms, parts_of};
-use crate::log::{Base, Bases, Entry, Log, LogName, PageLimit, Positions, ReadError};
+use crate::log::{Base, Bases, Entry, Incarnations, Log, LogName, PageLimit, Positions, ReadError};
 use crate::rules::Rules;
 use std::collections::BTreeMap;
-use tidelog_crdt::{Applied, Document, DocumentName, Incarnation, Position};
+use tidelog_crdt::{Applied, Document, DocumentName, Position};
 
 /// How much of a log is read at once.
 const PAGE: PageLimit = PageLimit { entries: 1000, bytes: 1 << 20 };
@@ -20,7 +20,7 @@ pub(super) fn of(
 ) -> Result<Bases, ReadError> {
     let old = log.bases(name)?.unwrap_or_default();
     let mut above = old.through;
-    let mut folding = Folding::new(log.incarnation(), old.bases);
+    let mut folding = Folding::new(log.incarnations(), old.bases);
     let mut stays: Option<Position> = None;
     while above < through {
         let page = log.read(name, above, through, PAGE)?;
@@ -41,7 +41,7 @@ pub(super) fn of(
 
 /// Documents in the making.
 struct Folding {
-    incarnation: Incarnation,
+    lives: Incarnations,
     /// By name, the newest of each.
     bases: BTreeMap<DocumentName, Base>,
     /// Older ones that readers are still shown.
@@ -50,13 +50,13 @@ struct Folding {
 
 impl Folding {
     /// From what compaction made of the log before.
-    fn new(incarnation: Incarnation, old: Vec<Base>) -> Self {
+    fn new(lives: Incarnations, old: Vec<Base>) -> Self {
         let (mut bases, mut shown) = (BTreeMap::new(), Vec::new());
         for base in old {
             let earlier = bases.insert(base.name.clone(), base);
             shown.extend(earlier.filter(|earlier: &Base| earlier.shown));
         }
-        Self { incarnation, bases, shown }
+        Self { lives, bases, shown }
     }
 
     /// An entry goes, and readers get it by this log or do not.
@@ -78,11 +78,11 @@ impl Folding {
         // Readers were shown what is here, and get the rest elsewhere from now on.
         if base.shown && !is_home {
             let mut shown = base.clone();
-            shown.document.settle(self.incarnation, shown.position);
+            self.lives.settle(&mut shown.document, shown.position);
             self.shown.push(shown);
         }
         // What the author had seen of it is settled, so that nothing is remembered for it.
-        base.document.settle(self.incarnation, before(entry.position));
+        self.lives.settle(&mut base.document, before(entry.position));
         if base.document.apply(part) == Applied::Folded {
             base.entries += 1;
             base.latest_ms = base.latest_ms.max(made_ms(entry));
@@ -95,7 +95,7 @@ impl Folding {
     fn finish(self) -> Vec<Base> {
         let mut all = self.shown;
         for mut base in self.bases.into_values() {
-            base.document.settle(self.incarnation, base.position);
+            self.lives.settle(&mut base.document, base.position);
             all.push(base);
         }
         all.sort_by_key(|base| base.position);

@@ -1,11 +1,13 @@
 //! Every setting with its default and its meaning, from the types that the parser fills.
 
+use super::admission::Admission;
 use super::auth::{AuthTable, JwtTable};
 use super::compaction::Compaction;
 use super::jwks::Jwks;
 use super::rules::{ActionRule, ChannelRule, MergeRule, PushLanguage, PushRule, SyncMapRule};
 use super::settings::{Cors, Limits, LogSettings, Server};
 use super::tls::TlsTable;
+use super::upstream::Upstream;
 use super::user_log::UserLog;
 use super::wake::{Apns, Fcm, Wake};
 use documented::DocumentedFields;
@@ -36,10 +38,12 @@ pub fn reference() -> String {
     section(&mut text, "auth", &AuthTable::default());
     section(&mut text, "auth.jwks", &Jwks::default());
     section(&mut text, "limits", &Limits::default());
+    section(&mut text, "admission", &Admission::default());
     section(&mut text, "cors", &Cors::default());
     section(&mut text, "log", &LogSettings::default());
     section(&mut text, "compaction", &Compaction::default());
     section(&mut text, "user_log", &UserLog::default());
+    section(&mut text, "upstream", &Upstream::default());
     section(&mut text, "wake", &Wake::default());
     section(&mut text, "wake.apns", &Apns::default());
     section(&mut text, "wake.fcm", &Fcm::default());

@@ -61,6 +61,12 @@ impl Default for Server {
 #[derive(Clone, Debug, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
+    /// Memory that the server stays under, 64MiB at least: what is not set of `frame_budget_bytes` (a
+    /// quarter), `outgoing_bytes` (an eighth), `ingest_queue_bytes` and `cache_bytes` (a 32nd each),
+    /// `tail_bytes` (a 64th), `connections` (a quarter at 12KiB each), `frame_bytes` and `body_bytes` is a
+    /// part of it.
+    #[serde(deserialize_with = "read_bytes_or_off", serialize_with = "show_or_off")]
+    pub memory: Option<usize>,
     /// Open sockets, also while they shake hands for TLS; above it a new one is closed at once.
     #[serde(deserialize_with = "read_count")]
     pub connections: usize,
@@ -108,6 +114,10 @@ pub struct Limits {
     /// are read; a user has at most a quarter of it, and reading waits.
     #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
     pub frame_budget_bytes: usize,
+    /// What waits for all clients together to take it; with three quarters of it nobody is let in, only
+    /// who has taken what it was sent is sent more, and who takes nothing for 10s is cut.
+    #[serde(deserialize_with = "read_bytes", serialize_with = "show_bytes")]
+    pub outgoing_bytes: usize,
     /// Logs and live targets of one action; above it, it is undone with `error`.
     #[serde(deserialize_with = "read_count")]
     pub addresses_per_action: usize,
@@ -122,7 +132,8 @@ pub struct Limits {
     /// closed.
     #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub timeout: Duration,
-    /// How long stopping waits for sessions; then they are cut.
+    /// How long stopping takes at most: sessions end one after the other in four fifths of it; what is left
+    /// then is cut.
     #[serde(deserialize_with = "read_duration", serialize_with = "show_duration")]
     pub drain: Duration,
     /// Body of an HTTP request; above it, the answer is 413.
@@ -168,6 +179,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            memory: None,
             connections: 100_000,
             sessions_per_user: 100,
             subscriptions_per_session: 1_000,
@@ -182,6 +194,7 @@ impl Default for Limits {
             window_bytes: 1 << 20,
             ingest_queue_bytes: 32 << 20,
             frame_budget_bytes: 256 << 20,
+            outgoing_bytes: 128 << 20,
             addresses_per_action: 256,
             handshake: Duration::from_secs(20),
             ping: Duration::from_secs(20),
@@ -203,6 +216,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// So large a part of the memory, if it has a ceiling; else `bytes`.
+    pub(crate) fn memory_or(&self, part: usize, bytes: usize) -> usize {
+        self.memory.map_or(bytes, |memory| memory / part)
+    }
+
     /// What a peer may send.
     pub fn protocol(&self) -> tidelog_protocol::Limits {
         tidelog_protocol::Limits {

@@ -1,6 +1,9 @@
 //! The loop of a signed-in connection: events to the session, effects to the rest of the server.
 
+mod watching;
+
 use super::{End, earlier};
+use crate::admission::{Arrival, Permit};
 use crate::app::App;
 use crate::aside::{aside, blocking};
 use crate::catch_up::{self, Reading};
@@ -9,17 +12,21 @@ use crate::hub::{Inbox, Parcel};
 use crate::ingest::Verdict;
 use crate::log::{LogName, ReadError, Stopped};
 use crate::metrics::Share;
+use crate::outgoing::Chunk;
 use crate::session::{Effect, Moment, NodeState, ReadOrder, Session};
 use crate::sync_map::Fates;
 use crate::ws::{Incoming, Socket};
+use futures_util::FutureExt;
 use std::collections::HashSet;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_protocol::{Frame, NodeId, WireError};
-use tokio::time::{Instant, Sleep};
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What was read, and the memory for it if it was not there before.
+type Read = (Option<Chunk>, Result<Reading, ReadError>);
 
 /// A session, and what it waits for.
 pub(super) struct Driver<'a> {
@@ -29,11 +36,25 @@ pub(super) struct Driver<'a> {
     node: NodeId,
     connected_ms: u64,
     ingest: Option<Task<Result<Vec<Verdict>, Stopped>>>,
-    reading: Option<Task<Result<Reading, ReadError>>>,
+    reading: Option<Task<Read>>,
+    /// Memory for what was read, until the client has taken it.
+    chunk: Option<Chunk>,
+    /// Since when the client takes nothing of what it is sent, and how much it had then.
+    stuck: Option<(u64, u64)>,
     followed: HashSet<LogName>,
     /// The server stops: what came in is finished, and nothing more is read.
     draining: bool,
-    large_frame_since: Option<u64>,
+    /// When it is the client's turn to leave a server that stops.
+    leave_at: Option<u64>,
+    /// Since when the large frame is under way, or its memory is waited for.
+    large_frame_since: Option<(u64, bool)>,
+    /// Its leave to have the server work, while it catches up.
+    permit: Option<Permit>,
+    /// When it came, until it has caught up for the first time.
+    arrival: Option<Arrival>,
+    /// Entries that it was sent, and verdicts, until then.
+    served: u64,
+    large_frame_due: Option<u64>,
     catching_up: Share,
     outgoing: Share,
 }
@@ -44,13 +65,18 @@ enum Event {
     Mail,
     Replaced,
     Judged(Result<Vec<Verdict>, Stopped>),
-    Read(Result<Reading, ReadError>),
+    Read(Read),
     Time,
     Stopping,
 }
 
 impl<'a> Driver<'a> {
-    pub(super) fn new(app: &'a App, session: Box<Session>, inbox: Arc<Inbox>) -> Self {
+    pub(super) fn new(
+        app: &'a App,
+        session: Box<Session>,
+        inbox: Arc<Inbox>,
+        permit: Permit,
+    ) -> Self {
         Self {
             app,
             node: session.subject().node().clone(),
@@ -59,9 +85,16 @@ impl<'a> Driver<'a> {
             connected_ms: clock::now_ms(),
             ingest: None,
             reading: None,
+            chunk: None,
+            stuck: None,
             followed: HashSet::new(),
             draining: false,
+            leave_at: None,
             large_frame_since: None,
+            large_frame_due: None,
+            arrival: Some(permit.arrival()),
+            permit: Some(permit),
+            served: 0,
             catching_up: app.metrics.catching_up(),
             outgoing: app.metrics.outgoing(),
         }
@@ -93,17 +126,20 @@ impl<'a> Driver<'a> {
         let mut mail = pin!(inbox.mail());
         let mut now = clock::now_ms();
         loop {
+            self.settle(socket, now);
             self.measure(socket);
             self.set_alarm(sleep.as_mut(), expires_ms, now);
             let read = !self.draining && self.session.wants_frames();
-            let wants_room = self.session.wants_room();
+            let may_send = self.may_send(socket);
+            let wants_room =
+                self.session.wants_room() || !may_send || self.waits_to_release(socket);
             let event = tokio::select! {
                 biased;
-                () = stopping.as_mut(), if !self.draining => Event::Stopping,
+                () = stopping.as_mut(), if self.leave_at.is_none() => Event::Stopping,
                 judged = finish(&mut self.ingest) => Event::Judged(judged),
                 read = finish(&mut self.reading) => Event::Read(read),
                 () = ended.as_mut() => Event::Replaced,
-                () = mail.as_mut(), if self.session.wants_mail() => {
+                () = mail.as_mut(), if may_send && self.session.wants_mail() => {
                     mail.set(inbox.mail());
                     Event::Mail
                 }
@@ -118,8 +154,12 @@ impl<'a> Driver<'a> {
                 return end;
             }
             self.act(socket);
+            self.draining |= self.leave_at.is_some_and(|at| at <= now);
             if self.session.is_answered() {
-                socket.release();
+                // Until the client takes its answers, they are in memory instead of its frame.
+                if socket.has_taken_most() {
+                    socket.release();
+                }
                 // Loads do not hold up a stop: they start again elsewhere.
                 if self.draining {
                     return End::Silent;
@@ -130,7 +170,14 @@ impl<'a> Driver<'a> {
 
     fn on_event(&mut self, event: Event, socket: &mut Socket, now: u64) -> Result<(), End> {
         let at = self.moment(now);
-        self.session.set_room(socket.room());
+        self.session.set_room(if self.may_send(socket) { socket.room() } else { 0 });
+        let event = match event {
+            Event::Read((chunk, read)) => {
+                self.chunk = chunk.or_else(|| self.chunk.take());
+                Event::Read((None, read))
+            }
+            event => event,
+        };
         match event {
             Event::Socket(Incoming::Room) => self.session.on_room(at),
             Event::Socket(Incoming::Frame(frame)) => self.on_frame(socket, &frame)?,
@@ -140,6 +187,7 @@ impl<'a> Driver<'a> {
             Event::Socket(Incoming::Malformed(breach)) => return Err(End::Malformed(breach)),
             Event::Mail => self.take_mail(at),
             Event::Judged(Ok(verdicts)) => {
+                self.served += verdicts.len() as u64;
                 // The client's own entries are in the inbox by now, so that the answers can carry
                 // a number that covers them.
                 if self.session.wants_mail() {
@@ -151,30 +199,35 @@ impl<'a> Driver<'a> {
             Event::Socket(Incoming::Closed) | Event::Replaced | Event::Judged(Err(Stopped)) => {
                 return Err(End::Silent);
             }
-            Event::Read(Ok(Reading::Page(page, fates))) => {
+            Event::Read((_, Ok(Reading::Page(page, fates)))) => {
+                self.served += page.entries.len() as u64;
                 // What no log has takes its place among the entries of the page.
                 if !self.session.is_live() {
                     self.take_mail(at);
                 }
                 self.session.on_page(&page, &fates, at);
             }
-            Event::Read(Ok(Reading::Own(part))) => {
+            Event::Read((_, Ok(Reading::Own(part)))) => {
                 self.take_mail(at);
                 self.session.on_own(part, at);
             }
-            Event::Read(Ok(Reading::Loaded(loaded))) => self.session.on_loaded(loaded, at),
-            Event::Read(Err(error)) => {
+            Event::Read((_, Ok(Reading::Loaded(loaded)))) => self.session.on_loaded(loaded, at),
+            Event::Read((_, Err(error))) => {
                 tracing::error!(%error, node = %self.node, "cannot read the log");
                 return Err(End::Silent);
             }
             Event::Time => {}
-            Event::Stopping => self.draining = true,
+            Event::Stopping => {
+                let turn = self.app.leaving.turn_ms(self.arrival.is_none());
+                self.leave_at = Some(now.saturating_add(turn));
+            }
         }
         // Not only on the alarm: a socket that always has something to read would silence it.
         if self.session.deadline() <= now {
             self.session.on_tick(at).map_err(|_| End::Silent)?;
         }
-        self.watch_large_frame(socket, now)
+        self.watch_large_frame(socket, now)?;
+        self.watch_outgoing(socket, now)
     }
 
     fn take_mail(&mut self, at: Moment) {
@@ -192,17 +245,6 @@ impl<'a> Driver<'a> {
         });
         let no_room = self.session.on_mail(entries, overflowed, &fates, at);
         self.app.metrics.live_dropped(dropped + no_room);
-    }
-
-    /// Memory is reserved for a large frame while it comes in, so it may not take for ever.
-    fn watch_large_frame(&mut self, socket: &Socket, now: u64) -> Result<(), End> {
-        if !socket.in_large_frame() {
-            self.large_frame_since = None;
-            return Ok(());
-        }
-        let since = *self.large_frame_since.get_or_insert(now);
-        let patience = self.app.peer.timers.answer_ms;
-        if now >= since.saturating_add(patience) { Err(End::Silent) } else { Ok(()) }
     }
 
     fn on_frame(&mut self, socket: &mut Socket, frame: &Frame) -> Result<(), End> {
@@ -246,7 +288,7 @@ impl<'a> Driver<'a> {
                     ingest.take(&subject, submissions, now).await
                 }));
             }
-            Effect::Read(order) => self.read(order),
+            Effect::Read(order) => self.read(order, socket),
             Effect::Follow(log) => {
                 self.app.hub.follow(log.clone(), &self.inbox);
                 self.followed.insert(log);
@@ -265,38 +307,46 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Reads a little from memory at once, everything else on a thread that may wait.
-    fn read(&mut self, order: ReadOrder) {
+    /// Reads a little from memory at once, everything else on a thread that may wait; once there is
+    /// memory for what goes out.
+    fn read(&mut self, order: ReadOrder, socket: &Socket) {
+        let mut chunk = self.chunk.take();
+        if chunk.is_none() {
+            let (outgoing, owner) = (self.app.outgoing.clone(), socket.owner().clone());
+            let mut asking = Box::pin(async move { outgoing.chunk(owner).await });
+            chunk = asking.as_mut().now_or_never();
+            if chunk.is_none() {
+                let app = self.app.clone();
+                self.reading = Some(Box::pin(async move {
+                    let chunk = asking.await;
+                    let read = match catch_up::at_once(&app, &order) {
+                        Some(done) => Ok(done),
+                        None => patiently(app, order).await,
+                    };
+                    (Some(chunk), read)
+                }));
+                return;
+            }
+        }
         if let Some(done) = catch_up::at_once(self.app, &order) {
-            self.reading = Some(Box::pin(std::future::ready(Ok(done))));
+            self.reading = Some(Box::pin(std::future::ready((chunk, Ok(done)))));
             return;
         }
         let app = self.app.clone();
-        self.reading = Some(match order {
-            ReadOrder::Items { channel, map, single: false, wanted } => Box::pin(async move {
-                let (log, name, begins) = (app.log.clone(), channel.clone(), wanted.begins());
-                let fold = move || catch_up::fold(&log, &name, &map);
-                let snapshot = app.maps.snapshots.shared(&channel, begins, fold).await?;
-                Ok(Reading::Loaded(snapshot.part(&wanted, app.page)))
-            }),
-            order => Box::pin(blocking(move || catch_up::patiently(&app, &order))),
-        });
+        self.reading = Some(Box::pin(async move { (chunk, patiently(app, order).await) }));
     }
+}
 
-    fn measure(&mut self, socket: &Socket) {
-        self.catching_up.set(i64::from(!self.session.is_live()));
-        self.outgoing.set(i64::try_from(socket.outgoing_bytes()).unwrap_or(i64::MAX));
-    }
-
-    fn set_alarm(&self, sleep: Pin<&mut Sleep>, expires_ms: Option<u64>, now: u64) {
-        let large = self
-            .large_frame_since
-            .map(|since| since.saturating_add(self.app.peer.timers.answer_ms));
-        let deadlines = [expires_ms, large].into_iter().flatten();
-        let due = deadlines.fold(self.session.deadline(), u64::min);
-        // A far deadline, so that adding it to now cannot overflow.
-        let wait = Duration::from_millis(due.saturating_sub(now).min(86_400_000));
-        sleep.reset(Instant::now() + wait);
+/// What a session asked for, on a thread that may wait for the disk.
+async fn patiently(app: App, order: ReadOrder) -> Result<Reading, ReadError> {
+    match order {
+        ReadOrder::Items { channel, map, single: false, wanted } => {
+            let (log, name, begins) = (app.log.clone(), channel.clone(), wanted.begins());
+            let fold = move || catch_up::fold(&log, &name, &map);
+            let snapshot = app.maps.snapshots.shared(&channel, begins, fold).await?;
+            Ok(Reading::Loaded(snapshot.part(&wanted, app.page)))
+        }
+        order => blocking(move || catch_up::patiently(&app, &order)).await,
     }
 }
 

@@ -1,11 +1,11 @@
 //! The documents of one log, folded up to a position.
 
 use super::is_state;
-use crate::log::{Base, Bases, Entry, Page};
+use crate::log::{Base, Bases, Entry, Incarnations, Page};
 use crate::rules::Rules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
-use tidelog_crdt::{Applied, Document, DocumentName, Incarnation, Position};
+use tidelog_crdt::{Applied, Document, DocumentName, Position};
 use tidelog_protocol::{Action, Meta};
 
 /// A clock may be so far ahead of the server's: two days, so that a wrong time zone and a wrong date are within.
@@ -138,23 +138,23 @@ impl Fold {
 
     /// Folds the page that follows. Folding an entry twice changes nothing, so that a page of which
     /// a part was folded can come again.
-    pub(crate) fn take(&mut self, page: &Page, incarnation: Incarnation, rules: &Rules) {
+    pub(crate) fn take(&mut self, page: &Page, lives: &Incarnations, rules: &Rules) {
         self.any |= !page.entries.is_empty();
         for entry in &page.entries {
-            self.add(entry, incarnation, rules);
+            self.add(entry, lives, rules);
         }
         self.through = page.through;
         // The others remember nothing that could be forgotten now, and there may be very many.
         let documents = &mut self.documents;
         self.waiting.retain(|name| {
             documents.get_mut(name).is_some_and(|folded| {
-                folded.document.settle(incarnation, page.through);
+                lives.settle(&mut folded.document, page.through);
                 folded.document.remembers()
             })
         });
     }
 
-    fn add(&mut self, entry: &Entry, incarnation: Incarnation, rules: &Rules) {
+    fn add(&mut self, entry: &Entry, lives: &Incarnations, rules: &Rules) {
         let mut any = false;
         if is_state(entry) {
             return;
@@ -165,7 +165,7 @@ impl Fold {
                 continue;
             }
             // So that what the author had seen is known to be settled, and nothing is kept for it.
-            folded.document.settle(incarnation, before(entry.position));
+            lives.settle(&mut folded.document, before(entry.position));
             // Without aliases nothing must be folded again.
             if folded.document.apply(&part) == Applied::Folded {
                 any = true;
@@ -191,7 +191,7 @@ pub(crate) fn parts_of(entry: &Entry, rules: &Rules) -> Vec<(DocumentName, tidel
     let all = rules.operations(&entry.action, &meta, &entry.addresses.channels);
     let part = |changes| tidelog_crdt::Entry {
         dot: entry.dot,
-        aliases: Vec::new(),
+        aliases: entry.aliases.clone(),
         context: entry.causes.context().into_owned(),
         stamp: meta.stamp(),
         changes,

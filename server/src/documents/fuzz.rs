@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{Config, Source};
-use crate::log::{Addresses, Causes, Entry, Page};
+use crate::log::{Addresses, Causes, Entry, Incarnations, Page};
 use crate::rules::Rules;
 use serde_json::json;
 use std::path::Path;
@@ -28,6 +28,7 @@ fn entry(position: u64, action: &serde_json::Value) -> Arc<Entry> {
         subprotocol: 1,
         addresses: Addresses::default(),
         dot: Dot { incarnation: HERE, position },
+        aliases: Vec::new(),
         causes: Causes::default(),
         action: Action::new(action.to_string().into()).unwrap(),
         kept: true,
@@ -41,7 +42,7 @@ fn fold(actions: &[serde_json::Value]) -> Fold {
     let rules = Rules::compile(&config).unwrap();
     let mut fold = Fold::default();
     let through = entries.last().map_or(Position::ZERO, |entry| entry.position);
-    fold.take(&Page { entries, through, more: false }, HERE, &rules);
+    fold.take(&Page { entries, through, more: false }, &Incarnations::one(HERE), &rules);
     fold
 }
 

@@ -7,14 +7,14 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// All folds together, in bytes of actions folded; the one that was used longest ago goes first.
-const BYTES_MAX: usize = 64 << 20;
 /// What one takes besides, about, with nothing in it.
 const SLOT_BYTES: usize = 512;
 
 /// The folds that are kept, in memory and on disk.
 pub(super) struct Shelves {
     saved: Saved,
+    /// All folds together, in bytes of actions folded; the one that was used longest ago goes first.
+    bytes_max: usize,
     kept: Mutex<Kept>,
     /// Entries that were cleaned, counted, and counted before anything is done about it.
     cleaned: AtomicU64,
@@ -57,8 +57,8 @@ impl Shelf {
 }
 
 impl Shelves {
-    pub(super) fn new(saved: Saved) -> Self {
-        Self { saved, kept: Mutex::default(), cleaned: AtomicU64::new(0) }
+    pub(super) fn new(saved: Saved, bytes_max: usize) -> Self {
+        Self { saved, bytes_max, kept: Mutex::default(), cleaned: AtomicU64::new(0) }
     }
 
     pub(super) fn saved(&self) -> &Saved {
@@ -122,7 +122,7 @@ impl Shelves {
             let before = std::mem::replace(&mut slot.bytes, weight);
             kept.bytes = (kept.bytes + weight).saturating_sub(before);
         }
-        while kept.bytes > BYTES_MAX {
+        while kept.bytes > self.bytes_max {
             let oldest = kept.folds.iter().min_by_key(|(_, slot)| slot.used);
             let Some(oldest) = oldest.map(|(log, _)| log.clone()) else { return };
             kept.forget(&oldest);
@@ -144,8 +144,10 @@ mod tests {
     use crate::log::Channel;
     use tidelog_crdt::Incarnation;
 
+    const BYTES_MAX: usize = 64 << 20;
+
     fn shelves(dir: &std::path::Path) -> Shelves {
-        Shelves::new(Saved::new(dir.to_path_buf(), Incarnation(1), 0))
+        Shelves::new(Saved::new(dir.to_path_buf(), Incarnation(1), 0), BYTES_MAX)
     }
 
     fn log(number: usize) -> LogName {

@@ -314,6 +314,7 @@ fn both(history: &[(u8, u8, u8, u64)]) -> (Value, Value) {
                 ..Addresses::default()
             },
             dot: tidelog_crdt::Dot { incarnation, position },
+            aliases: Vec::new(),
             causes: Context::of(
                 incarnation,
                 Seen { prefix: Position::new(at / 2).unwrap(), ..Seen::default() },
@@ -340,7 +341,11 @@ fn both(history: &[(u8, u8, u8, u64)]) -> (Value, Value) {
     }
     let mut fold = Fold::default();
     let through = Position::new(history.len() as u64).unwrap();
-    fold.take(&crate::log::Page { entries, through, more: false }, incarnation, &rules);
+    fold.take(
+        &crate::log::Page { entries, through, more: false },
+        &crate::log::Incarnations::one(incarnation),
+        &rules,
+    );
     let document = fold.document(&DocumentName::new("tasks").unwrap());
     let value = document.map(Document::value).filter(|value| !value.is_null());
     (value.unwrap_or_else(|| json!({})), told.into())

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use std::convert::Infallible;
 use std::error::Error;
 
 /// A body of up to this length is read without reserving memory for it.
@@ -67,7 +68,18 @@ async fn whole(
         let bytes = Limited::new(body, declared).collect().await?.to_bytes();
         Ok((bytes, reserved))
     };
-    match tokio::time::timeout(app.http.settings.patience, reading).await {
+    let reading = tokio::time::timeout(app.http.settings.patience, reading);
+    // Who sends it slowly keeps nobody from being served.
+    let resting = async {
+        tokio::time::sleep(app.http.settings.hold).await;
+        caller.rest();
+        std::future::pending::<Infallible>().await
+    };
+    let read = tokio::select! {
+        read = reading => read,
+        never = resting => match never {},
+    };
+    match read {
         Ok(read) => read.map_err(|error: Fault| unread(&error, bytes_max)),
         Err(_) => Err(Problem::new(Kind::BodyTimeout, "send the request again, or a smaller one")),
     }

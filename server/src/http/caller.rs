@@ -2,6 +2,8 @@
 
 use super::Peer;
 use super::problem::{Kind, Problem};
+use super::turn;
+use crate::admission::Permit;
 use crate::app::App;
 use crate::auth::{Attempt, CLIENT_CLAIM, Claim, Identity, Refusal};
 use crate::clock;
@@ -10,7 +12,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tidelog_protocol::{ClientId, NodeId, UserId};
 
 /// The header that names the device: `user:client`, or its second part alone.
@@ -24,9 +26,16 @@ pub(super) struct Caller {
     /// The device, if it has a name.
     device: Option<ClientId>,
     subprotocol: u32,
+    /// Its leave to have the server work.
+    permit: Mutex<Option<Permit>>,
 }
 
 impl Caller {
+    /// From now on the request waits for something else: others may have the server work.
+    pub(super) fn rest(&self) {
+        drop(self.permit.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
     /// The user.
     pub(super) fn user(&self) -> &UserId {
         &self.identity.user
@@ -94,7 +103,9 @@ impl FromRequestParts<App> for Caller {
         let identity = signed_in.map_err(refused)?;
         let device = device(&identity, named)?;
         app.auth.holds(&identity, device.as_ref(), clock::now_ms()).map_err(refused)?;
-        Ok(Self { identity, device, subprotocol: app.subprotocol })
+        let permit = turn::wait(app, parts, (&identity, device.as_ref()), address).await?;
+        let permit = Mutex::new(Some(permit));
+        Ok(Self { identity, device, subprotocol: app.subprotocol, permit })
     }
 }
 

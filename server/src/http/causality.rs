@@ -11,7 +11,8 @@ const ONE: PageLimit = PageLimit { entries: 1, bytes: usize::MAX };
 
 /// The names of `entry`.
 pub(super) fn dots(entry: &Entry) -> Vec<String> {
-    vec![entry.dot.to_string()]
+    let names = std::iter::once(&entry.dot).chain(&entry.aliases);
+    names.map(ToString::to_string).collect()
 }
 
 /// What its author had seen.

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::auth::{Identity, Presence};
 use crate::clock;
 use crate::hub::Inbox;
+use crate::leaving::Leave;
 use crate::log::LogName;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub(super) struct Following {
     app: App,
     inbox: Arc<Inbox>,
     logs: Vec<LogName>,
+    leave: Leave,
     expires_ms: Option<u64>,
     /// Whoever revokes the token finds it by this.
     _presence: Presence,
@@ -49,16 +51,17 @@ impl Following {
         }
         app.metrics.waiting.inc();
         let expires_ms = identity.expires_ms;
-        Self { app: app.clone(), inbox, logs, expires_ms, _presence: presence }
+        let leave = Leave::default();
+        Self { app: app.clone(), inbox, logs, leave, expires_ms, _presence: presence }
     }
 
     /// Waits for news since the last call, until `deadline_ms`.
-    pub(super) async fn wait(&self, deadline_ms: u64) -> Woken {
+    pub(super) async fn wait(&mut self, deadline_ms: u64) -> Woken {
         let until = deadline_ms.min(self.expires_ms.unwrap_or(u64::MAX));
         loop {
             let now = clock::now_ms();
             let expired = self.expires_ms.is_some_and(|expires| expires <= now);
-            if expired || self.inbox.has_ended() || *self.app.stop.borrow() {
+            if expired || self.inbox.has_ended() {
                 return Woken::End;
             }
             if deadline_ms <= now {
@@ -67,7 +70,7 @@ impl Following {
             let sleep = Duration::from_millis(until.saturating_sub(now)).min(SLEEP_MAX);
             tokio::select! {
                 biased;
-                () = self.app.stopping() => return Woken::End,
+                () = self.leave.turn(&self.app, true) => return Woken::End,
                 () = self.inbox.ended() => return Woken::End,
                 () = self.inbox.mail() => {
                     // What came is read from the log; the inbox only rings.

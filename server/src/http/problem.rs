@@ -57,6 +57,8 @@ pub(super) enum Kind {
     KeysUnavailable,
     /// The log cannot be read.
     LogUnreadable,
+    /// Too many want something at once.
+    Busy,
     /// The server stops.
     Stopping,
 }
@@ -64,7 +66,7 @@ pub(super) enum Kind {
 impl Kind {
     /// All of them, as docs/http.md lists them.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::MalformedBody,
         Self::MalformedQuery,
         Self::MalformedHeader,
@@ -89,6 +91,7 @@ impl Kind {
         Self::OverQuota,
         Self::KeysUnavailable,
         Self::LogUnreadable,
+        Self::Busy,
         Self::Stopping,
     ];
 
@@ -142,6 +145,7 @@ impl Kind {
                 ("keys-unavailable", 503, "The keys of who issued the token cannot be had")
             }
             Self::LogUnreadable => ("log-unreadable", 500, "The log cannot be read"),
+            Self::Busy => ("busy", 503, "The server has too much to do now"),
             Self::Stopping => ("stopping", 503, "The server is stopping"),
         }
     }
@@ -237,6 +241,13 @@ impl Problem {
         let detail = "send the request again, here or to another server; actions with an id, or \
                       sent with an Idempotency-Key, are stored once";
         Self::new(Kind::Stopping, detail).retry_after(1)
+    }
+
+    /// Too many want something at once; whoever waits as long as it is told is served then.
+    pub(super) fn busy(seconds: u64) -> Self {
+        let detail = "send the request again when Retry-After says: a place is kept for a device \
+                      that names itself";
+        Self::new(Kind::Busy, detail).retry_after(seconds)
     }
 
     /// What went wrong.

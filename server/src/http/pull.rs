@@ -89,12 +89,14 @@ async fn wait_for_view(
     let wait = wait.min(app.http.settings.wait);
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     let deadline_ms = clock::now_ms().saturating_add(wait_ms);
-    let following = Following::new(app, reader.logs(), caller.signed_in());
+    let mut following = Following::new(app, reader.logs(), caller.signed_in());
     loop {
         let view = reader.look(limit).await?;
         if !view.shown.is_empty() || view.more {
             return Ok(view);
         }
+        // Who waits for news keeps nobody from being served.
+        caller.rest();
         match following.wait(deadline_ms).await {
             Woken::News => {}
             Woken::Time | Woken::End => return Ok(view),

@@ -23,6 +23,7 @@ fn entry(position: u64, addresses: Addresses, kept: bool) -> Arc<Entry> {
         subprotocol: 0,
         addresses,
         dot: Dot { incarnation: Incarnation(1), position },
+        aliases: Vec::new(),
         causes: Causes::default(),
         action: Action::from_parts(r#"{"type":"a"}"#.into(), "a"),
         kept,

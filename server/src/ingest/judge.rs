@@ -7,13 +7,13 @@
 use super::{Given, Known, Submission, Verdicts};
 use crate::aside::blocking;
 use crate::clock::Stopwatch;
-use crate::log::{Addresses, Draft, Step};
+use crate::log::{Addresses, Draft, Incarnations, Step};
 use crate::rules::{Placement, Rules, Subject, UndoReason};
 use crate::turns::Turns;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::IntoIter;
-use tidelog_crdt::{Context, Incarnation};
+use tidelog_crdt::Context;
 use tidelog_protocol::{Action, ActionId, Meta, Pair, builtin};
 
 /// Actions are judged so long before others have their turn.
@@ -30,7 +30,7 @@ pub(super) struct Judge {
 struct Bench {
     rules: Arc<Rules>,
     verdicts: Arc<Verdicts>,
-    incarnation: Incarnation,
+    lives: Incarnations,
     action_bytes: usize,
 }
 
@@ -60,10 +60,10 @@ struct Batch {
 impl Judge {
     /// Judges by `rules` what comes to the store with this life; actions of more than `action_bytes` are
     /// undone.
-    pub(super) fn new(rules: Arc<Rules>, incarnation: Incarnation, action_bytes: usize) -> Self {
+    pub(super) fn new(rules: Arc<Rules>, lives: Incarnations, action_bytes: usize) -> Self {
         // Half of the processors at most, so that connections are served meanwhile.
         let threads = std::thread::available_parallelism().map_or(1, |count| count.get() / 2);
-        let bench = Bench { rules, verdicts: Arc::default(), incarnation, action_bytes };
+        let bench = Bench { rules, verdicts: Arc::default(), lives, action_bytes };
         Self { bench: Arc::new(bench), turns: Turns::new(threads.max(1), threads.max(1)) }
     }
 
@@ -152,7 +152,7 @@ impl Bench {
             Ok(_) if action.kind() == builtin::CLEAN => clean(subject, action),
             Ok(placement) => {
                 let placed = (subject, action.kind(), &placement);
-                let context = known.context(self.incarnation, placed, &self.rules);
+                let context = known.context(&self.lives, placed, &self.rules);
                 Ok(vec![Step::Append(draft(action, meta, context, placement))])
             }
         };

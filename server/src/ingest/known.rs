@@ -4,11 +4,11 @@
 //! the author had of them: nothing of a log that it did not follow, or of which it was shown a part.
 
 use super::OWN_RANGES_MAX;
-use crate::log::Channel;
+use crate::log::{Channel, Incarnations};
 use crate::rules::{Placement, Rules, Subject};
 use std::fmt::Debug;
 use std::sync::Arc;
-use tidelog_crdt::{Context, Incarnation, Position, Ranges, Seen};
+use tidelog_crdt::{Context, Position, Ranges, Seen};
 
 /// What an author had had when it acted.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +43,7 @@ impl Known {
     /// The context of an action of `subject`, of the type `kind`, that goes where `placement` says.
     pub(crate) fn context(
         &self,
-        incarnation: Incarnation,
+        lives: &Incarnations,
         (subject, kind, placement): (&Subject, &str, &Placement),
         rules: &Rules,
     ) -> Context {
@@ -63,7 +63,7 @@ impl Known {
         let prefix = users.chain(channels).min().unwrap_or_default();
         let mut own = self.own.newest(OWN_RANGES_MAX);
         own.forget_through(prefix);
-        Context::of(incarnation, Seen { prefix, own })
+        lives.context(Seen { prefix, own })
     }
 
     /// Who it is of had had all of `earlier`, too.

@@ -135,8 +135,13 @@ async fn a_live_action_that_comes_twice_in_one_frame_is_published_once() {
 #[tokio::test]
 async fn a_live_action_is_published_once_though_nobody_waited_for_its_verdict() {
     let scene = Scene::open();
-    let taking = scene.take(vec![live(1)]);
-    assert!(futures_util::FutureExt::now_or_never(taking).is_none(), "it cannot be committed yet");
+    {
+        // Whoever hears of commits waits for it, and is not answered before.
+        let _hold = scene.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let taking = scene.take(vec![live(1)]);
+        let taken = futures_util::FutureExt::now_or_never(taking);
+        assert!(taken.is_none(), "it cannot be committed yet");
+    }
     assert_eq!(scene.take(vec![live(1)]).await, ["repeated"]);
     assert_eq!(scene.commits().iter().sum::<usize>(), 1);
 }

@@ -184,6 +184,7 @@ impl Base {
             subprotocol: 0,
             addresses,
             dot: Dot { incarnation, position: self.position },
+            aliases: Vec::new(),
             causes: Causes::default(),
             action: Action::from_parts(Bytes::from(json), STATE),
             kept: true,

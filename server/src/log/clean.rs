@@ -82,6 +82,6 @@ fn without_body(position: Position, record: &Bytes) -> Result<Bytes, Damage> {
             put_entry(&mut out, &take_body(entry));
             Ok(out.into())
         }
-        Record::Clean(_) | Record::Erased(_) => Ok(record.clone()),
+        Record::Clean(_) | Record::Erased(_) | Record::Alias(_) => Ok(record.clone()),
     }
 }

@@ -5,6 +5,7 @@
 //! together, so no timer is needed. After a failed write or sync nothing is known about what is on
 //! disk: it stops for good.
 
+mod adopt;
 mod commit;
 mod own;
 mod syncer;
@@ -152,6 +153,7 @@ impl Committer {
                     Step::Append(draft) => {
                         own.place(draft, |draft| self.place(draft, &mut commit))?
                     }
+                    Step::Adopt(foreign) => self.adopt(*foreign, &mut commit)?,
                     Step::Clean(owner, id) => {
                         Outcome::Cleaned(self.clean(&owner, &id, &mut commit)?)
                     }
@@ -208,6 +210,7 @@ impl Committer {
             return self.publish(commit);
         }
         let feed = self.shared.feed();
+        self.put_adopted(&commit)?;
         commit.staged.rows.iter().try_for_each(|row| feed.put(row))?;
         if self.shared.queue.actions() >= commit.steps {
             // There is enough for the next one to be put together meanwhile.
@@ -248,6 +251,7 @@ impl Committer {
             self.shared.head_file.iter().try_for_each(|file| file.write(head))?;
             let bytes = commit.staged.rows.iter().map(|row| row.value().len()).sum();
             self.shared.meter.committed(commit.entries.len(), bytes, &commit.since);
+            self.show_adopted(&commit.foreign, head);
             self.shared.publish(commit.staged);
         }
         for target in commit.targets.into_values() {
@@ -340,6 +344,7 @@ impl Committer {
             subprotocol: draft.subprotocol,
             addresses: draft.addresses,
             dot: Dot { incarnation: self.shared.identity.incarnation, position },
+            aliases: Vec::new(),
             causes: draft.context.into(),
             action: draft.action,
             kept: draft.kept,
@@ -373,7 +378,7 @@ impl Committer {
         let entry = match self.shared.record(position)? {
             Some(Record::Entry(entry)) => Some(entry).filter(|entry| entry.id == *id),
             Some(Record::Erased(erased)) => Some(erased.entry(position, id.clone())),
-            Some(Record::Clean(_)) | None => None,
+            Some(Record::Clean(_) | Record::Alias(_)) | None => None,
         };
         Ok(entry.map(Arc::new))
     }

@@ -153,7 +153,7 @@ impl Taker {
                     builder.push(&left_of(entry));
                 }
                 // What it did is in what was folded, and its author wants it gone.
-                Record::Entry(_) | Record::Clean(_) | Record::Erased(_) => {
+                Record::Entry(_) | Record::Clean(_) | Record::Erased(_) | Record::Alias(_) => {
                     return Err(Refused::Overtaken);
                 }
             }
@@ -168,7 +168,9 @@ impl Taker {
             Record::Entry(entry) if entry.cleaned => item.value.clone(),
             Record::Entry(entry) if self.going.contains(position) => left_of(entry),
             Record::Erased(_) => item.value.clone(),
-            Record::Entry(_) | Record::Clean(_) => return Ok(Some(item.value.clone())),
+            Record::Entry(_) | Record::Clean(_) | Record::Alias(_) => {
+                return Ok(Some(item.value.clone()));
+            }
         };
         // Where nothing is shown nobody needs to know of it.
         Ok(shown(position).then_some(left))

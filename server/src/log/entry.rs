@@ -115,6 +115,8 @@ pub struct Entry {
     pub addresses: Addresses,
     /// The name that the accepting server gave it.
     pub dot: Dot,
+    /// Further names, if several servers had accepted it before they met.
+    pub aliases: Vec<Dot>,
     /// What its author had seen.
     pub causes: Causes,
     /// The action; `{"type":"0/clean"}` when it was cleaned.
@@ -198,11 +200,26 @@ pub struct Draft {
     pub kept: bool,
 }
 
+/// An action that another server has accepted.
+#[derive(Clone, Debug)]
+pub struct Foreign {
+    /// The action with its meta, as it is stored there.
+    pub draft: Draft,
+    /// Its name.
+    pub dot: Dot,
+    /// Its further names.
+    pub aliases: Vec<Dot>,
+    /// Whether its body was taken out.
+    pub cleaned: bool,
+}
+
 /// One thing to do in a commit.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Append an action.
     Append(Draft),
+    /// Take over an action of another server, with its names.
+    Adopt(Box<Foreign>),
     /// Take the body of an action out of the log, if this user made it. The id stays known.
     Clean(UserId, ActionId),
 }

@@ -195,7 +195,7 @@ impl Eraser {
                 let dot = Dot { incarnation: self.incarnation, position };
                 Judged::Clean(left_of(position, &Erased { dot, accepted_ms, id: None }))
             }
-            Record::Clean(_) | Record::Erased(_) => Judged::Kept,
+            Record::Clean(_) | Record::Erased(_) | Record::Alias(_) => Judged::Kept,
         })
     }
 
@@ -216,7 +216,7 @@ impl Eraser {
                 !entry.cleaned
                     && entry.addresses.logs().any(|log| self.hash.log(&log) == item.key.prefix)
             }
-            Record::Clean(_) | Record::Erased(_) => false,
+            Record::Clean(_) | Record::Erased(_) | Record::Alias(_) => false,
         };
         Ok(there.then_some(bytes))
     }

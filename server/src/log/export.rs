@@ -85,6 +85,6 @@ fn piece(
         Record::Clean(Clean { id, accepted_ms, .. }) => {
             is_own(&id.node).then_some(Piece::Clean { position, id, accepted_ms })
         }
-        Record::Erased(_) => None,
+        Record::Erased(_) | Record::Alias(_) => None,
     })
 }

@@ -7,7 +7,9 @@ use super::entry::LogName;
 use super::identity::{FORMAT, Identity};
 use super::manifest::Manifest;
 use super::prefix::{Key, Prefix};
-use super::record::{Clean, Erased, Record, put_clean, put_entry, put_erased, take_body};
+use super::record::{
+    Alias, Clean, Erased, Record, put_alias, put_clean, put_entry, put_erased, take_body,
+};
 use super::row::{Row, RowBuilder};
 use bytes::Bytes;
 use tidelog_crdt::{Document, DocumentName, Dot, Incarnation, Position};
@@ -32,6 +34,7 @@ fn encode(record: &Record, position: Position) -> Bytes {
         Record::Entry(entry) => put_entry(&mut out, entry),
         Record::Clean(clean) => put_clean(&mut out, clean),
         Record::Erased(erased) => put_erased(&mut out, position, erased),
+        Record::Alias(alias) => put_alias(&mut out, *alias),
     }
     out.into()
 }
@@ -47,6 +50,7 @@ fn samples() -> Vec<Bytes> {
         Record::Entry(take_body(entry)),
         Record::Clean(clean),
         Record::Erased(erased),
+        Record::Alias(Alias { target: at(7), accepted_ms: 5 }),
     ]
     .map(|record| encode(&record, at(300)))
     .to_vec()

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 /// The format of the feed that this version writes, and the newest that it reads.
 ///
-/// 1 had neither erased records nor a generation, 2 nothing that compaction leaves. A store is brought to the newest format when it is
+/// 1 had neither erased records nor a generation, 2 nothing that compaction leaves, 3 no entries with several names. A store is brought to the newest format when it is
 /// opened to be written.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// The oldest format that this version reads.
 pub(super) const OLDEST: u32 = 1;

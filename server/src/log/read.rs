@@ -165,11 +165,11 @@ impl Shared {
         }
         let position = Position::new(item.key.major).unwrap_or_default();
         match decoder.decode(position, &item.value) {
-            Ok(Record::Entry(entry)) if !entry.cleaned => Ok(Some(entry)),
+            Ok(Record::Entry(entry)) if !entry.cleaned => Ok(Some(self.naming.apply(entry))),
             Ok(Record::Entry(_) | Record::Erased(_)) => {
                 self.shown_at(bases, (item.key.prefix, position))
             }
-            Ok(Record::Clean(_)) => Ok(None),
+            Ok(Record::Clean(_) | Record::Alias(_)) => Ok(None),
             Err(damage) => Err(self.index.damaged(position, damage).into()),
         }
     }
@@ -209,8 +209,8 @@ impl Shared {
                 Ok(Record::Entry(entry)) if entry.cleaned || hidden.contains(&position) => {
                     Ok((position, None))
                 }
-                Ok(Record::Entry(entry)) => Ok((position, Some(entry))),
-                Ok(Record::Clean(_) | Record::Erased(_)) => Ok((position, None)),
+                Ok(Record::Entry(entry)) => Ok((position, Some(self.naming.apply(entry)))),
+                Ok(Record::Clean(_) | Record::Erased(_) | Record::Alias(_)) => Ok((position, None)),
                 Err(damage) => Err(self.feed().damaged(position, damage).into()),
             };
         records.into_iter().map(visible).collect()

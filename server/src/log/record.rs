@@ -22,6 +22,7 @@ const ENTRY: u8 = 1;
 const CLEAN: u8 = 2;
 const CLEANED: u8 = 3;
 const ERASED: u8 = 4;
+const ALIAS: u8 = 5;
 
 /// Set when the dot is not that of the record's own position: another server accepted it first.
 const FOREIGN_DOT: u8 = 1;
@@ -30,6 +31,7 @@ const CLEANED_ACTION: &[u8] = br#"{"type":"0/clean"}"#;
 
 /// What one record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are entries")]
 pub(super) enum Record {
     /// An action, cleaned or not.
     Entry(Entry),
@@ -37,6 +39,15 @@ pub(super) enum Record {
     Clean(Clean),
     /// Its author was erased.
     Erased(Erased),
+    /// An entry has further names, or another one counts.
+    Alias(Alias),
+}
+
+/// The entry at `target` got another name: which, is kept beside it (see `naming`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Alias {
+    pub(super) target: Position,
+    pub(super) accepted_ms: u64,
 }
 
 /// The body of the action at `target` is to be taken out.
@@ -54,6 +65,7 @@ impl Record {
             Self::Entry(entry) => entry.accepted_ms,
             Self::Clean(clean) => clean.accepted_ms,
             Self::Erased(erased) => erased.accepted_ms,
+            Self::Alias(alias) => alias.accepted_ms,
         }
     }
 
@@ -74,6 +86,9 @@ impl Record {
             ERASED => erased::decode(position, bytes)
                 .map(Self::Erased)
                 .ok_or(Damage("an erased record cannot be read")),
+            ALIAS => decode_alias(bytes)
+                .map(Self::Alias)
+                .ok_or(Damage("a record of another name cannot be read")),
             _ => Err(Damage("a record is of an unknown kind")),
         }
     }
@@ -163,6 +178,19 @@ pub(super) fn put_clean(out: &mut Vec<u8>, clean: &Clean) {
     put_text(out, clean.id.node.as_str());
 }
 
+/// Appends that an entry got another name.
+pub(super) fn put_alias(out: &mut Vec<u8>, alias: Alias) {
+    out.push(ALIAS);
+    put_number(out, alias.target.get());
+    put_number(out, alias.accepted_ms);
+}
+
+fn decode_alias(bytes: &[u8]) -> Option<Alias> {
+    let mut reader = Reader::new(bytes.get(1..)?);
+    let (target, accepted_ms) = (take_position(&mut reader)?, reader.number()?);
+    reader.is_empty().then_some(Alias { target, accepted_ms })
+}
+
 /// Each list; an address that is the author's own is the empty text.
 fn put_addresses(out: &mut Vec<u8>, entry: &Entry) {
     let (node, to) = (&entry.id.node, &entry.addresses);
@@ -212,6 +240,7 @@ fn decode_entry(
         subprotocol,
         addresses,
         dot: Dot { incarnation, position: dot_position },
+        aliases: Vec::new(),
         causes,
         action,
         kept: true,
@@ -303,6 +332,7 @@ pub(super) mod tests {
                 nodes: vec![node],
             },
             dot: Dot { incarnation: Incarnation(7), position: at(300) },
+            aliases: Vec::new(),
             causes: context.into(),
             action: Action::new(Bytes::from_static(br#"{"type":"a"}"#)).unwrap(),
             kept: true,
@@ -411,6 +441,7 @@ pub(super) mod tests {
                 subprotocol,
                 addresses,
                 dot: Dot { incarnation: Incarnation(incarnation), position: at(dot) },
+                aliases: Vec::new(),
                 causes: context.into(),
                 action: Action::new(json.into()).unwrap(),
                 kept: true,

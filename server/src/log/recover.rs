@@ -6,8 +6,10 @@ use super::clean;
 use super::error::{Corrupt, Damage, OpenError};
 use super::head::Head;
 use super::identity::{FORMAT, Identity, OLDEST, Unusable};
+use super::incarnations::Incarnations;
 use super::index::Index;
 use super::lock::Lock;
+use super::origins::Origins;
 use super::place::Place;
 use super::prefix::Prefix;
 use super::record::Record;
@@ -57,8 +59,15 @@ pub(super) fn open(settings: &Settings, now_ms: u64) -> Result<Recovered, OpenEr
     let acknowledged = Head::read(&settings.dir, &identity)?.unwrap_or_default();
     let accepted_ms = check_end(&feed, last.as_ref(), checkpoint.max(acknowledged))?;
     let compacted = feed.compacted()?;
+    let origins = Origins::of(feed.origins()?.into_iter());
+    let incarnations = Incarnations::new(feed.lives()?, identity.incarnation, origins);
+    let named = feed.named()?;
     let mut shared = Shared::new(settings, (feed, identity), index, lock);
     shared.set_compacted(compacted);
+    shared.incarnations = incarnations;
+    for (position, named) in named {
+        shared.naming.set(position, named);
+    }
     let folded = fold(&shared, settings.tail_bytes, &mut |_| {})?;
     if !settings.read_only {
         shared.head_file = Some(Head::open(&settings.dir, &shared.identity, shared.head())?);
@@ -200,6 +209,8 @@ fn fold_row(shared: &Shared, row: Row, shown: &Shown) -> Result<(), OpenError> {
             }
             Record::Clean(clean) => targets.push(clean.target),
             Record::Erased(erased) => staged.ids.extend(erased.id.map(|id| (id, position))),
+            // Its names are kept beside it.
+            Record::Alias(_) => {}
         }
     }
     staged.rows.push(row);
@@ -243,7 +254,7 @@ fn epochs(shared: &Shared, now_ms: u64, read_only: bool) -> Result<Vec<Epoch>, O
 
 /// Makes the data directory, readable by its owner only, and makes sure that a power loss does not
 /// take it away again.
-fn create_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
     let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
     let missing: Vec<_> = dir.ancestors().take_while(is_missing).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;

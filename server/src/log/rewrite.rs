@@ -52,7 +52,7 @@ impl From<Damage> for Refused {
 #[derive(Debug, thiserror::Error)]
 pub enum RewriteError {
     /// Another one is under way.
-    #[error("the feed is being rewritten already; try again when that is over")]
+    #[error("the feed is being rewritten or backed up already; try again when that is over")]
     Busy,
     /// The disk or the engine failed; a copy takes about as much room as the feed.
     #[error("the feed could not be rewritten, and is what it was: {0}")]
@@ -157,13 +157,13 @@ impl Rewriting {
 }
 
 /// The right to copy the feed; only one has it. What was not finished is removed with it.
-struct Copying {
+pub(super) struct Copying {
     shared: Arc<Shared>,
     place: Place,
 }
 
 impl Copying {
-    fn begin(shared: Arc<Shared>, place: &Place) -> Result<Self, RewriteError> {
+    pub(super) fn begin(shared: Arc<Shared>, place: &Place) -> Result<Self, RewriteError> {
         let mut put_again = shared.put_again.lock().unwrap_or_else(PoisonError::into_inner);
         if put_again.is_some() {
             return Err(RewriteError::Busy);
@@ -197,7 +197,8 @@ impl Copying {
         Failure::io(&self.next(), error)
     }
 
-    fn next(&self) -> PathBuf {
+    /// Where what is put together is, and goes with this.
+    pub(super) fn next(&self) -> PathBuf {
         self.place.next()
     }
 }

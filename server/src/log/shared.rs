@@ -5,10 +5,12 @@ use super::error::{Failure, ReadError};
 use super::handover::Handover;
 use super::head::Head;
 use super::identity::Identity;
+use super::incarnations::Incarnations;
 use super::index::{Current, Index};
 use super::lock::Lock;
 use super::manifest::Lists;
 use super::meter::Meter;
+use super::naming::Naming;
 use super::nodes::Nodes;
 use super::prefix::{Hash, Key, Prefix};
 use super::queue::Queue;
@@ -34,6 +36,9 @@ pub type OnAnswered = Arc<dyn Fn() + Send + Sync>;
 /// Hears in which logs an entry was whose body is taken out: it is hidden from readers by then.
 pub type OnClean = Arc<dyn Fn(&Addresses) + Send + Sync>;
 
+/// Called on the thread that syncs, before each sync that a commit waits for.
+pub type BeforeSync = Arc<dyn Fn() + Send + Sync>;
+
 pub(super) struct Shared {
     pub(super) settings: Settings,
     /// Replaced as a whole when the feed is rewritten.
@@ -42,6 +47,8 @@ pub(super) struct Shared {
     pub(super) nodes: Nodes,
     pub(super) identity: Identity,
     pub(super) epochs: Epochs,
+    pub(super) incarnations: Incarnations,
+    pub(super) naming: Naming,
     pub(super) hash: Hash,
     pub(super) queue: Queue,
     pub(super) handover: Handover,
@@ -49,6 +56,7 @@ pub(super) struct Shared {
     pub(super) on_commit: OnceLock<OnCommit>,
     pub(super) on_answered: OnceLock<OnAnswered>,
     pub(super) on_clean: OnceLock<OnClean>,
+    pub(super) before_sync: OnceLock<BeforeSync>,
     pub(super) failure: watch::Sender<Option<Failure>>,
     state: RwLock<State>,
     head: AtomicU64,
@@ -101,12 +109,15 @@ impl Shared {
             index,
             nodes: Nodes::new(settings.nodes_max),
             epochs: Epochs::default(),
+            incarnations: Incarnations::one(identity.incarnation),
+            naming: Naming::default(),
             hash: Hash::new(&identity.secret),
             identity,
             queue: Queue::new(settings.queue_bytes_max),
             handover: Handover::default(),
             meter: Meter::default(),
             on_commit: OnceLock::new(),
+            before_sync: OnceLock::new(),
             on_answered: OnceLock::new(),
             on_clean: OnceLock::new(),
             failure: watch::Sender::new(None),
@@ -272,6 +283,7 @@ impl Shared {
         let record = record.map(|record| Record::decode(position, &record)).transpose();
         match record.map_err(|damage| feed.damaged(position, damage))? {
             Some(Record::Entry(entry)) if body_to_take => Ok(Some(Record::Entry(take_body(entry)))),
+            Some(Record::Entry(entry)) => Ok(Some(Record::Entry(self.naming.apply(entry)))),
             record => Ok(record),
         }
     }
@@ -280,7 +292,7 @@ impl Shared {
     pub(super) fn entry(&self, position: Position) -> Result<Option<Entry>, ReadError> {
         match self.record(position)? {
             Some(Record::Entry(entry)) => Ok(Some(entry)),
-            Some(Record::Clean(_) | Record::Erased(_)) | None => Ok(None),
+            Some(Record::Clean(_) | Record::Erased(_) | Record::Alias(_)) | None => Ok(None),
         }
     }
 }

@@ -172,7 +172,7 @@ impl Shared {
                 return Ok(match Record::decode(entry.position, &value) {
                     Ok(Record::Entry(whole)) => bytes_of(&whole),
                     // It was hidden before.
-                    Ok(Record::Clean(_) | Record::Erased(_)) | Err(_) => 0,
+                    Ok(Record::Clean(_) | Record::Erased(_) | Record::Alias(_)) | Err(_) => 0,
                 });
             }
         }

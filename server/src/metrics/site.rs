@@ -1,8 +1,11 @@
 //! What is not counted but looked at when somebody asks: the log, its disk, key sets, and memory for frames.
 
+use super::door::OfClass;
+use crate::admission::{Admission, ClassLook, Look};
 use crate::auth::{Authenticator, KeySets};
 use crate::clock;
-use crate::log::Log;
+use crate::log::{Log, Stats};
+use crate::replica::Replicas;
 use crate::wake::Wakes;
 use crate::ws::Budget;
 use prometheus_client::collector::Collector;
@@ -23,10 +26,14 @@ pub(crate) struct Site {
     pub(crate) auth: Arc<Authenticator>,
     /// Memory for large frames.
     pub(crate) budget: Budget,
+    /// The door.
+    pub(crate) door: Admission,
     /// The data directory.
     pub(crate) data: PathBuf,
     /// Who is woken.
     pub(crate) wakes: Arc<Wakes>,
+    /// Who follows this server, and whom it follows.
+    pub(crate) replicas: Arc<Replicas>,
 }
 
 impl fmt::Debug for Site {
@@ -38,24 +45,7 @@ impl fmt::Debug for Site {
 impl Collector for Site {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let (to, stats) = (&mut to, self.log.stats());
-        gauge(
-            to,
-            "tidelog_ingest_queue_bytes",
-            "Actions that wait to be durable.",
-            stats.queue_bytes,
-        )?;
-        gauge(
-            to,
-            "tidelog_frame_bytes",
-            "Memory that is reserved for large frames and bodies while they come in.",
-            self.budget.reserved_bytes(),
-        )?;
-        gauge(
-            to,
-            "tidelog_tail_bytes",
-            "The newest entries, which are kept in memory.",
-            stats.tail_bytes,
-        )?;
+        self.memory(to, &stats)?;
         gauge(to, "tidelog_runs", "Runs of entries in the index.", stats.runs)?;
         gauge(
             to,
@@ -87,6 +77,8 @@ impl Collector for Site {
             "Devices that wait to be told that something has come.",
             self.wakes.waiting(),
         )?;
+        door(to, &self.door.look())?;
+        self.links(to)?;
         key_sets(to, self.auth.key_sets(clock::now_ms()))?;
         self.store_bytes(to)?;
         // A disk that cannot be asked has no number.
@@ -103,6 +95,63 @@ impl Collector for Site {
 }
 
 impl Site {
+    /// What is queued, and what is reserved for what is to come.
+    fn memory(&self, to: &mut DescriptorEncoder<'_>, stats: &Stats) -> Result<(), fmt::Error> {
+        gauge(
+            to,
+            "tidelog_ingest_queue_bytes",
+            "Actions that wait to be durable.",
+            stats.queue_bytes,
+        )?;
+        gauge(
+            to,
+            "tidelog_frame_bytes",
+            "Memory that is reserved for large frames and bodies while they come in.",
+            self.budget.reserved_bytes(),
+        )?;
+        gauge(
+            to,
+            "tidelog_frame_waiting_bytes",
+            "Memory for large frames and bodies that is waited for: they are not read so long.",
+            self.budget.waiting_bytes(),
+        )?;
+        gauge(
+            to,
+            "tidelog_tail_bytes",
+            "The newest entries, which are kept in memory.",
+            stats.tail_bytes,
+        )
+    }
+
+    fn links(&self, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (link, head) = (self.replicas.upstream.now(), self.log.head().get());
+        gauge(
+            to,
+            "tidelog_replicas_linked",
+            "Replicas that follow this server and have asked within the last minute and a half.",
+            self.replicas.linked(),
+        )?;
+        let is_up = u64::from(link.since_ms.is_some());
+        gauge(
+            to,
+            "tidelog_upstream_linked",
+            "1 while the link to the server that is followed is up.",
+            is_up,
+        )?;
+        gauge(
+            to,
+            "tidelog_upstream_owed_positions",
+            "How much of this feed the server that is followed may still have to get.",
+            if link.known { head.saturating_sub(link.pushed) } else { 0 },
+        )?;
+        gauge(
+            to,
+            "tidelog_upstream_lacking_positions",
+            "How much of the feed that is followed may still have to come.",
+            link.their_head.saturating_sub(link.pulled),
+        )
+    }
+
     fn store_bytes(&self, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let help = "What the data directory takes on disk, by part.";
         let mut family =
@@ -113,6 +162,50 @@ impl Site {
         }
         Ok(())
     }
+}
+
+fn door(to: &mut DescriptorEncoder<'_>, look: &Look) -> Result<(), fmt::Error> {
+    let help = "WebSockets that wait: to sign in, or for their turn, by how much they have missed.";
+    let name = "tidelog_admission_waiting";
+    let mut family = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    let classes = look.classes.iter().map(|it| (it.class.as_str(), it.waiting));
+    for (stage, count) in classes.chain([("sign_in", look.unsigned)]) {
+        ConstGauge::new(count as u64).encode(family.encode_family(&[("stage", stage)])?)?;
+    }
+    let mut by_class = |name, help, value: fn(&ClassLook) -> u64| {
+        let mut family = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        look.classes.iter().try_for_each(|it| {
+            let class = OfClass { class: it.class.as_str() };
+            ConstGauge::new(value(it)).encode(family.encode_family(&class)?)
+        })
+    };
+    by_class(
+        "tidelog_admission_inside",
+        "Clients that are catching up, and requests that are being answered, by how much they have missed.",
+        |it| it.inside as u64,
+    )?;
+    by_class(
+        "tidelog_admission_permits",
+        "How many of them there may be at once, which follows what is measured.",
+        |it| it.permits as u64,
+    )?;
+    by_class(
+        "tidelog_admission_rate",
+        "How many are let in in a second, as measured when some waited last.",
+        |it| it.per_second,
+    )?;
+    gauge(
+        to,
+        "tidelog_admission_wait_seconds",
+        "How long a newcomer would wait; add a node when it stays above ten.",
+        look.wait_seconds(),
+    )?;
+    gauge(
+        to,
+        "tidelog_fairness",
+        "Jain's index over what the last 512 clients that caught up got in a second: 1 is all alike.",
+        look.fairness,
+    )
 }
 
 fn key_sets(to: &mut DescriptorEncoder<'_>, sets: KeySets) -> Result<(), fmt::Error> {

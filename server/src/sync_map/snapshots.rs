@@ -21,8 +21,6 @@ use tokio::sync::{Semaphore, watch};
 const KEPT_MS: u64 = 600_000;
 /// A load that begins takes a fold that another began with.
 const FRESH_MS: u64 = 10_000;
-/// All folds together, in bytes; the oldest goes first. One that is larger is kept alone.
-const BYTES_MAX: usize = 32 << 20;
 /// Those who wait for a map that was folded have this long to load from it.
 const STAYS_MS: u64 = 5_000;
 
@@ -33,8 +31,9 @@ pub(crate) struct Snapshots {
     turn: Arc<Semaphore>,
 }
 
-#[derive(Default)]
 struct Table {
+    /// All folds together; the oldest goes first. One that is larger is kept alone.
+    bytes_max: usize,
     kept: HashMap<Channel, Arc<Snapshot>>,
     /// Those that are being made; the sender goes when they are.
     making: HashMap<Channel, watch::Receiver<()>>,
@@ -47,13 +46,13 @@ struct Making<'a> {
     _done: watch::Sender<()>,
 }
 
-impl Default for Snapshots {
-    fn default() -> Self {
-        Self { table: Mutex::default(), turn: Arc::new(Semaphore::new(1)) }
-    }
-}
-
 impl Snapshots {
+    /// Folds that take `bytes_max` together.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        let table = Table { bytes_max, kept: HashMap::new(), making: HashMap::new() };
+        Self { table: Mutex::new(table), turn: Arc::new(Semaphore::new(1)) }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,8 +64,9 @@ impl Snapshots {
 
     /// Keeps a fold for the next page.
     pub(crate) fn keep(&self, channel: &Channel, snapshot: &Arc<Snapshot>) {
-        if snapshot.bytes <= BYTES_MAX {
-            self.table().keep(channel, snapshot, None);
+        let mut table = self.table();
+        if snapshot.bytes <= table.bytes_max {
+            table.keep(channel, snapshot, None);
         }
     }
 
@@ -157,7 +157,7 @@ impl Table {
         self.kept.retain(|name, other| {
             name != channel && made_ms.saturating_sub(other.made_ms) <= KEPT_MS
         });
-        while !self.kept.is_empty() && self.bytes() + snapshot.bytes > BYTES_MAX {
+        while !self.kept.is_empty() && self.bytes() + snapshot.bytes > self.bytes_max {
             let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.made_ms);
             let (oldest, stays_until) =
                 oldest.map(|(channel, kept)| (channel.clone(), kept.made_ms + STAYS_MS))?;
@@ -180,6 +180,8 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    const BYTES_MAX: usize = 32 << 20;
+
     fn channel(name: &str) -> Channel {
         Channel::new(name).unwrap()
     }
@@ -190,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_fold_is_kept_for_the_pages_of_a_load_and_shared_by_those_that_begin_soon() {
-        let snapshots = Snapshots::default();
+        let snapshots = Snapshots::new(BYTES_MAX);
         snapshots.keep(&channel("a"), &snapshot(1_000, 10));
         let found = |begins, now| snapshots.get(&channel("a"), begins, now).is_some();
         assert!(found(true, 1_000 + FRESH_MS));
@@ -201,7 +203,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_the_oldest_goes_first() {
-        let snapshots = Snapshots::default();
+        let snapshots = Snapshots::new(BYTES_MAX);
         for (n, name) in ["a", "b", "c"].into_iter().enumerate() {
             snapshots.keep(&channel(name), &snapshot(n as u64, BYTES_MAX / 2));
         }
@@ -219,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_crowd_that_loads_one_map_folds_it_once() {
-        let snapshots = Arc::new(Snapshots::default());
+        let snapshots = Arc::new(Snapshots::new(BYTES_MAX));
         let folded = Arc::new(AtomicUsize::new(0));
         let load = |_| {
             let (snapshots, folded) = (snapshots.clone(), folded.clone());
@@ -239,7 +241,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_leaves_while_it_folds_a_map_holds_up_nobody() {
-        let snapshots = Snapshots::default();
+        let snapshots = Snapshots::new(BYTES_MAX);
         let (folds, folding) = tokio::sync::oneshot::channel();
         let (go_on, waits) = std::sync::mpsc::sync_channel::<()>(0);
         let slow = move || {
@@ -263,7 +265,8 @@ mod tests {
 
     #[test]
     fn maps_that_do_not_fit_together_stay_in_turns() {
-        let mut table = Table::default();
+        let mut table =
+            Table { bytes_max: BYTES_MAX, kept: HashMap::new(), making: HashMap::new() };
         let now = 1_000_000;
         let keep = |table: &mut Table, name, made_ms, bytes, now| {
             table.keep(&channel(name), &snapshot(made_ms, bytes), Some(now))

@@ -70,6 +70,16 @@ impl Budget {
         self.units.saturating_sub(self.turns.free()) * UNIT_BYTES
     }
 
+    /// How many bytes are reserved or waited for now.
+    pub(crate) fn bytes_to_come(&self) -> usize {
+        self.reserved_bytes().saturating_add(self.waiting_bytes())
+    }
+
+    /// How many bytes are waited for now.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.turns.wanted() * UNIT_BYTES
+    }
+
     /// Waits for what a text of `bytes` takes; who needs more than its part gets that.
     pub(crate) async fn reserve(&self, owner: Owner, bytes: u64) -> Reserved {
         self.turns.take(owner, self.units_of(bytes, Form::Text)).await
@@ -111,6 +121,28 @@ pub(super) struct Metered<S> {
     /// Reserved for messages that are whole and not yet dealt with.
     whole: Vec<Reserved>,
     asking: Option<Asking>,
+}
+
+/// A large message that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Large {
+    /// Its length, as far as frames declare it.
+    pub declared: u64,
+    /// How much of that has come.
+    pub received: u64,
+    /// Its memory is waited for: nothing of it is read so long.
+    pub waits: bool,
+}
+
+impl Large {
+    /// How long after it began, in ms, so much of it has to be here: it has to come evenly within
+    /// `patience_ms`, after a sixth of that in which nothing need come. Who sends a little now and then
+    /// would keep the memory from everybody else.
+    pub(crate) fn due_ms(&self, patience_ms: u64) -> u64 {
+        let grace = patience_ms / 6;
+        let share = self.received.saturating_mul(patience_ms - grace) / self.declared.max(1);
+        grace.saturating_add(share)
+    }
 }
 
 /// Where in the stream of frames the last byte read was.
@@ -164,9 +196,26 @@ impl<S> Metered<S> {
         }
     }
 
-    /// Whether a large frame is under way: memory is reserved, or waited for.
-    pub(super) fn in_large_frame(&self) -> bool {
-        matches!(self.scan, Scan::Payload(_)) && (!self.held.is_empty() || self.asking.is_some())
+    /// The large message that is under way, if memory is reserved for it, or waited for.
+    pub(super) fn large_message(&self) -> Option<Large> {
+        let waits = self.asking.is_some();
+        let left = if let Scan::Payload(left) = self.scan { left } else { 0 };
+        let unfinished = left > 0 || self.unfinished;
+        (unfinished && (waits || !self.held.is_empty())).then(|| Large {
+            declared: self.message,
+            received: self.message.saturating_sub(left),
+            waits,
+        })
+    }
+
+    /// Whose frames these are.
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Whether memory is reserved for what was read and is not dealt with.
+    pub(super) fn holds_memory(&self) -> bool {
+        !self.whole.is_empty() || !self.held.is_empty()
     }
 
     /// Follows the frames through `bytes`.

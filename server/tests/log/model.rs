@@ -141,6 +141,7 @@ impl Model {
                     continue;
                 }
                 (log::Step::Clean(..), other) => panic!("cleaning led to {other:?}"),
+                (log::Step::Adopt(_), _) => panic!("there is no other server here"),
             };
             let client = draft.id.node.client_str();
             given.retain(|(author, _)| *author == client);

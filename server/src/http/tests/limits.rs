@@ -2,10 +2,13 @@
 //! documented.
 
 use super::site::{Pulled, RULES, Site, post};
+use crate::admission::{Class, Who};
+use crate::ws::Owner;
 use axum::body::Body;
 use bytes::Bytes;
 use serde_json::json;
 use std::time::Duration;
+use tidelog_protocol::UserId;
 
 fn site(limits: &str) -> Site {
     Site::open(&format!("{RULES}\n[limits]\n{limits}"))
@@ -127,4 +130,33 @@ async fn a_push_has_so_many_actions_of_so_many_devices() {
     };
     assert_eq!(site.post("10", "/v1/log", &devices(16)).await.status, 200);
     site.post("10", "/v1/log", &devices(17)).await.problem(400, "too-many");
+}
+
+#[tokio::test]
+async fn who_comes_when_there_is_too_much_to_do_is_told_when_to_come_again() {
+    let admission = "[admission]\nheavy = 1\nheavy_floor = 1\nrequest = \"10ms\"";
+    let site = Site::open(&format!("{RULES}\n{admission}"));
+    let who = Who { owner: Owner::User(UserId::new("11").unwrap()), name: None };
+    let inside = site.app.door.enter(who, Class::Heavy).await.ok().unwrap();
+    for path in ["/v1/log", "/v1/log?wait=1", "/v1/log?limit=3&channel=news"] {
+        let answer = site.get("10:a", path).await;
+        answer.problem(503, "busy");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert!((1..=300).contains(&answer.header("retry-after").parse().unwrap()), "{answer:?}");
+    }
+    assert_eq!(site.get("10:a", "/v1/docs/a").await.status, 200, "it asks for little");
+    drop(inside);
+    let cursor = site.pull("10:a", "").await.cursor;
+    // Who waits for news lets others in.
+    let path = format!("/v1/log?wait=50&since={cursor}");
+    let waits = site.get("10:a", &path);
+    let other = async {
+        let inside = || site.app.door.look().classes.map(|it| it.inside);
+        while site.app.metrics.waiting.get() == 0 || inside() != [0, 0] {
+            tokio::task::yield_now().await;
+        }
+        site.notes("10:b", &["news"]).await;
+    };
+    let (answer, ()) = tokio::join!(waits, other);
+    assert_eq!(Pulled::of(&answer.json()).texts(), ["news"]);
 }

@@ -49,7 +49,7 @@ async fn more_news_than_an_inbox_holds_still_ends_the_wait_and_the_next_one() {
     let site = Site::open(RULES);
     let who = identity(None);
     let logs = vec![LogName::User(who.user.clone())];
-    let following = Following::new(&site.app, logs, (&who, None));
+    let mut following = Following::new(&site.app, logs, (&who, None));
     for _ in 0..3 {
         site.notes("10:b", &["x"; 200]).await;
         assert_eq!(following.wait(u64::MAX).await, Woken::News);
@@ -85,7 +85,7 @@ async fn a_wait_ends_when_the_server_stops() {
 async fn a_wait_ends_with_the_token() {
     let site = Site::open(RULES);
     let soon = crate::clock::now_ms() + 5;
-    let following = Following::new(&site.app, Vec::new(), (&identity(Some(soon)), None));
+    let mut following = Following::new(&site.app, Vec::new(), (&identity(Some(soon)), None));
     assert_eq!(following.wait(u64::MAX).await, Woken::End);
     assert!(crate::clock::now_ms() >= soon);
     assert_eq!(following.wait(0).await, Woken::End);
@@ -125,6 +125,6 @@ async fn what_is_revoked_between_signing_in_and_waiting_ends_the_wait() {
     let order = Order::Revoke { target, expires_ms: None };
     revocations::answer(&site.app, order).await.unwrap();
     let client = ClientId::new("10:a").unwrap();
-    let following = Following::new(&site.app, Vec::new(), (&identity(None), Some(&client)));
+    let mut following = Following::new(&site.app, Vec::new(), (&identity(None), Some(&client)));
     assert_eq!(following.wait(0).await, Woken::End);
 }

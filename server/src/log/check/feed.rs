@@ -221,6 +221,11 @@ impl Walk<'_> {
                 }
             }
             Record::Clean(clean) => self.clean(at, &clean, report),
+            Record::Alias(alias) => {
+                if alias.target >= at {
+                    self.damaged(at, "a record names an entry that comes after it", report);
+                }
+            }
             Record::Erased(erased) => {
                 report.counts.erased += 1;
                 if let Some(id) = erased.id {

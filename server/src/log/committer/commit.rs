@@ -1,14 +1,15 @@
 //! One commit on its way: records in rows, what is to be known of them, and who waits.
 
-use super::super::entry::{Entry, Outcome};
+use super::super::entry::{Addresses, Entry, Outcome};
+use super::super::naming::Named;
 use super::super::prefix::{Hash, Key};
-use super::super::record::{Clean, put_clean, put_entry};
+use super::super::record::{Alias, Clean, put_alias, put_clean, put_entry};
 use super::super::row::{RECORD_BYTES_MAX, RowBuilder};
 use super::super::tail::Staged;
 use crate::clock::Stopwatch;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use tidelog_crdt::Position;
+use tidelog_crdt::{Dot, Incarnation, Position};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// What one sync makes durable.
@@ -19,10 +20,22 @@ pub(super) struct Commit {
     entries: Vec<Arc<Entry>>,
     fresh: HashMap<Key, Arc<Entry>>,
     targets: BTreeMap<Position, Entry>,
+    foreign: Adopted,
     answers: Vec<Answer>,
     record: Vec<u8>,
     steps: usize,
     since: Stopwatch,
+}
+
+/// What a commit says of other servers, on disk with it.
+#[derive(Debug, Default)]
+pub(super) struct Adopted {
+    /// The last dot of each incarnation that it brings.
+    pub(super) origins: BTreeMap<Incarnation, Position>,
+    /// Names of entries.
+    pub(super) named: Vec<(Position, Named)>,
+    /// In which logs entries are that were here and have other names now.
+    pub(super) renamed: Vec<Addresses>,
 }
 
 /// A commit whose rows are complete.
@@ -35,6 +48,7 @@ pub(super) struct Sealed {
     pub(super) fresh: HashMap<Key, Arc<Entry>>,
     /// Whose bodies are to be taken out.
     pub(super) targets: BTreeMap<Position, Entry>,
+    pub(super) foreign: Adopted,
     pub(super) answers: Vec<Answer>,
     /// How many steps it answers.
     pub(super) steps: usize,
@@ -69,6 +83,7 @@ impl Commit {
             entries: Vec::new(),
             fresh: HashMap::new(),
             targets: BTreeMap::new(),
+            foreign: Adopted::default(),
             answers: Vec::new(),
             record: Vec::new(),
             steps: 0,
@@ -94,6 +109,9 @@ impl Commit {
             return None;
         }
         self.push_record();
+        if entry.cleaned {
+            return Some(self.known_only(entry, id));
+        }
         let logs = entry.addresses.users.iter().map(|user| hash.user(user.as_str()));
         self.staged.logs.extend(logs.map(|log| (log, entry.position)));
         let logs = entry.addresses.channels.iter().map(|name| hash.channel(name.as_str()));
@@ -104,6 +122,41 @@ impl Commit {
         self.fresh.insert(id, Arc::clone(&entry));
         self.pass(Arc::clone(&entry));
         Some(entry)
+    }
+
+    /// Of an entry without a body nothing is to be seen, but its id is known.
+    fn known_only(&mut self, entry: Entry, id: Key) -> Arc<Entry> {
+        self.staged.ids.push((id, entry.position));
+        let entry = Arc::new(entry);
+        self.fresh.insert(id, Arc::clone(&entry));
+        entry
+    }
+
+    /// Adds that `entry`, which was here before, has these names.
+    pub(super) fn rename(&mut self, entry: &Entry, named: Named, accepted_ms: u64) {
+        self.record.clear();
+        put_alias(&mut self.record, Alias { target: entry.position, accepted_ms });
+        self.push_record();
+        self.foreign.named.push((entry.position, named));
+        self.foreign.renamed.push(entry.addresses.clone());
+    }
+
+    /// Adds the names of an entry that this commit brings.
+    pub(super) fn adopted(&mut self, entry: &Entry) {
+        self.met(entry);
+        if !entry.aliases.is_empty() {
+            self.foreign.named.push((entry.position, Named::of(entry)));
+        }
+    }
+
+    /// An entry of another server has come, in the order of its dots if it has one.
+    pub(super) fn met(&mut self, entry: &Entry) {
+        let Dot { incarnation, position } = entry.dot;
+        // Which of several dots came in order nobody can tell.
+        if entry.aliases.is_empty() {
+            let last = self.foreign.origins.entry(incarnation).or_default();
+            *last = position.max(*last);
+        }
     }
 
     /// Adds an entry that is published and not stored.
@@ -147,7 +200,7 @@ impl Commit {
         if !self.builder.is_empty() {
             self.end_row();
         }
-        let Self { staged, entries, fresh, targets, answers, steps, since, .. } = self;
-        Sealed { staged, entries, fresh, targets, answers, steps, since }
+        let Self { staged, entries, fresh, targets, foreign, answers, steps, since, .. } = self;
+        Sealed { staged, entries, fresh, targets, foreign, answers, steps, since }
     }
 }

@@ -48,6 +48,9 @@ impl Syncer {
 /// Syncs everything that was put; how long that took.
 pub(super) fn sync(shared: &Shared) -> Result<Duration, Failure> {
     let since = Stopwatch::start();
+    if let Some(before) = shared.before_sync.get() {
+        before();
+    }
     shared.feed().sync()?;
     let took = since.elapsed();
     shared.meter.fsync_seconds.observe(took.as_secs_f64());

@@ -33,6 +33,7 @@ impl Erased {
             subprotocol: 0,
             addresses: Addresses::default(),
             dot: self.dot,
+            aliases: Vec::new(),
             causes: Causes::default(),
             action: cleaned_action(),
             kept: true,

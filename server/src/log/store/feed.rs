@@ -1,6 +1,7 @@
 //! The rows of the feed, and what is known of the store as a whole.
 
 mod bases;
+mod raw;
 mod shown;
 
 use super::super::binary::Reader;

@@ -7,7 +7,7 @@ use crate::config::{Config, Source};
 use crate::epochs::Epoch;
 use crate::hub::Delivery as Mail;
 use crate::ingest::{Judgement, Submission};
-use crate::log::{Addresses, Entry, PageLimit};
+use crate::log::{Addresses, Entry, Incarnations, PageLimit};
 use crate::sync_map::{Fates, Lives, Snapshot};
 use bytes::Bytes;
 use std::path::Path;
@@ -139,6 +139,7 @@ impl World {
                 nodes: Vec::new(),
             },
             dot: Dot { incarnation: HERE, position },
+            aliases: Vec::new(),
             causes: crate::log::Causes::default(),
             action,
             kept: true,
@@ -156,7 +157,11 @@ impl World {
         let placement = self.shared.rules.place(subject, &action, &meta);
         if let Ok(placement) = &placement {
             let placed = (&**subject, action.kind(), placement);
-            self.contexts.push(author.context(HERE, placed, &self.shared.rules));
+            self.contexts.push(author.context(
+                &Incarnations::one(HERE),
+                placed,
+                &self.shared.rules,
+            ));
         }
         if known.is_none() && placement.is_err() {
             let answer = AnswerId::unplaced(HERE, self.head(), self.now);
@@ -322,7 +327,7 @@ impl World {
         let mut fold = crate::documents::Fold::default();
         while fold.through() < self.head() {
             let read = self.read(std::slice::from_ref(log), fold.through());
-            fold.take(&read, HERE, &self.shared.rules);
+            fold.take(&read, &Incarnations::one(HERE), &self.shared.rules);
         }
         fold
     }

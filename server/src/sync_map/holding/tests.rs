@@ -30,6 +30,7 @@ fn entry(position: u64, (what, item, field, time): Done) -> Arc<Entry> {
             ..Addresses::default()
         },
         dot: Dot { incarnation: Incarnation(1), position },
+        aliases: Vec::new(),
         causes: Causes::default(),
         action: Action::new(json.to_string().into()).unwrap(),
         kept: true,

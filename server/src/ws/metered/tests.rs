@@ -79,7 +79,7 @@ async fn a_large_frame_waits_for_memory_that_another_holds() {
     two.read_exact(&mut head).await.unwrap();
     let mut payload = vec![0; 40 << 10];
     one.read_exact(&mut payload).await.unwrap();
-    assert!(two.in_large_frame());
+    assert!(two.large_message().is_some());
     assert!(two.read_exact(&mut payload).now_or_never().is_none(), "the budget is held");
     one.release();
     two.read_exact(&mut payload).await.unwrap();
@@ -229,4 +229,41 @@ fn the_length_is_read_from_a_whole_header_only() {
             assert_eq!(payload_length(&header[..cut]), None, "{length} cut at {cut}");
         }
     }
+}
+
+#[test]
+fn a_large_frame_has_to_come_evenly_within_the_patience() {
+    let large = |received| Large { declared: 1_000_000, received, waits: false };
+    assert_eq!(large(0).due_ms(60_000), 10_000, "nothing need come before");
+    assert_eq!(large(1).due_ms(60_000), 10_000, "and a little does not help");
+    assert_eq!(large(500_000).due_ms(60_000), 35_000);
+    assert_eq!(large(1_000_000).due_ms(60_000), 60_000);
+    let unknown = Large { declared: 0, received: 0, waits: false };
+    assert_eq!(unknown.due_ms(60_000), 10_000);
+}
+
+#[tokio::test]
+async fn a_large_message_is_under_way_until_its_last_frame_is_whole() {
+    const LENGTH: u64 = 100 << 10;
+    let (mut peer, mut socket) = metered(64 << 20, 1 << 20);
+    assert_eq!(socket.large_message(), None);
+    let under_way = |received, declared| Some(Large { declared, received, waits: false });
+    let mut send = async |first: u8, length: u64, payload: u64| {
+        let payload = usize::try_from(payload).unwrap();
+        let header = header(first, length);
+        peer.write_all(&header).await.unwrap();
+        peer.write_all(&vec![b'x'; payload]).await.unwrap();
+        socket.read_exact(&mut vec![0; header.len()]).await.unwrap();
+        socket.read_exact(&mut vec![0; payload]).await.unwrap();
+        socket.large_message()
+    };
+    assert_eq!(send(TEXT_TO_BE_CONTINUED, LENGTH, LENGTH).await, under_way(LENGTH, LENGTH));
+    assert_eq!(send(PING, 1, 1).await, under_way(LENGTH, LENGTH), "it is not whole");
+    assert_eq!(send(LAST_CONTINUATION, 10, 4).await, under_way(LENGTH + 4, LENGTH + 10));
+    peer.write_all(&[b'x'; 6]).await.unwrap();
+    socket.read_exact(&mut [0; 6]).await.unwrap();
+    assert_eq!(socket.large_message(), None);
+    assert!(socket.holds_memory());
+    socket.release();
+    assert!(!socket.holds_memory());
 }

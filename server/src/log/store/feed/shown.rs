@@ -81,6 +81,7 @@ mod tests {
             subprotocol: 0,
             addresses: Addresses::default(),
             dot: Dot { incarnation: Incarnation(1), position },
+            aliases: Vec::new(),
             causes: Causes::default(),
             action: Action::from_parts(vec![b' '; bytes].into(), "crdt/state"),
             kept: true,

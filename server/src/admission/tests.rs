@@ -1,0 +1,4 @@
+//! The order in which clients come in, and the door as a whole.
+
+mod door;
+mod order;

@@ -1,0 +1,101 @@
+//! Taking over what other servers have accepted.
+
+use super::super::entry::{Entry, Foreign, Outcome};
+use super::super::error::Failure;
+use super::super::marks::Mark;
+use super::super::naming::Named;
+use super::super::usage::bytes_of;
+use super::Committer;
+use super::commit::{Adopted, Commit, Sealed};
+use std::sync::Arc;
+use tidelog_crdt::{Dot, Position};
+
+impl Committer {
+    /// Takes an action over with its names, or adds its names to what is here.
+    pub(super) fn adopt(
+        &mut self,
+        foreign: Foreign,
+        commit: &mut Commit,
+    ) -> Result<Outcome, Failure> {
+        let Foreign { draft, dot, aliases, cleaned } = foreign;
+        let id = self.shared.hash.id(&draft.id);
+        let mark = self.mark(id)?;
+        let entry = Entry { dot, aliases, cleaned, ..self.entry(draft, commit.next()) };
+        if mark.covers(id)
+            && let Some(known) = self.known(id, &entry.id, commit)?
+        {
+            return self.meet(&known, &entry, commit);
+        }
+        let quota = self.quota_of(&entry.id).filter(|_| !cleaned);
+        let bytes = bytes_of(&entry);
+        let Some(entry) = commit.add(entry, id, &self.shared.hash) else {
+            return Ok(Outcome::TooLarge);
+        };
+        commit.adopted(&entry);
+        if !entry.aliases.is_empty() {
+            self.shared.naming.set(entry.position, Named::of(&entry));
+        }
+        if let Some((author, _)) = quota {
+            // What was accepted elsewhere counts here, but is not refused any more.
+            let kept = self.kept_of(author)?.saturating_add(bytes);
+            self.kept.set(author, kept);
+        }
+        if !mark.covers(id) {
+            self.marks.set(id.prefix, Mark::Greatest(id));
+        }
+        Ok(Outcome::Accepted(entry))
+    }
+
+    /// What is here of an action that came from another server, too.
+    fn meet(
+        &mut self,
+        known: &Entry,
+        other: &Entry,
+        commit: &mut Commit,
+    ) -> Result<Outcome, Failure> {
+        let known = Arc::new(self.shared.naming.apply(known.clone()));
+        if other.cleaned && !known.cleaned {
+            if let Some(author) = known.id.node.user() {
+                self.clean(&author, &known.id, commit)?;
+            }
+        } else if !known.cleaned
+            && let Some(named) = Named::of(&known).with(&Named::of(other))
+        {
+            self.shared.naming.set(known.position, named.clone());
+            commit.rename(&known, named, self.accepted_ms);
+        }
+        // Of what was accepted here there is nothing to say.
+        if other.dot.incarnation != self.shared.identity.incarnation {
+            commit.met(other);
+        }
+        Ok(Outcome::Known(known))
+    }
+
+    /// Writes what a commit says of other servers; on disk with its rows.
+    pub(super) fn put_adopted(&self, commit: &Sealed) -> Result<(), Failure> {
+        let feed = self.shared.feed();
+        let Some(head) = commit.staged.rows.last().map(|row| row.next().get() - 1) else {
+            return Ok(());
+        };
+        let head = Position::new(head).unwrap_or_default();
+        for (incarnation, position) in &commit.foreign.origins {
+            let dot = Dot { incarnation: *incarnation, position: *position };
+            if !self.shared.incarnations.origins.has(dot) {
+                feed.put_origin(head, dot)?;
+            }
+        }
+        commit.foreign.named.iter().try_for_each(|(at, named)| feed.put_named(*at, named))
+    }
+
+    /// Lets readers know what a durable commit says of other servers.
+    pub(super) fn show_adopted(&self, adopted: &Adopted, head: Position) {
+        for (incarnation, position) in &adopted.origins {
+            let dot = Dot { incarnation: *incarnation, position: *position };
+            self.shared.incarnations.origins.add(head, dot);
+        }
+        if let Some(on_clean) = self.shared.on_clean.get() {
+            // Whatever was folded with the names of before is folded again.
+            adopted.renamed.iter().for_each(|addresses| on_clean(addresses));
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Edge replicas: a server that follows another one, works without it, and agrees with it again.
+//!
+//! In order of reading: `records` (entries as two servers say them), `scope`, `registry` (who may
+//! follow this server), `desk` (what is answered to them), `link` (following another server), `body` (bytes),
+//! `door` and `client` (HTTP on both sides), `command`. `desk` and `link` know no network; what each of them
+//! remembers is how far it has taken the other's feed. `protocol/src/replica.rs` has what they say.
+
+mod body;
+mod client;
+mod command;
+mod desk;
+mod door;
+mod link;
+mod records;
+mod registry;
+mod scope;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use client::follow;
+pub(crate) use command::answer;
+pub use command::{Order, run};
+pub(crate) use desk::Desk;
+pub(crate) use door::routes;
+
+use crate::clock;
+use crate::log::{Log, ReadError};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// What a server knows of those that follow it and of the one that it follows.
+pub(crate) struct Replicas {
+    /// Who follows.
+    pub(crate) desk: Desk,
+    /// Whom it follows.
+    pub(crate) upstream: client::State,
+    /// Something was committed.
+    pub(crate) committed: Arc<Notify>,
+}
+
+impl Replicas {
+    /// Reads what the store knows. Blocks.
+    pub(crate) fn open(log: &Log) -> Result<Self, ReadError> {
+        let (desk, committed) = (Desk::open(log.clone())?, Arc::default());
+        Ok(Self { desk, upstream: client::State::default(), committed })
+    }
+
+    /// How many replicas are linked.
+    pub(crate) fn linked(&self) -> u64 {
+        let (all, now) = (self.desk.registry.list(), clock::now_ms());
+        let linked = all.iter().filter(|it| self.desk.known(&it.name).is_linked(now));
+        linked.count() as u64
+    }
+}

@@ -1,0 +1,324 @@
+//! What is answered to servers that follow this one.
+
+use super::records::{self, Guard};
+use super::registry::{Registry, Replica};
+use crate::aside::blocking;
+use crate::clock::{self, Stopwatch};
+use crate::log::{Log, Outcome, PageLimit, ReadError, Step, Stopped};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tidelog_crdt::{Dot, Incarnation, Position};
+use tidelog_protocol::ActionId;
+use tidelog_protocol::replica::{
+    Batch, Held, Hello, Pull, Push, Pushed, Reason, Record, Refusal, Refused, Taken, VERSION,
+    Welcome,
+};
+
+/// How much a batch holds. In unit tests it is little, so that there are many.
+pub(super) const BATCH: PageLimit =
+    PageLimit { entries: if cfg!(test) { 7 } else { 1000 }, bytes: 1 << 20 };
+/// Records that are looked at for one batch.
+pub(super) const LOOKED_MAX: usize = 20_000;
+/// How far a feed was taken is written so often; after a crash a little is taken again.
+pub(super) const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// The notes that say how far the feeds of others were taken.
+const TAKEN_NOTES: &str = "replica-taken/";
+/// The notes that say which replica an incarnation came by first.
+const CAME_BY_NOTES: &str = "replica-of/";
+
+/// Why nothing is answered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// The two do not work together.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// The log cannot be read.
+    #[error("{0}")]
+    Read(#[from] ReadError),
+    /// The log takes nothing more.
+    #[error("{0}")]
+    Stopped(#[from] Stopped),
+}
+
+/// What is known of one server that follows this one.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Known {
+    /// When it was here last, in ms since the epoch.
+    pub(crate) seen_ms: u64,
+    /// When the link came up, if it is up.
+    pub(crate) since_ms: Option<u64>,
+    /// Up to where of this server's feed it has everything.
+    pub(crate) given: u64,
+    /// The end of its feed, and how much of it is here.
+    pub(crate) head: u64,
+    pub(crate) taken: u64,
+    /// Actions that it brought, and those that were refused.
+    pub(crate) accepted: u64,
+    pub(crate) refused: u64,
+}
+
+/// A server that has not asked for so long is not linked.
+const LINKED_MS: u64 = 90_000;
+
+impl Known {
+    /// Whether the link is up, as far as this side knows.
+    pub(crate) fn is_linked(&self, now_ms: u64) -> bool {
+        self.since_ms.is_some() && self.seen_ms + LINKED_MS > now_ms
+    }
+}
+
+/// Answers servers that follow this one.
+pub(crate) struct Desk {
+    log: Log,
+    /// Who they are.
+    pub(crate) registry: Registry,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// By store: how far its feed was taken, and when that was written down.
+    taken: HashMap<String, (Taken, Option<Stopwatch>)>,
+    /// By which replica an incarnation came first.
+    came_by: HashMap<Incarnation, String>,
+    known: HashMap<String, Known>,
+    /// The stores that this server follows, its own first.
+    chain: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TakenNote(u8, Taken);
+
+/// What becomes of a push.
+#[derive(Default)]
+struct Judged {
+    steps: Vec<Step>,
+    /// The action that each step takes over.
+    ids: Vec<Option<ActionId>>,
+    refused: Vec<Refused>,
+}
+
+impl Desk {
+    /// Reads what the store knows. Blocks.
+    pub(super) fn open(log: Log) -> Result<Self, ReadError> {
+        let mut memory = Memory { chain: vec![log.store_id().to_string()], ..Memory::default() };
+        for (name, note) in log.notes(TAKEN_NOTES)? {
+            let store = name.strip_prefix(TAKEN_NOTES).unwrap_or_default().to_owned();
+            // One that cannot be read costs repeats.
+            if let Ok(TakenNote(1, taken)) = rmp_serde::from_slice(&note) {
+                memory.taken.insert(store, (taken, None));
+            }
+        }
+        for (name, note) in log.notes(CAME_BY_NOTES)? {
+            let incarnation = name.strip_prefix(CAME_BY_NOTES).unwrap_or_default();
+            if let Ok(incarnation) = u64::from_str_radix(incarnation, 16) {
+                let replica = String::from_utf8_lossy(&note).into_owned();
+                memory.came_by.insert(Incarnation(incarnation), replica);
+            }
+        }
+        let registry = Registry::open(&log)?;
+        Ok(Self { log, registry, memory: Mutex::new(memory) })
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This server follows these stores, one behind the other.
+    pub(super) fn follows(&self, chain: &[String]) {
+        let mut all = vec![self.log.store_id().to_string()];
+        all.extend_from_slice(chain);
+        self.memory().chain = all;
+    }
+
+    /// The stores that this server follows, its own first.
+    pub(super) fn chain(&self) -> Vec<String> {
+        self.memory().chain.clone()
+    }
+
+    /// What is known of `replica`.
+    pub(crate) fn known(&self, replica: &str) -> Known {
+        self.memory().known.get(replica).cloned().unwrap_or_default()
+    }
+
+    fn note(&self, replica: &Replica, change: impl FnOnce(&mut Known)) {
+        let mut memory = self.memory();
+        let known = memory.known.entry(replica.name.clone()).or_default();
+        known.seen_ms = clock::now_ms();
+        change(known);
+    }
+
+    /// Who it is that asks, and who this is.
+    pub(crate) fn welcome(&self, replica: &Replica, hello: &Hello) -> Result<Welcome, Trouble> {
+        if hello.version != VERSION {
+            return Err(Refusal::Version.into());
+        }
+        let here = self.log.store_id().to_string();
+        if hello.store == here
+            || self.log.incarnations().resume(hello.incarnation, hello.head).is_some()
+        {
+            return Err(Refusal::SameStore.into());
+        }
+        if self.chain().contains(&hello.store) {
+            return Err(Refusal::Loop.into());
+        }
+        let taken = self.memory().taken.get(&hello.store).map(|(taken, _)| *taken);
+        let is_shorter =
+            |it: &Taken| it.incarnation == hello.incarnation && it.through > hello.head;
+        if taken.as_ref().is_some_and(is_shorter) {
+            return Err(Refusal::EdgeTakenBack.into());
+        }
+        self.note(replica, |known| {
+            known.since_ms = Some(clock::now_ms());
+            known.head = hello.head.get();
+        });
+        let head = self.log.head();
+        Ok(Welcome {
+            version: VERSION,
+            chain: self.chain(),
+            incarnation: self.log.incarnation(),
+            head,
+            held: Held(self.log.incarnations().held(head)),
+            taken,
+            users: replica.users.clone(),
+            channels: replica.channels.clone(),
+        })
+    }
+
+    /// Takes what an edge has. All of it is on disk on return, but for what was refused.
+    pub(crate) async fn take(&self, replica: &Replica, push: Push) -> Result<Pushed, Trouble> {
+        let Push { store, taken, records } = push;
+        if store == self.log.store_id().to_string() {
+            return Err(Refusal::SameStore.into());
+        }
+        self.claim(replica, taken.incarnation).await?;
+        let Judged { steps, ids, mut refused } = self.judge(replica, taken, records);
+        let outcomes = self.log.commit(steps, clock::now_ms()).await?;
+        for (id, outcome) in ids.into_iter().zip(&outcomes) {
+            if let (Some(id), Outcome::TooLarge) = (id, outcome) {
+                refused.push(Refused { id, reason: Reason::TooLarge });
+            }
+        }
+        self.note(replica, |known| {
+            known.accepted += outcomes.len() as u64;
+            known.refused += refused.len() as u64;
+            known.taken = taken.through.get();
+            known.head = known.head.max(taken.through.get());
+        });
+        self.remember(store, taken).await?;
+        Ok(Pushed { refused })
+    }
+
+    /// What of it is taken, and what the log is asked to do for that.
+    fn judge(&self, replica: &Replica, taken: Taken, records: Vec<Record>) -> Judged {
+        let scope = replica.scope();
+        let may_name = |id: &ActionId, dot: Dot| {
+            let beyond = dot.incarnation == taken.incarnation && dot.position > taken.through;
+            !beyond && self.may_bring(replica, id, dot)
+        };
+        let may_be_named = |id: &ActionId, dot: Dot| self.is_possible(id, dot);
+        let guard = Guard { scope: Some(&scope), may_name: &may_name, may_be_named: &may_be_named };
+        let mut judged = Judged::default();
+        for record in records {
+            match records::take(record, &guard) {
+                Ok(step) => {
+                    judged.ids.push(records::id_of(&step));
+                    judged.steps.push(step);
+                }
+                Err(refusal) => judged.refused.push(refusal),
+            }
+        }
+        judged
+    }
+
+    /// An incarnation belongs to the replica that it came by first: another one could say that it brings
+    /// what it does not have.
+    async fn claim(&self, replica: &Replica, incarnation: Incarnation) -> Result<(), Trouble> {
+        if self.log.incarnations().resume(incarnation, Position::ZERO).is_some() {
+            return Err(Refusal::SameStore.into());
+        }
+        let owner = self.memory().came_by.get(&incarnation).cloned();
+        match owner {
+            Some(owner) if owner == replica.name => Ok(()),
+            // The same box under a new name is let in when the old name is gone.
+            Some(owner) if self.registry.get(&owner).is_some() => Err(Refusal::Nonsense.into()),
+            _ => {
+                let note = (
+                    format!("{CAME_BY_NOTES}{incarnation}"),
+                    Some(replica.name.clone().into_bytes()),
+                );
+                self.log.keep_notes(vec![note]).await?;
+                self.memory().came_by.insert(incarnation, replica.name.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether `replica` can bring the action of this name.
+    fn may_bring(&self, replica: &Replica, id: &ActionId, dot: Dot) -> bool {
+        let owner = self.memory().came_by.get(&dot.incarnation).cloned();
+        owner.is_none_or(|owner| owner == replica.name) && self.is_possible(id, dot)
+    }
+
+    /// Whether an action can have this name: those that this store gave it knows, unless it lost them.
+    fn is_possible(&self, id: &ActionId, dot: Dot) -> bool {
+        match self.log.incarnations().resume(dot.incarnation, Position::MAX) {
+            Some(last) if dot.position <= last => {
+                let known = self.log.find(id).ok().flatten();
+                known.is_some_and(|position| position == dot.position)
+            }
+            _ => true,
+        }
+    }
+
+    async fn remember(&self, store: String, taken: Taken) -> Result<(), Trouble> {
+        let save = {
+            let mut memory = self.memory();
+            let (known, saved) = memory.taken.entry(store.clone()).or_insert((taken, None));
+            // Of two exchanges that overtook each other the later one counts.
+            if known.incarnation != taken.incarnation || known.through < taken.through {
+                *known = taken;
+            }
+            let is_due = saved.as_ref().is_none_or(|saved| saved.has_passed(SAVE_EVERY));
+            if is_due {
+                *saved = Some(Stopwatch::start());
+            }
+            is_due
+        };
+        if save {
+            let note = rmp_serde::to_vec(&TakenNote(1, taken)).unwrap_or_default();
+            self.log.keep_note(format!("{TAKEN_NOTES}{store}"), Some(note)).await?;
+        }
+        Ok(())
+    }
+
+    /// What an edge lacks; an empty batch if that is nothing now.
+    pub(crate) async fn give(&self, replica: &Arc<Replica>, pull: &Pull) -> Result<Batch, Trouble> {
+        let (lives, head) = (self.log.incarnations(), self.log.head());
+        let incarnation = self.log.incarnation();
+        let above = match pull.taken {
+            Some(taken) if taken.incarnation == incarnation && taken.through > head => {
+                return Err(Refusal::CloudTakenBack.into());
+            }
+            Some(taken) => lives.resume(taken.incarnation, taken.through).unwrap_or_default(),
+            None => Position::ZERO,
+        };
+        let (log, theirs, scope) = (self.log.clone(), pull.held.clone(), replica.scope());
+        let stretch = blocking(move || {
+            log.outgoing(above, (BATCH, LOOKED_MAX), &mut |outgoing| {
+                records::is_wanted(outgoing, Some(&scope), &theirs)
+            })
+        })
+        .await?;
+        self.note(replica, |known| known.given = above.get());
+        Ok(Batch {
+            taken: Taken { incarnation, through: stretch.through },
+            head: self.log.head(),
+            chain: self.chain(),
+            records: stretch.records.iter().map(|(_, outgoing)| records::say(outgoing)).collect(),
+        })
+    }
+}

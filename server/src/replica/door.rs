@@ -1,0 +1,163 @@
+//! Where servers that follow this one ask: `POST /v1/replica/…`.
+
+use super::body::{self, BODY_BYTES_MAX, MEDIA_TYPE};
+use super::desk::Trouble;
+use super::registry::Replica;
+use crate::app::App;
+use crate::aside::aside;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tidelog_protocol::replica::{Hello, Pull, Push};
+use tokio::time::Instant;
+
+/// No answer is kept back longer, so that proxies do not give up.
+const WAIT_MAX: Duration = Duration::from_secs(50);
+/// What nobody tells of, such as a body that was taken out, is looked for so often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The routes.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/v1/replica/hello", post(hello))
+        .route("/v1/replica/push", post(push))
+        .route("/v1/replica/pull", post(pull))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+/// Why nothing is answered.
+struct Failed(StatusCode, &'static str, String);
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        let Self(status, name, detail) = self;
+        let body = json!({
+            "type": format!("urn:tidelog:problem:{name}"),
+            "title": "The servers do not work together",
+            "status": status.as_u16(),
+            "detail": detail,
+        });
+        let json = [(header::CONTENT_TYPE, "application/problem+json")];
+        (status, json, body.to_string()).into_response()
+    }
+}
+
+impl From<Trouble> for Failed {
+    fn from(trouble: Trouble) -> Self {
+        let detail = trouble.to_string();
+        match trouble {
+            Trouble::Refused(_) => Self(StatusCode::CONFLICT, "replica-refused", detail),
+            Trouble::Read(_) | Trouble::Stopped(_) => {
+                Self(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail)
+            }
+        }
+    }
+}
+
+/// Who asks. Of a stranger no body is read.
+struct Caller(Arc<Replica>);
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failed> {
+        let token = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+        let replica = token.and_then(|token| app.replicas.desk.registry.of_token(token));
+        replica.map(Self).ok_or_else(removed)
+    }
+}
+
+fn removed() -> Failed {
+    let detail = "no replica has this token: `tidelog replica add` makes one, where this is served";
+    Failed(StatusCode::UNAUTHORIZED, "replica-unknown", detail.to_owned())
+}
+
+fn said<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Failed> {
+    aside(bytes.len(), || body::read(bytes)).map_err(|error| {
+        Failed(StatusCode::BAD_REQUEST, "malformed-body", format!("the body: {error}"))
+    })
+}
+
+fn answer<T: Serialize>(of: &T) -> Result<Response, Failed> {
+    let bytes = body::write(of)
+        .map_err(|error| Failed(StatusCode::SERVICE_UNAVAILABLE, "stopping", error.to_string()))?;
+    let headers = [(header::CONTENT_TYPE, MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, Body::from(bytes)).into_response())
+}
+
+async fn hello(
+    State(app): State<App>,
+    Caller(replica): Caller,
+    bytes: Bytes,
+) -> Result<Response, Failed> {
+    let hello: Hello = said(&bytes)?;
+    let desk = &app.replicas.desk;
+    let welcome = desk.welcome(&replica, &hello).inspect_err(|trouble| {
+        tracing::warn!(replica = replica.name, %trouble, "a replica was refused");
+    })?;
+    tracing::info!(
+        replica = replica.name,
+        store = hello.store,
+        incarnation = %hello.incarnation,
+        lacks = hello.head.get().saturating_sub(welcome.taken.map_or(0, |it| it.through.get())),
+        "a replica is linked"
+    );
+    answer(&welcome)
+}
+
+async fn push(
+    State(app): State<App>,
+    Caller(replica): Caller,
+    bytes: Bytes,
+) -> Result<Response, Failed> {
+    let push: Push = said(&bytes)?;
+    let pushed = app.replicas.desk.take(&replica, push).await?;
+    if let Some(first) = pushed.refused.first() {
+        tracing::warn!(
+            replica = replica.name,
+            count = pushed.refused.len(),
+            id = %first.id,
+            reason = ?first.reason,
+            "actions of a replica were refused"
+        );
+    }
+    answer(&pushed)
+}
+
+async fn pull(
+    State(app): State<App>,
+    Caller(replica): Caller,
+    bytes: Bytes,
+) -> Result<Response, Failed> {
+    let pull: Pull = said(&bytes)?;
+    let wait = Duration::from_millis(pull.wait_ms.into()).min(WAIT_MAX);
+    let until = Instant::now() + wait;
+    let desk = &app.replicas.desk;
+    loop {
+        let mut committed = std::pin::pin!(app.replicas.committed.notified());
+        committed.as_mut().enable();
+        let batch = desk.give(&replica, &pull).await?;
+        let is_new = !batch.records.is_empty() || batch.taken.through < batch.head;
+        if is_new || Instant::now() >= until {
+            return answer(&batch);
+        }
+        let look = until.min(Instant::now() + LOOK_EVERY);
+        tokio::select! {
+            () = committed => {}
+            () = tokio::time::sleep_until(look) => {}
+            () = app.stopping() => return answer(&batch),
+            () = desk.registry.until_changed(&replica) => return Err(removed()),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Following another server: what is said to it, and what becomes of its answers. Knows no network.
+
+use super::desk::{BATCH, Desk, LOOKED_MAX, SAVE_EVERY, Trouble};
+use super::records::{self, Guard};
+use crate::aside::blocking;
+use crate::clock::{self, Stopwatch};
+use crate::log::{Log, Outcome, Step};
+use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tidelog_crdt::{Dot, Position};
+use tidelog_protocol::ActionId;
+use tidelog_protocol::replica::{
+    Batch, Held, Hello, Pull, Push, Record, Refusal, Taken, VERSION, Welcome,
+};
+
+/// The notes that say how far the feed of the server that this one follows was taken.
+const TAKEN_NOTES: &str = "upstream-taken/";
+
+/// A link that is up: the two know each other.
+pub(crate) struct Link<'a> {
+    log: &'a Log,
+    desk: &'a Desk,
+    /// The store of the other.
+    store: String,
+    their: Mutex<Their>,
+}
+
+/// What is known of the other.
+struct Their {
+    /// What it holds.
+    held: Held,
+    /// Up to where of this feed it has everything.
+    has: Position,
+    /// How far its feed was taken.
+    taken: Option<Taken>,
+    /// When that was written down.
+    saved: Option<Stopwatch>,
+    /// The end of its feed.
+    head: Position,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TakenNote(u8, Taken);
+
+/// The first thing that is said.
+pub(crate) fn hello(log: &Log) -> Hello {
+    let head = log.head();
+    Hello {
+        version: VERSION,
+        store: log.store_id().to_string(),
+        incarnation: log.incarnation(),
+        head,
+        held: Held(log.incarnations().held(head)),
+    }
+}
+
+impl<'a> Link<'a> {
+    /// What `welcome` answers to [`hello`]. May wait for the disk.
+    pub(crate) fn up(log: &'a Log, desk: &'a Desk, welcome: &Welcome) -> Result<Self, Trouble> {
+        if welcome.version != VERSION {
+            return Err(Refusal::Version.into());
+        }
+        let here = log.store_id().to_string();
+        let Some(store) = welcome.chain.first() else { return Err(Refusal::Nonsense.into()) };
+        if *store == here {
+            return Err(Refusal::SameStore.into());
+        }
+        if welcome.chain.contains(&here) {
+            return Err(Refusal::Loop.into());
+        }
+        let note = log.note(&format!("{TAKEN_NOTES}{store}"))?;
+        // One that cannot be read costs repeats.
+        let taken = note.and_then(|note| rmp_serde::from_slice(&note).ok());
+        let taken = taken.map(|TakenNote(_, taken)| taken);
+        let is_shorter =
+            |it: &Taken| it.incarnation == welcome.incarnation && it.through > welcome.head;
+        if taken.as_ref().is_some_and(is_shorter) {
+            return Err(Refusal::CloudTakenBack.into());
+        }
+        let has =
+            welcome.taken.and_then(|it| log.incarnations().resume(it.incarnation, it.through));
+        let their = Their {
+            held: welcome.held.clone(),
+            has: has.unwrap_or_default().min(log.head()),
+            taken,
+            saved: None,
+            head: welcome.head,
+        };
+        desk.follows(&welcome.chain);
+        Ok(Self { log, desk, store: store.clone(), their: Mutex::new(their) })
+    }
+
+    fn their(&self) -> MutexGuard<'_, Their> {
+        self.their.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the other lacks; none if that is nothing now.
+    pub(crate) async fn push(&self) -> Result<Option<Push>, Trouble> {
+        loop {
+            let (above, held) = {
+                let their = self.their();
+                (their.has, their.held.clone())
+            };
+            let log = self.log.clone();
+            let stretch = blocking(move || {
+                let wanted = &mut |outgoing: &_| records::is_wanted(outgoing, None, &held);
+                log.outgoing(above, (BATCH, LOOKED_MAX), wanted)
+            })
+            .await?;
+            if stretch.through == above {
+                return Ok(None);
+            }
+            let far = stretch.through.get() - above.get() >= LOOKED_MAX as u64;
+            if stretch.records.is_empty() && !far {
+                // Nothing of it is lacking: that need not be told before there is more.
+                self.their().has = stretch.through;
+                continue;
+            }
+            let through = stretch.through;
+            return Ok(Some(Push {
+                store: self.log.store_id().to_string(),
+                taken: Taken { incarnation: self.log.incarnation(), through },
+                records: stretch.records.iter().map(|(_, it)| records::say(it)).collect(),
+            }));
+        }
+    }
+
+    /// The other has what was pushed.
+    pub(crate) fn pushed(&self, through: Position) {
+        let mut their = self.their();
+        their.has = their.has.max(through);
+    }
+
+    /// What to ask for.
+    pub(crate) fn pull(&self, wait_ms: u32) -> Pull {
+        let held = Held(self.log.incarnations().held(self.log.head()));
+        Pull { taken: self.their().taken, held, wait_ms }
+    }
+
+    /// Takes what came. All of it is on disk on return; how many records could not be taken.
+    pub(crate) async fn take(&self, batch: Batch) -> Result<usize, Trouble> {
+        if batch.chain.contains(&self.log.store_id().to_string()) {
+            return Err(Refusal::Loop.into());
+        }
+        self.desk.follows(&batch.chain);
+        let all = batch.records.len();
+        let steps = self.steps(batch.records);
+        // Before the log has it, or it would be sent back.
+        steps.iter().filter_map(records::dot_of).for_each(|dot| self.their().held.add(dot));
+        let outcomes = self.log.commit(steps, clock::now_ms()).await?;
+        let large = outcomes.iter().filter(|it| matches!(it, Outcome::TooLarge)).count();
+        self.has_taken(batch.taken, batch.head).await?;
+        Ok(all - outcomes.len() + large)
+    }
+
+    /// What the log is asked to do.
+    fn steps(&self, records: Vec<Record>) -> Vec<Step> {
+        let may = |id: &ActionId, dot: Dot| self.is_possible(id, dot);
+        let guard = Guard { scope: None, may_name: &may, may_be_named: &may };
+        records.into_iter().filter_map(|it| records::take(it, &guard).ok()).collect()
+    }
+
+    /// Whether an action can have this name: those that this store gave it knows, unless it lost them.
+    fn is_possible(&self, id: &ActionId, dot: Dot) -> bool {
+        match self.log.incarnations().resume(dot.incarnation, Position::MAX) {
+            Some(last) if dot.position <= last => {
+                self.log.find(id).ok().flatten().is_some_and(|position| position == dot.position)
+            }
+            _ => true,
+        }
+    }
+
+    async fn has_taken(&self, taken: Taken, head: Position) -> Result<(), Trouble> {
+        let save = {
+            let mut their = self.their();
+            let is_new = their.taken != Some(taken);
+            their.taken = Some(taken);
+            their.head = head;
+            let due = their.saved.as_ref().is_none_or(|saved| saved.has_passed(SAVE_EVERY));
+            if is_new && due {
+                their.saved = Some(Stopwatch::start());
+            }
+            is_new && due
+        };
+        if save {
+            let note = rmp_serde::to_vec(&TakenNote(1, taken)).unwrap_or_default();
+            self.log.keep_note(format!("{TAKEN_NOTES}{}", self.store), Some(note)).await?;
+        }
+        Ok(())
+    }
+
+    /// How far the other has this feed, how far this has the other's, and where the other's ends.
+    pub(crate) fn progress(&self) -> (Position, Position, Position) {
+        let their = self.their();
+        let taken = their.taken.map(|taken| taken.through).unwrap_or_default();
+        (their.has, taken, their.head)
+    }
+}

@@ -1,0 +1,138 @@
+//! Entries as two servers say them.
+
+use super::scope::Scope;
+use crate::log::{Addresses, Channel, Draft, Foreign, Outgoing, Step};
+use bytes::Bytes;
+use tidelog_crdt::{Dot, Position};
+use tidelog_protocol::replica::{Entry, Held, Reason, Record, Refused};
+use tidelog_protocol::{Action, ActionId};
+
+/// The longest JSON of an action that is taken.
+const ACTION_BYTES_MAX: usize = 200 << 10;
+/// The most addresses of one kind, and names, that are taken.
+const ADDRESSES_MAX: usize = 10_000;
+/// What stands for a body that was taken out.
+const CLEANED: &[u8] = br#"{"type":"0/clean"}"#;
+
+/// Whether a server lacks a record, which holds `held` and is for `scope`.
+pub(super) fn is_wanted(outgoing: &Outgoing, scope: Option<&Scope>, held: &Held) -> bool {
+    match outgoing {
+        Outgoing::Entry(entry) => {
+            // Of an entry with several dots nobody knows which of them came in order.
+            (!entry.aliases.is_empty() || !held.covers(entry.dot))
+                && scope.is_none_or(|scope| scope.concerns(entry))
+        }
+        Outgoing::Renamed(entry) => scope.is_none_or(|scope| scope.concerns(entry)),
+        Outgoing::Cleaned(id) => is_author_in(scope, id),
+    }
+}
+
+fn is_author_in(scope: Option<&Scope>, id: &ActionId) -> bool {
+    let has = |scope: &Scope| id.node.user().is_some_and(|user| scope.has_user(&user));
+    scope.is_none_or(has)
+}
+
+/// A record to be sent.
+pub(super) fn say(outgoing: &Outgoing) -> Record {
+    match outgoing {
+        Outgoing::Cleaned(id) => Record::Cleaned(id.clone()),
+        Outgoing::Entry(entry) | Outgoing::Renamed(entry) => {
+            let to = &entry.addresses;
+            let action =
+                (!entry.cleaned).then(|| String::from_utf8_lossy(entry.action.json()).into_owned());
+            Record::Entry(Box::new(Entry {
+                id: entry.id.clone(),
+                time: entry.time,
+                subprotocol: entry.subprotocol,
+                users: to.users.iter().map(|it| it.as_str().to_owned()).collect(),
+                channels: to.channels.iter().map(|it| it.as_str().to_owned()).collect(),
+                clients: to.clients.iter().map(|it| it.as_str().to_owned()).collect(),
+                nodes: to.nodes.iter().map(|it| it.as_str().to_owned()).collect(),
+                dot: entry.dot,
+                aliases: entry.aliases.clone(),
+                context: entry.causes.context().into_owned(),
+                action,
+            }))
+        }
+    }
+}
+
+/// What is not taken from the other side.
+pub(super) struct Guard<'a> {
+    /// What it may bring; all, from the server that this one follows.
+    pub(super) scope: Option<&'a Scope>,
+    /// Whether an action can have this name, and bring the others of its incarnation in order.
+    pub(super) may_name: &'a dyn Fn(&ActionId, Dot) -> bool,
+    /// Whether an action can have this further name.
+    pub(super) may_be_named: &'a dyn Fn(&ActionId, Dot) -> bool,
+}
+
+/// What the log is asked to do for a record.
+pub(super) fn take(record: Record, guard: &Guard<'_>) -> Result<Step, Refused> {
+    match record {
+        Record::Cleaned(id) => match id.node.user() {
+            Some(owner) if is_author_in(guard.scope, &id) => Ok(Step::Clean(owner, id)),
+            _ => Err(Refused { id, reason: Reason::OutOfScope }),
+        },
+        Record::Entry(entry) => {
+            let id = entry.id.clone();
+            let taken = take_entry(*entry, guard).map_err(|reason| Refused { id, reason })?;
+            Ok(Step::Adopt(Box::new(taken)))
+        }
+    }
+}
+
+fn take_entry(entry: Entry, guard: &Guard<'_>) -> Result<Foreign, Reason> {
+    let lists = [entry.users.len(), entry.channels.len(), entry.clients.len(), entry.nodes.len()];
+    if lists.iter().chain([&entry.aliases.len()]).any(|length| *length > ADDRESSES_MAX) {
+        return Err(Reason::Malformed);
+    }
+    let (users, clients, nodes) = entry.names().ok_or(Reason::Malformed)?;
+    let channels = entry.channels.iter().map(|name| Channel::new(name).ok());
+    let channels = channels.collect::<Option<_>>().ok_or(Reason::Malformed)?;
+    let addresses = Addresses { users, channels, clients, nodes };
+    if guard.scope.is_some_and(|scope| !scope.admits(entry.id.node.user().as_ref(), &addresses)) {
+        return Err(Reason::OutOfScope);
+    }
+    let is_named = if entry.aliases.is_empty() { guard.may_name } else { guard.may_be_named };
+    let further = entry.aliases.iter().all(|dot| (guard.may_be_named)(&entry.id, *dot));
+    if entry.dot.position == Position::ZERO || !is_named(&entry.id, entry.dot) || !further {
+        return Err(Reason::ForgedDot);
+    }
+    let cleaned = entry.action.is_none();
+    let json = entry.action.map_or(Bytes::from_static(CLEANED), Bytes::from);
+    if json.len() > ACTION_BYTES_MAX {
+        return Err(Reason::TooLarge);
+    }
+    let action = Action::new(json).map_err(|_| Reason::Malformed)?;
+    Ok(Foreign {
+        draft: Draft {
+            id: entry.id,
+            time: entry.time,
+            subprotocol: entry.subprotocol,
+            addresses,
+            context: entry.context,
+            action,
+            kept: true,
+        },
+        dot: entry.dot,
+        aliases: entry.aliases,
+        cleaned,
+    })
+}
+
+/// The action that a step takes over.
+pub(super) fn id_of(step: &Step) -> Option<ActionId> {
+    match step {
+        Step::Adopt(foreign) => Some(foreign.draft.id.clone()),
+        Step::Append(_) | Step::Clean(..) => None,
+    }
+}
+
+/// The dot that a step brings in order.
+pub(super) fn dot_of(step: &Step) -> Option<Dot> {
+    match step {
+        Step::Adopt(foreign) if foreign.aliases.is_empty() => Some(foreign.dot),
+        Step::Adopt(_) | Step::Append(_) | Step::Clean(..) => None,
+    }
+}
