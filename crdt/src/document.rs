@@ -116,6 +116,12 @@ impl Document {
         self.late.forget_settled(&self.folded);
     }
 
+    /// Whether anything is remembered for entries that may still come. If not, settling changes nothing but what
+    /// is said to be folded.
+    pub fn remembers(&self) -> bool {
+        self.late.entries().len() > 0
+    }
+
     /// Takes in the state of another replica of this document: as if its entries had been folded.
     pub fn merge(&mut self, other: &Self) -> Applied {
         if self.misses_a_name_of(other) || other.misses_a_name_of(self) {

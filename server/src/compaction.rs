@@ -4,13 +4,14 @@
 //! whoever has missed them. Of maps, entries go that hold nothing any more; those that are left say all. Which types
 //! of actions may go is the operator's to say: without it nothing does.
 //!
-//! In order of reading: `plan` (which entries go), `bases` (what they add up to, log by log), `receipt`
+//! In order of reading: `plan` (which entries go) by `prefixes` (what of a document may), `bases` (what they add up to, log by log), `receipt`
 //! (what is said of it), `command` (`tidelog compact`, and what the server does by itself).
 
 mod bases;
 mod command;
 mod logs;
 mod plan;
+mod prefixes;
 mod receipt;
 
 pub use command::run;

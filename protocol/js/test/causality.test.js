@@ -34,8 +34,8 @@ async function beside(scene, over) {
   away.node.connection.disconnect('error')
   await send(here, set.add('cart', [], 'milk'))
   await hears(reader, 2)
-  // Later by any clock, and without a word of the second.
-  const removed = away.sync(set.remove('cart', [], 'milk'))
+  // Later by any clock, however each page mends its own, and without a word of the second.
+  const removed = away.sync(set.remove('cart', [], 'milk'), { time: Date.now() + 5000 })
   proxy.goOnline()
   await within(removed, 'the verdict')
   for (const page of [away, here, reader]) await hears(page, 3)

@@ -1,6 +1,7 @@
 //! Which entries go.
 
 use super::logs::Logs;
+use super::prefixes::Prefixes;
 use super::receipt::Receipt;
 use super::{Terms, bases};
 use crate::documents::parts_of;
@@ -37,6 +38,7 @@ pub(super) struct Plan<'a> {
     logs: Logs,
     types: BTreeMap<String, u64>,
     maps: Holdings,
+    prefixes: Prefixes,
 }
 
 /// The log by which readers get an entry's document, if that is clear: the one channel that it went to, or
@@ -66,6 +68,7 @@ impl<'a> Plan<'a> {
             logs: Logs::new(LOG_BYTES_MAX),
             types: BTreeMap::new(),
             maps: Holdings::new(MAP_BYTES_MAX),
+            prefixes: Prefixes::new(log)?,
         };
         let head = log.head();
         let mut above = Position::ZERO;
@@ -87,6 +90,7 @@ impl<'a> Plan<'a> {
         while plan.maps.goes_on() {
             plan.look_at_maps_again(terms, told)?;
         }
+        plan.prefixes = Prefixes::default();
         Ok(plan)
     }
 
@@ -131,18 +135,20 @@ impl<'a> Plan<'a> {
     fn look_at(&mut self, entry: &Entry, terms: &Terms) {
         self.through = entry.position;
         self.entries += 1;
-        if !terms.let_go(entry.action.kind()) {
-            return;
-        }
-        let parts = parts_of(entry, self.rules);
-        if self.is_of_map(entry, &parts) {
-            return;
-        }
-        let kind = entry.action.kind();
-        if home(&entry.addresses).is_some() && parts.len() == 1 {
+        let (kind, parts) = (entry.action.kind(), parts_of(entry, self.rules));
+        // What a map holds stays in its documents, also when it goes: what came later says it all.
+        if terms.let_go(kind)
+            && !self.is_of_map(entry, &parts)
+            && let [(name, _)] = &parts[..]
+            && self.prefixes.goes(entry, name)
+        {
             self.going.insert(entry.position);
             entry.addresses.logs().for_each(|log| self.logs.add(log));
             *self.types.entry(kind.to_owned()).or_default() += 1;
+        } else {
+            for (name, _) in &parts {
+                self.prefixes.stays(entry, name);
+            }
         }
     }
 
@@ -174,6 +180,7 @@ impl<'a> Plan<'a> {
         }
         Ok(Some((self.through, self.going)))
     }
+
     /// Puts what goes of each log in its place, as many logs at a time as memory is for.
     fn fold_logs(
         &mut self,
@@ -185,11 +192,7 @@ impl<'a> Plan<'a> {
             let (names, again) = self.logs.take();
             let all = receipt.logs + names.len() as u64;
             for name in &names {
-                let (bases, kept) =
-                    bases::of((self.log, self.rules), name, self.through, &self.going)?;
-                for position in kept {
-                    self.going.remove(position);
-                }
+                let bases = bases::of((self.log, self.rules), name, self.through, &self.going)?;
                 receipt.documents += bases.bases.len() as u64;
                 compacting.put(name, &bases)?;
                 receipt.logs += 1;

@@ -1,4 +1,5 @@
 mod erased;
+mod left;
 mod meanwhile;
 mod random;
 mod rules;
@@ -100,8 +101,12 @@ impl Store {
     }
 
     fn open_with(dir: TempDir, settings: Settings) -> Self {
+        Self::open_by(dir, settings, RULES)
+    }
+
+    fn open_by(dir: TempDir, settings: Settings, rules: &str) -> Self {
         let file = dir.path().join("tidelog.toml");
-        let config = Config::parse(Source::new(&file, RULES)).unwrap();
+        let config = Config::parse(Source::new(&file, rules)).unwrap();
         let rules = Arc::new(Rules::compile(&config).unwrap());
         let (log, _) = Log::open(settings, 1000).unwrap();
         let saved = dir.path().join("data/index/documents");
@@ -119,7 +124,11 @@ impl Store {
     }
 
     fn compact(&self, now_ms: u64) -> Receipt {
-        let actions = vec![Glob::new("*")];
+        self.compact_only(&["*"], now_ms)
+    }
+
+    fn compact_only(&self, types: &[&str], now_ms: u64) -> Receipt {
+        let actions = types.iter().map(|glob| Glob::new(glob)).collect();
         let terms = Terms { actions, older_than_ms: 0, every: None, one_of: None };
         let receipt = once(&self.log, &self.rules, (&terms, now_ms), &mut |_| {}).unwrap();
         self.documents.forget_earlier();
@@ -208,17 +217,19 @@ fn what_is_in_several_logs_goes_only_where_one_of_them_has_its_document() {
     both.addresses.users.push(user("2"));
     let mut channels = draft("1", 2, Some("board"), &count("cart", 1));
     channels.addresses.channels.push(Channel::new("other").unwrap());
-    store.append(vec![both, channels, draft("1", 3, Some("board"), &count("cart", 5))], 1000);
-    assert_eq!(store.compact(1000).entries, 1);
+    let one = |ms| draft("1", ms, Some("board"), &count("cart", 5));
+    store.append(vec![one(3), both, channels, one(4)], 1000);
+    assert_eq!(store.compact(1000).entries, 1, "what comes after what stays does, too");
     let kinds = |log: &LogName| -> Vec<_> {
         store.entries(log, 0).iter().map(|it| it.action.kind().to_owned()).collect()
     };
-    assert_eq!(kinds(&own("2")), ["crdt/counter/add"]);
-    assert_eq!(kinds(&channel("other")), ["crdt/counter/add"]);
-    assert_eq!(kinds(&channel("board")), ["crdt/counter/add", "crdt/state"]);
-    assert_eq!(kinds(&own("1")), ["crdt/counter/add", "crdt/counter/add"], "the channel has it");
-    assert_eq!(store.value(&own("1"), "cart").0, json!(7));
-    assert_eq!(store.value(&channel("board"), "cart").0, json!(6));
+    let [add, state] = ["crdt/counter/add", "crdt/state"];
+    assert_eq!(kinds(&own("2")), [add]);
+    assert_eq!(kinds(&channel("other")), [add]);
+    assert_eq!(kinds(&channel("board")), [state, add, add]);
+    assert_eq!(kinds(&own("1")), [add, add, add], "the channel has the first");
+    assert_eq!(store.value(&own("1"), "cart").0, json!(12));
+    assert_eq!(store.value(&channel("board"), "cart").0, json!(11));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The documents of one log, folded up to a position.
 
+use super::is_state;
 use crate::log::{Base, Bases, Entry, Incarnations, Page};
 use crate::rules::Rules;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use tidelog_crdt::{Applied, Document, DocumentName, Position};
 use tidelog_protocol::{Action, Meta};
@@ -16,6 +17,8 @@ pub(crate) struct Fold {
     generation: u64,
     through: Position,
     documents: BTreeMap<DocumentName, Folded>,
+    /// Those that remember something for what may still come.
+    waiting: BTreeSet<DocumentName>,
     bytes: usize,
     unsaved: usize,
     /// The log has entries, whether they are of documents or not.
@@ -35,6 +38,8 @@ pub(super) struct Folded {
     pub(super) spared: Position,
     /// The first entry that is in a channel, too, whose readers get more of the document there.
     pub(super) elsewhere: Position,
+    /// What is not above is in it, or was not of it when it was compacted.
+    pub(super) compacted: Position,
     /// It as an action, once somebody has asked for that, and whether it is empty.
     pub(super) rendered: OnceLock<(bool, Action)>,
 }
@@ -46,7 +51,9 @@ impl Fold {
         documents: BTreeMap<DocumentName, Folded>,
         bytes: usize,
     ) -> Self {
-        Self { through, documents, bytes, any: true, ..Self::default() }
+        let waiting = documents.iter().filter(|(_, folded)| folded.document.remembers());
+        let waiting = waiting.map(|(name, _)| name.clone()).collect();
+        Self { through, documents, waiting, bytes, any: true, ..Self::default() }
     }
 
     /// What compaction has left of a log.
@@ -59,8 +66,17 @@ impl Fold {
             let changed = position;
             let (spared, elsewhere) =
                 if shown { (position, Position::ZERO) } else { (Position::ZERO, position) };
-            let folded =
-                Folded { document, changed, entries, latest_ms, spared, elsewhere, rendered };
+            let compacted = position;
+            let folded = Folded {
+                document,
+                changed,
+                entries,
+                latest_ms,
+                spared,
+                elsewhere,
+                compacted,
+                rendered,
+            };
             documents.insert(name, folded);
         }
         Self::restored(bases.through, documents, bytes)
@@ -128,21 +144,33 @@ impl Fold {
             self.add(entry, lives, rules);
         }
         self.through = page.through;
-        for folded in self.documents.values_mut() {
-            lives.settle(&mut folded.document, page.through);
-        }
+        // The others remember nothing that could be forgotten now, and there may be very many.
+        let documents = &mut self.documents;
+        self.waiting.retain(|name| {
+            documents.get_mut(name).is_some_and(|folded| {
+                lives.settle(&mut folded.document, page.through);
+                folded.document.remembers()
+            })
+        });
     }
 
     fn add(&mut self, entry: &Entry, lives: &Incarnations, rules: &Rules) {
         let mut any = false;
+        if is_state(entry) {
+            return;
+        }
         for (name, part) in parts_of(entry, rules) {
-            let folded = self.documents.entry(name).or_default();
+            let folded = self.documents.entry(name.clone()).or_default();
+            if entry.position <= folded.compacted {
+                continue;
+            }
             // So that what the author had seen is known to be settled, and nothing is kept for it.
             lives.settle(&mut folded.document, before(entry.position));
             // Without aliases nothing must be folded again.
             if folded.document.apply(&part) == Applied::Folded {
                 any = true;
                 folded.has(entry, may_be_state(entry, rules));
+                self.waiting.insert(name);
             }
         }
         self.bytes += if any { entry.action.json().len() } else { 0 };

@@ -179,8 +179,9 @@ impl File {
             let Document { name, changed, entries, latest_ms, spared, elsewhere, encoded } = saved;
             let document = tidelog_crdt::Document::decode(&encoded).ok()?;
             let rendered = OnceLock::new();
-            let folded =
-                Folded { document, changed, entries, latest_ms, spared, elsewhere, rendered };
+            let latest = Folded { document, changed, entries, latest_ms, ..Folded::default() };
+            // It was folded to above all that is compacted.
+            let folded = Folded { spared, elsewhere, rendered, ..latest };
             Some((DocumentName::new(&name).ok()?, folded))
         });
         let documents = documents.collect::<Option<BTreeMap<_, _>>>()?;

@@ -121,6 +121,31 @@ async fn a_document_says_how_far_it_goes_and_when_it_changed() {
 }
 
 #[tokio::test]
+async fn a_page_settles_what_waits_for_something_and_leaves_the_others_alone() {
+    let mut shelf = Shelf::open(tempfile::tempdir().unwrap());
+    let seen = |shelf: &Shelf, name: &str| {
+        let name = DocumentName::new(name).unwrap();
+        let look = |fold: &Fold| {
+            let document = fold.document(&name).unwrap();
+            (document.folded().clone(), document.remembers())
+        };
+        shelf.documents.with(&LogName::User(user()), look).unwrap()
+    };
+    shelf.send(0, &[add("idle", 1)]).await;
+    let idle = seen(&shelf, "idle");
+    // Its author had seen more than there is.
+    shelf.send(4, &[remove("late", 1)]).await;
+    let late = seen(&shelf, "late");
+    assert_eq!((idle.1, late.1), (false, true));
+    shelf.send(0, &[add("other", 1)]).await;
+    assert_eq!(seen(&shelf, "idle"), idle);
+    let still = seen(&shelf, "late");
+    assert!(still.1 && still.0 != late.0);
+    shelf.send(0, &[add("other", 1)]).await;
+    assert!(!seen(&shelf, "late").1, "nothing can come any more that it had seen");
+}
+
+#[tokio::test]
 async fn a_snapshot_with_the_tail_equals_the_whole_log_folded() {
     let mut shelf = Shelf::open(tempfile::tempdir().unwrap());
     let many: Vec<_> = (0..SAVE_AFTER as u64).map(|value| add("cart", value)).collect();

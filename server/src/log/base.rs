@@ -6,6 +6,7 @@
 //! There a reader of its log is shown the document, as `crdt/state`, if it is *shown*: all that
 //! the reader has missed of the document up to there.
 
+use super::Log;
 use super::entry::{Addresses, Causes, Channel, Entry, LogName};
 use super::error::{Damage, ReadError};
 use super::prefix::Prefix;
@@ -17,6 +18,8 @@ use tidelog_crdt::{Document, DocumentName, Dot, Incarnation, Position};
 use tidelog_protocol::{Action, ActionId, NodeId, UserId};
 
 const VERSION: u8 = 1;
+/// Before, what is not above could be of documents nevertheless, by rules that were new.
+const HEAD_VERSION: u8 = 2;
 /// The type of the action that shows a base.
 const STATE: &str = "crdt/state";
 /// The sequence in the id of what shows a base. Answers have the same node, and 0, 1, or what is 2 or 3
@@ -45,7 +48,8 @@ pub(crate) struct Base {
 /// All bases of a log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bases {
-    /// What is above is to be folded; what is below is in the bases.
+    /// All that is not above has gone, whatever it was; what is above may be of documents, by rules that are
+    /// new.
     pub(crate) through: Position,
     /// One for each document of which anything went.
     pub(crate) bases: Vec<Base>,
@@ -191,7 +195,7 @@ impl Base {
 
 /// What is kept of a log as a whole.
 pub(super) fn encode_head(through: Position) -> Vec<u8> {
-    seal(&Head { version: VERSION, through })
+    seal(&Head { version: HEAD_VERSION, through })
 }
 
 impl Feed {
@@ -205,13 +209,33 @@ impl Feed {
                 let head: Option<Head> = unseal(&bytes);
                 let damage = Damage("what compaction said of a log cannot be read");
                 let head = head.ok_or_else(|| self.damaged(position, damage))?;
-                through = Some(head.through);
+                let is_whole = head.version == HEAD_VERSION;
+                through = Some(if is_whole { head.through } else { Position::ZERO });
                 continue;
             }
             let base = Base::decode((position, shown), &bytes);
             bases.push(base.map_err(|damage| self.damaged(position, damage))?.1);
         }
         Ok(through.map(|through| Bases { through, bases }))
+    }
+}
+
+impl Log {
+    /// Shows `look` what compaction made of each document, by log, and of one log by position. Waits for the disk.
+    pub(crate) fn every_base(
+        &self,
+        look: &mut dyn FnMut(&LogName, &Base),
+    ) -> Result<(), ReadError> {
+        let feed = self.shared().feed();
+        for kept in feed.all_bases() {
+            let (_, position, shown, bytes) = kept?;
+            if position > Position::ZERO {
+                let base = Base::decode((position, shown), &bytes);
+                let (log, base) = base.map_err(|damage| feed.damaged(position, damage))?;
+                look(&log, &base);
+            }
+        }
+        Ok(())
     }
 }
 
