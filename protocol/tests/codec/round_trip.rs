@@ -261,3 +261,21 @@ fn read(bytes: Vec<u8>, version: Version, form: Form) {
         assert_eq!(server.decode(&answer), Ok(Message::Error(error)));
     }
 }
+
+/// Half a character and a number beyond all floats are legal JSON, and nobody on the way has to read them.
+#[test]
+fn what_json_alone_can_hold_travels_as_it_is() {
+    for (version, form) in SPOKEN {
+        for kind in ["note", "0", "0/clean", "logux/undo", "logux/processed"] {
+            let json = format!(r#"{{"type":"{kind}","text":"Hi \ud83d","n":1e999}}"#);
+            let action = Action::new(Bytes::from(json)).unwrap();
+            let ends = (&node("1:a:b"), &node("server:s"));
+            let (sender, receiver) = both_ends_of(version, ends, 0, &Limits::default());
+            let id = ActionId { node: node("1:a:b"), ms: 1, sequence: 0 };
+            let meta = Meta { id, time: 1, subprotocol: None };
+            let frame = sender.sync(form, 1, [(&action, &meta)]);
+            let Ok(Message::Sync(sync)) = receiver.decode(&frame) else { panic!("a sync: {kind}") };
+            assert_eq!(sync.batch[0].action, action, "{version:?} {form:?}");
+        }
+    }
+}
