@@ -254,7 +254,7 @@ async fn a_frame_that_stops_half_way_does_not_keep_its_memory() -> anyhow::Resul
 #[tokio::test]
 async fn a_crowd_that_sends_and_never_reads_stays_under_the_ceiling() -> anyhow::Result<()> {
     const CROWD: usize = 1_000;
-    const CEILING_MIB: u64 = 256;
+    const CEILING_MIB: u64 = 320;
     let server = start(&format!(
         "[limits]\nmemory = \"{CEILING_MIB}MiB\"\nping = \"500ms\"\ntimeout = \"5s\"\n\
          [admission]\nlag_target = \"60s\"\n"
