@@ -142,6 +142,9 @@ pub struct Batch {
     pub taken: Taken,
     /// The end of the cloud's feed.
     pub head: Position,
+    /// Up to where of the cloud's feed nothing is undone any more by a server above it.
+    #[serde(default)]
+    pub settled: Position,
     /// The stores that the cloud follows, its own first.
     pub chain: Vec<String>,
     /// It, in order.
@@ -180,8 +183,11 @@ pub struct Entry {
     pub aliases: Vec<Dot>,
     /// What its author had seen.
     pub context: Context,
-    /// Its JSON; none when it was taken out.
+    /// Its JSON; none when it was cleaned, the `logux/undo` when it was undone.
     pub action: Option<String>,
+    /// Whether it was undone: no more than that is known of it.
+    #[serde(default)]
+    pub undone: bool,
 }
 
 impl Entry {
@@ -261,6 +267,7 @@ mod tests {
             aliases: vec![dot(2, 3)],
             context: Context::default(),
             action: Some(r#"{"type":"a"}"#.into()),
+            undone: false,
         };
         let taken = Taken { incarnation: Incarnation(u64::MAX), through: dot(1, 7).position };
         let push = Push {

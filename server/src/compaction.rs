@@ -36,6 +36,8 @@ pub(crate) struct Terms {
     every: Option<Duration>,
     /// Not for less than one of so many entries.
     one_of: Option<u64>,
+    /// Another server is followed, which may undo what it has not judged yet.
+    has_upstream: bool,
 }
 
 impl Terms {
@@ -47,6 +49,7 @@ impl Terms {
             older_than_ms: ms(settings.older_than),
             every: settings.every,
             one_of: None,
+            has_upstream: config.upstream.followed().is_some(),
         }
     }
 

@@ -268,6 +268,15 @@ impl Ingest {
 
     fn placed(&self, sent: Sent, entry: &Entry, repeated: bool) -> Verdict {
         let (position, ms) = (entry.position, entry.accepted_ms);
+        if let Some(reason) = entry.undone_because() {
+            return Verdict {
+                id: sent.1.id.clone(),
+                outcome: Judgement::Undone(UndoReason::of_text(&reason), Box::new(sent)),
+                answer: AnswerId::of_undone(self.log.incarnation(), position, ms),
+                repeated,
+                position: None,
+            };
+        }
         Verdict {
             id: sent.1.id,
             outcome: Judgement::Processed,

@@ -65,6 +65,7 @@ mod shared;
 mod snapshot;
 mod store;
 mod tail;
+mod undo;
 mod usage;
 
 pub(crate) use base::{Base, Bases};
@@ -72,7 +73,7 @@ pub use check::{Counts, Finding, Progress, Report, Severity, check};
 pub(crate) use compact::{Compacted, Compacting, Step as CompactionStep};
 pub use entry::{
     Addresses, Causes, Channel, ChannelError, Cleaned, Draft, Entry, Foreign, LogName, NodeRecord,
-    Outcome, Page, PageLimit, Step,
+    Outcome, Page, PageLimit, Rejected, Step,
 };
 pub use erase::Removed;
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
@@ -87,6 +88,7 @@ pub use rewrite::RewriteError;
 pub use settings::Settings;
 pub use shared::{BeforeSync, OnAnswered, OnClean, OnCommit};
 pub(crate) use snapshot::{Item, Snapshot};
+pub(crate) use undo::{is_server, target as undo_target, undo};
 pub use usage::{BYTES_BESIDE, bytes_of_json};
 
 use crate::clock::Stopwatch;
@@ -269,7 +271,7 @@ impl Log {
         let _ = self.shared().on_clean.set(heard);
         let unfinished = self.shared().state().bodies_to_take.clone();
         let mut logs = Vec::new();
-        for position in unfinished {
+        for position in unfinished.into_keys() {
             let entry = self.shared().entry(position)?;
             logs.extend(entry.iter().flat_map(|entry| entry.addresses.logs()));
         }

@@ -1,10 +1,11 @@
 //! Edge replicas: a server that follows another one, works without it, and agrees with it again.
 //!
 //! In order of reading: `records` (entries as two servers say them), `scope`, `registry` (who may
-//! follow this server), `desk` (what is answered to them), `link` (following another server), `body` (bytes),
+//! follow this server), `bench` (what they bring is judged), `desk` (what is answered to them), `link` (following another server), `body` (bytes),
 //! `door` and `client` (HTTP on both sides), `command`. `desk` and `link` know no network; what each of them
 //! remembers is how far it has taken the other's feed. `protocol/src/replica.rs` has what they say.
 
+mod bench;
 mod body;
 mod client;
 mod command;
@@ -25,6 +26,7 @@ pub(crate) use door::routes;
 
 use crate::clock;
 use crate::log::{Log, ReadError};
+use crate::rules::Rules;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -40,8 +42,12 @@ pub(crate) struct Replicas {
 
 impl Replicas {
     /// Reads what the store knows. Blocks.
-    pub(crate) fn open(log: &Log) -> Result<Self, ReadError> {
-        let (desk, committed) = (Desk::open(log.clone())?, Arc::default());
+    pub(crate) fn open(
+        log: &Log,
+        rules: Arc<Rules>,
+        has_upstream: bool,
+    ) -> Result<Self, ReadError> {
+        let (desk, committed) = (Desk::open(log.clone(), rules, has_upstream)?, Arc::default());
         Ok(Self { desk, upstream: client::State::default(), committed })
     }
 

@@ -4,6 +4,7 @@
 //! fails denies. `compile` makes the rules, `expression` evaluates them.
 
 mod address;
+mod again;
 mod check;
 mod compile;
 mod expression;

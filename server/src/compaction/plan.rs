@@ -71,11 +71,16 @@ impl<'a> Plan<'a> {
             prefixes: Prefixes::new(log)?,
         };
         let head = log.head();
+        // What may still be undone cannot go: it could not be taken out of what stands for it.
+        let last = if terms.has_upstream { log.settled()? } else { head };
         let mut above = Position::ZERO;
         while above < head {
             let page = log.feed(above, PAGE)?;
             // Times of acceptance never fall.
-            let old = page.entries.iter().take_while(|entry| entry.accepted_ms <= cutoff_ms);
+            let old = page
+                .entries
+                .iter()
+                .take_while(|entry| entry.accepted_ms <= cutoff_ms && entry.position <= last);
             let mut count = 0;
             for entry in old {
                 count += 1;
@@ -135,6 +140,9 @@ impl<'a> Plan<'a> {
     fn look_at(&mut self, entry: &Entry, terms: &Terms) {
         self.through = entry.position;
         self.entries += 1;
+        if entry.is_undo() {
+            return;
+        }
         let (kind, parts) = (entry.action.kind(), parts_of(entry, self.rules));
         // What a map holds stays in its documents, also when it goes: what came later says it all.
         if terms.let_go(kind)

@@ -16,7 +16,7 @@ pub(crate) struct Receipt {
     /// Up to where entries were old enough.
     pub(super) through: Position,
     /// How many went.
-    pub(super) entries: u64,
+    pub(crate) entries: u64,
     /// Of documents, by the type of action.
     pub(super) types: BTreeMap<String, u64>,
     /// Of maps, by their name.

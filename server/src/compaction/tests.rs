@@ -129,7 +129,8 @@ impl Store {
 
     fn compact_only(&self, types: &[&str], now_ms: u64) -> Receipt {
         let actions = types.iter().map(|glob| Glob::new(glob)).collect();
-        let terms = Terms { actions, older_than_ms: 0, every: None, one_of: None };
+        let terms =
+            Terms { actions, older_than_ms: 0, every: None, one_of: None, has_upstream: false };
         let receipt = once(&self.log, &self.rules, (&terms, now_ms), &mut |_| {}).unwrap();
         self.documents.forget_earlier();
         receipt

@@ -181,14 +181,16 @@ impl Fold {
 /// Whether a document may stand for `entry` in users' logs. What is in a channel, too, is told there, with
 /// what others did.
 pub(crate) fn may_be_state(entry: &Entry, rules: &Rules) -> bool {
-    entry.addresses.channels.is_empty() && rules.may_be_state(entry.action.kind())
+    // Who has had what was undone is to hear of it.
+    !entry.is_undo()
+        && entry.addresses.channels.is_empty()
+        && rules.may_be_state(entry.action.kind())
 }
 
 /// What an entry is to the documents of its logs.
 pub(crate) fn parts_of(entry: &Entry, rules: &Rules) -> Vec<(DocumentName, tidelog_crdt::Entry)> {
     let meta =
         Meta { id: entry.id.clone(), time: entry.time, subprotocol: Some(entry.subprotocol) };
-    let all = rules.operations(&entry.action, &meta, &entry.addresses.channels);
     let part = |changes| tidelog_crdt::Entry {
         dot: entry.dot,
         aliases: entry.aliases.clone(),
@@ -196,6 +198,11 @@ pub(crate) fn parts_of(entry: &Entry, rules: &Rules) -> Vec<(DocumentName, tidel
         stamp: meta.stamp(),
         changes,
     };
+    if entry.is_undo() {
+        // It does nothing to them, but they are other ones without what is undone.
+        return entry.undoes_in().into_iter().map(|name| (name, part(Vec::new()))).collect();
+    }
+    let all = rules.operations(&entry.action, &meta, &entry.addresses.channels);
     all.into_iter().map(|(name, changes)| (name, part(changes))).collect()
 }
 

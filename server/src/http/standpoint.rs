@@ -120,7 +120,7 @@ impl Standpoint {
         for mark in own.into_iter().chain(marks) {
             if documents::is_state(entry) {
                 mark.state_ms = mark.state_ms.max(entry.time);
-            } else if mark.state_ms > 0 && entry.time <= mark.state_ms {
+            } else if mark.state_ms > 0 && (entry.time <= mark.state_ms || entry.is_undo()) {
                 let after = Position::new(entry.position.get() - 1).unwrap_or_default();
                 let complete_through = cursor::nothing_is_left_out();
                 let owed = Owed { after, began: head, has_shown: true, complete_through };

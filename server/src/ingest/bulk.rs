@@ -81,7 +81,8 @@ fn bytes_of(steps: &[Step]) -> usize {
     let bytes = steps.iter().map(|step| match step {
         Step::Append(draft) => STEP_BYTES + draft.action.json().len(),
         Step::Adopt(foreign) => STEP_BYTES + foreign.draft.action.json().len(),
-        Step::Clean(..) => STEP_BYTES,
+        // Only links bring what is rejected, and do not come by here.
+        Step::Clean(..) | Step::Reject(_) => STEP_BYTES,
     });
     bytes.sum()
 }

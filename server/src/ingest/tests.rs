@@ -257,3 +257,41 @@ async fn over_the_bytes_that_are_kept_actions_are_undone_until_some_are_cleaned(
         assert_eq!(freed, ["accepted", "accepted", "overQuota"]);
     }
 }
+
+#[tokio::test]
+async fn what_was_undone_elsewhere_is_answered_so_when_it_comes_again() {
+    let scene = Scene::open();
+    let sent = note(1);
+    let addresses = crate::log::Addresses::default();
+    let draft = crate::log::Draft {
+        id: sent.meta.id.clone(),
+        time: sent.meta.time,
+        subprotocol: 0,
+        addresses,
+        context: tidelog_crdt::Context::default(),
+        action: sent.action.clone(),
+        kept: true,
+    };
+    let dot = tidelog_crdt::Dot {
+        incarnation: tidelog_crdt::Incarnation(7),
+        position: Position::new(3).unwrap(),
+    };
+    let undo = crate::log::undo(&sent.meta.id, "denied", "note", &[]);
+    let foreign = crate::log::Foreign { draft, dot, aliases: Vec::new(), cleaned: false };
+    let rejected = crate::log::Rejected { foreign, undo, has_own_log: true };
+    let steps = vec![crate::log::Step::Reject(Box::new(rejected))];
+    scene.log.commit(steps, 1_000).await.unwrap();
+    let told = scene.log.feed(Position::ZERO, ALL).unwrap().entries;
+    let submission = Submission { pair: sent, known: Known::default() };
+    let verdicts = scene.ingest.take(&Arc::new(subject()), vec![submission], 2_000).await.unwrap();
+    let [Verdict { outcome: Judgement::Undone(UndoReason::Denied, _), answer, .. }] = &verdicts[..]
+    else {
+        panic!("{verdicts:?}")
+    };
+    // Whoever has heard of it in the log takes the answer for the same.
+    let [told] = &told[..] else { panic!("{told:?}") };
+    let at = scene.log.find(&id(1)).unwrap().unwrap();
+    assert_eq!(*answer, AnswerId::of_undone(scene.log.incarnation(), at, 1_000));
+    let named = format!("1000 server:{}:{at} 1", scene.log.incarnation());
+    assert_eq!(told.id.to_string(), named);
+}

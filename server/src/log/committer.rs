@@ -17,7 +17,7 @@ use super::marks::{Mark, Marks};
 use super::prefix::{Key, Prefix};
 use super::queue::{Append, Batch, BatchLimit, NoteRequest};
 use super::recent::Recent;
-use super::record::Record;
+use super::record::{Record, cleaned_action};
 use super::shared::Shared;
 use super::tail::Tail;
 use super::usage::bytes_of;
@@ -29,7 +29,7 @@ use std::thread;
 use std::time::Duration;
 use syncer::Syncer;
 use tidelog_crdt::{Dot, Position};
-use tidelog_protocol::{ActionId, UserId};
+use tidelog_protocol::{Action, ActionId, UserId};
 use tokio::sync::oneshot;
 
 /// Rows that are rewritten after a commit, so that others do not wait long.
@@ -154,6 +154,7 @@ impl Committer {
                         own.place(draft, |draft| self.place(draft, &mut commit))?
                     }
                     Step::Adopt(foreign) => self.adopt(*foreign, &mut commit)?,
+                    Step::Reject(rejected) => self.reject(*rejected, &mut commit)?,
                     Step::Clean(owner, id) => {
                         Outcome::Cleaned(self.clean(&owner, &id, &mut commit)?)
                     }
@@ -174,18 +175,30 @@ impl Committer {
     ) -> Result<Cleaned, Failure> {
         let entry = self.known(self.shared.hash.id(id), id, commit)?;
         let (cleaned, target) = clean::judge(owner, id, entry.as_deref());
+        if let Some(target) = target {
+            self.take_out(target, cleaned_action(), commit)?;
+        }
+        Ok(cleaned)
+    }
+
+    /// Puts `instead` in the place of a body, unless that goes already.
+    fn take_out(
+        &mut self,
+        target: &Entry,
+        instead: Action,
+        commit: &mut Commit,
+    ) -> Result<(), Failure> {
         let in_flight = self.in_flight.as_ref();
-        let under_way = |target: &&Entry| {
-            in_flight.is_some_and(|sealed| sealed.targets.contains_key(&target.position))
-        };
-        if let Some(target) = target.filter(|target| !under_way(target))
-            && commit.clean(target.clone(), self.accepted_ms)
+        let under_way =
+            in_flight.is_some_and(|sealed| sealed.targets.contains_key(&target.position));
+        if !under_way
+            && commit.clean(target.clone(), instead, self.accepted_ms)
             && let Some((author, _)) = self.quota_of(&target.id)
         {
             let kept = self.kept_of(author)?.saturating_sub(bytes_of(target));
             self.kept.set(author, kept);
         }
-        Ok(cleaned)
+        Ok(())
     }
 
     /// Keeps or forgets notes, on disk when it is answered.
@@ -254,10 +267,10 @@ impl Committer {
             self.show_adopted(&commit.foreign, head);
             self.shared.publish(commit.staged);
         }
-        for target in commit.targets.into_values() {
+        for (target, instead) in commit.targets.into_values() {
             let bytes = bytes_of(&target);
             let addresses = target.addresses.clone();
-            clean::hide(&self.shared, target, bytes);
+            clean::hide(&self.shared, target, bytes, instead);
             if let Some(on_clean) = self.shared.on_clean.get() {
                 on_clean(&addresses);
             }

@@ -119,11 +119,11 @@ pub struct Entry {
     pub aliases: Vec<Dot>,
     /// What its author had seen.
     pub causes: Causes,
-    /// The action; `{"type":"0/clean"}` when it was cleaned.
+    /// The action; `{"type":"0/clean"}` when it was cleaned, the `logux/undo` when it was undone.
     pub action: Action,
     /// Whether it is stored; what is not goes to whoever is connected.
     pub kept: bool,
-    /// Whether its body was taken out; pages leave such entries out.
+    /// Whether its body was taken out, because it was cleaned or undone; pages leave such entries out.
     pub cleaned: bool,
 }
 
@@ -209,8 +209,19 @@ pub struct Foreign {
     pub dot: Dot,
     /// Its further names.
     pub aliases: Vec<Dot>,
-    /// Whether its body was taken out.
+    /// Whether its body was taken out; the action of the draft is what stands there instead.
     pub cleaned: bool,
+}
+
+/// An action that another server has accepted, and this one does not take.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// The action.
+    pub foreign: Foreign,
+    /// What undoes it.
+    pub undo: Action,
+    /// Its author has a log, which is told of it, too.
+    pub has_own_log: bool,
 }
 
 /// One thing to do in a commit.
@@ -220,6 +231,8 @@ pub enum Step {
     Append(Draft),
     /// Take over an action of another server, with its names.
     Adopt(Box<Foreign>),
+    /// Keep no more of an action of another server than that it was undone, and tell of it.
+    Reject(Box<Rejected>),
     /// Take the body of an action out of the log, if this user made it. The id stays known.
     Clean(UserId, ActionId),
 }

@@ -177,7 +177,7 @@ impl Eraser {
     fn judge(&self, position: Position, record: &Bytes) -> Result<Judged, Damage> {
         let is_own = |node: &tidelog_protocol::NodeId| node.user_str() == Some(self.user.as_str());
         Ok(match Record::decode(position, record)? {
-            Record::Entry(entry) if is_own(&entry.id.node) => {
+            Record::Entry(entry) if entry.is_of(self.user.as_str()) => {
                 let id = Some(self.hash.id(&entry.id));
                 let left = Erased { dot: entry.dot, accepted_ms: entry.accepted_ms, id };
                 Judged::Made(entry, left_of(position, &left))
@@ -321,5 +321,6 @@ fn without(user: &UserId, addresses: &Addresses) -> Option<Addresses> {
 /// An entry that was in no other log keeps its id for its author, and nothing to read.
 fn readdressed(entry: Entry, addresses: Addresses) -> Entry {
     let entry = Entry { addresses, ..entry };
-    if entry.addresses.logs().next().is_none() { take_body(entry) } else { entry }
+    let is_read = entry.cleaned || entry.addresses.logs().next().is_some();
+    if is_read { entry } else { take_body(entry) }
 }

@@ -3,13 +3,13 @@
 
 use super::entry::{Entry, NodeRecord};
 use super::error::ReadError;
-use super::record::{Clean, Record, take_body};
+use super::record::{Clean, Record, put_instead};
 use super::{Log, LogName};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidelog_crdt::Position;
-use tidelog_protocol::{ActionId, NodeId, UserId};
+use tidelog_protocol::{Action, ActionId, NodeId, UserId};
 
 /// Bytes of rows that are read at once.
 const BYTES_AT_ONCE: usize = 1 << 20;
@@ -71,15 +71,18 @@ fn piece(
     user: &UserId,
     position: Position,
     record: &Bytes,
-    hidden: &BTreeSet<Position>,
+    hidden: &BTreeMap<Position, Action>,
 ) -> Result<Option<Piece>, super::error::Damage> {
     let is_own = |node: &NodeId| node.user_str() == Some(user.as_str());
     // A copy, because the whole row would be kept for one record of it.
     Ok(match Record::decode(position, &Bytes::copy_from_slice(record))? {
         Record::Entry(entry) => {
-            let own =
-                is_own(&entry.id.node) || entry.addresses.includes(&LogName::User(user.clone()));
-            let entry = if hidden.contains(&position) { take_body(entry) } else { entry };
+            let own = entry.is_of(user.as_str())
+                || entry.addresses.includes(&LogName::User(user.clone()));
+            let entry = match hidden.get(&position) {
+                Some(instead) => put_instead(entry, instead.clone()),
+                None => entry,
+            };
             own.then(|| Piece::Entry(Arc::new(entry)))
         }
         Record::Clean(Clean { id, accepted_ms, .. }) => {

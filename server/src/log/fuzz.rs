@@ -8,7 +8,8 @@ use super::identity::{FORMAT, Identity};
 use super::manifest::Manifest;
 use super::prefix::{Key, Prefix};
 use super::record::{
-    Alias, Clean, Erased, Record, put_alias, put_clean, put_entry, put_erased, take_body,
+    Alias, Clean, Erased, Record, cleaned_action, put_alias, put_clean, put_entry, put_erased,
+    put_instead, take_body,
 };
 use super::row::{Row, RowBuilder};
 use bytes::Bytes;
@@ -41,14 +42,19 @@ fn encode(record: &Record, position: Position) -> Bytes {
 
 fn samples() -> Vec<Bytes> {
     let entry = super::record::tests::sample();
-    let clean = Clean { target: at(7), id: entry.id.clone(), accepted_ms: 5 };
+    let undo = super::undo::undo(&entry.id, "denied", "a", &[]);
+    let (target, id, accepted_ms) = (at(7), entry.id.clone(), 5);
+    let clean = Clean { target, id, accepted_ms, instead: cleaned_action() };
+    let undoing = Clean { instead: undo.clone(), ..clean.clone() };
     let id = Some(Key { prefix: Prefix(3, 4), major: 1_000_000, minor: 2 });
     let dot = Dot { incarnation: Incarnation(7), position: at(9) };
     let erased = Erased { dot, accepted_ms: 999_428, id };
     [
         Record::Entry(entry.clone()),
-        Record::Entry(take_body(entry)),
+        Record::Entry(take_body(entry.clone())),
+        Record::Entry(put_instead(entry, undo)),
         Record::Clean(clean),
+        Record::Clean(undoing),
         Record::Erased(erased),
         Record::Alias(Alias { target: at(7), accepted_ms: 5 }),
     ]

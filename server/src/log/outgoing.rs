@@ -2,12 +2,12 @@
 
 use super::entry::Entry;
 use super::error::ReadError;
-use super::record::{Alias, Clean, Record, take_body};
+use super::record::{Alias, Clean, Record, put_instead};
 use super::{Log, PageLimit};
 use bytes::Bytes;
 use std::sync::Arc;
 use tidelog_crdt::Position;
-use tidelog_protocol::ActionId;
+use tidelog_protocol::{ActionId, builtin};
 
 /// One record, as others have to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,18 +66,24 @@ impl Log {
 
     fn one(&self, position: Position, record: &Bytes) -> Result<Option<Outgoing>, ReadError> {
         let shared = self.shared();
-        let hidden = shared.state().bodies_to_take.contains(&position);
+        let hidden = shared.state().bodies_to_take.get(&position).cloned();
         // A copy, because the whole row would be kept for one record of it.
         let record = Record::decode(position, &Bytes::copy_from_slice(record))
             .map_err(|damage| shared.feed().damaged(position, damage))?;
         Ok(match record {
             Record::Entry(entry) => {
-                let entry = shared.naming.apply(if hidden { take_body(entry) } else { entry });
+                let entry = match hidden {
+                    Some(instead) => put_instead(entry, instead),
+                    None => entry,
+                };
+                let entry = shared.naming.apply(entry);
                 Some(Outgoing::Entry(Arc::new(entry)))
             }
             Record::Alias(Alias { target, .. }) => {
                 shared.entry(target)?.map(|entry| Outgoing::Renamed(Arc::new(entry)))
             }
+            // What undid an action is an entry of its own.
+            Record::Clean(Clean { instead, .. }) if instead.kind() == builtin::UNDO => None,
             Record::Clean(Clean { id, .. }) => Some(Outgoing::Cleaned(id)),
             Record::Erased(_) => None,
         })

@@ -262,6 +262,7 @@ pub(super) fn cost(steps: &[Step]) -> usize {
     let bytes = steps.iter().map(|step| match step {
         Step::Append(draft) => STEP_BYTES + draft.action.json().len(),
         Step::Adopt(foreign) => STEP_BYTES + foreign.draft.action.json().len(),
+        Step::Reject(rejected) => STEP_BYTES + rejected.foreign.draft.action.json().len(),
         Step::Clean(..) => STEP_BYTES,
     });
     STEP_BYTES + bytes.sum::<usize>()

@@ -206,7 +206,7 @@ impl Shared {
         let mut decoder = Decoder::default();
         let visible =
             |(position, record): (Position, Bytes)| match decoder.decode(position, &record) {
-                Ok(Record::Entry(entry)) if entry.cleaned || hidden.contains(&position) => {
+                Ok(Record::Entry(entry)) if entry.cleaned || hidden.contains_key(&position) => {
                     Ok((position, None))
                 }
                 Ok(Record::Entry(entry)) => Ok((position, Some(self.naming.apply(entry)))),
@@ -278,7 +278,7 @@ mod tests {
     use super::super::row::RowBuilder;
     use super::super::tail::{Staged, Tail};
     use super::*;
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
 
     const LOG: Prefix = Prefix(1, 2);
 
@@ -307,7 +307,7 @@ mod tests {
             frozen: Some(Arc::new(frozen)),
             lists: Arc::default(),
             checkpoint: Position::ZERO,
-            bodies_to_take: BTreeSet::new(),
+            bodies_to_take: BTreeMap::new(),
         };
         for (order, expected) in
             [(Order::Ascending, [11, 12, 13]), (Order::Descending, [23, 22, 21])]

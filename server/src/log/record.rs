@@ -1,5 +1,5 @@
 //! One record of the feed as bytes: an entry, an entry whose body was taken out, the request to take
-//! one out, or what is left of a record whose author was erased.
+//! one out, what is left of a record whose author was erased, or that an entry has another name.
 //!
 //! A record says everything but its position, which its row or run knows. Entries end with the
 //! action's JSON, untouched, so a decoded action is a slice of the record.
@@ -16,13 +16,15 @@ use super::error::Damage;
 use bytes::{Bytes, BytesMut};
 use context::put_causes;
 use tidelog_crdt::{Dot, Incarnation, Position};
-use tidelog_protocol::{Action, ActionId, ClientId, NodeId, UserId};
+use tidelog_protocol::{Action, ActionId, ClientId, NodeId, UserId, builtin};
 
 const ENTRY: u8 = 1;
 const CLEAN: u8 = 2;
 const CLEANED: u8 = 3;
 const ERASED: u8 = 4;
 const ALIAS: u8 = 5;
+const UNDONE: u8 = 6;
+const UNDO: u8 = 7;
 
 /// Set when the dot is not that of the record's own position: another server accepted it first.
 const FOREIGN_DOT: u8 = 1;
@@ -56,6 +58,8 @@ pub(super) struct Clean {
     pub(super) target: Position,
     pub(super) id: ActionId,
     pub(super) accepted_ms: u64,
+    /// What stands in its place: that it was cleaned, or undone.
+    pub(super) instead: Action,
 }
 
 impl Record {
@@ -77,12 +81,12 @@ impl Record {
     fn decode_with(position: Position, bytes: &Bytes, names: &mut Names) -> Result<Self, Damage> {
         let kind = *bytes.first().ok_or(Damage("a record is empty"))?;
         match kind {
-            ENTRY | CLEANED => decode_entry((position, bytes), kind == CLEANED, names)
+            ENTRY | CLEANED | UNDONE => decode_entry((position, bytes), kind, names)
                 .map(Self::Entry)
                 .ok_or(Damage("an entry cannot be read")),
-            CLEAN => {
-                decode_clean(bytes).map(Self::Clean).ok_or(Damage("a clean record cannot be read"))
-            }
+            CLEAN | UNDO => decode_clean(bytes, kind == UNDO)
+                .map(Self::Clean)
+                .ok_or(Damage("a clean record cannot be read")),
             ERASED => erased::decode(position, bytes)
                 .map(Self::Erased)
                 .ok_or(Damage("an erased record cannot be read")),
@@ -146,10 +150,15 @@ impl Decoder {
     }
 }
 
-/// Appends `entry`; without its body if it is cleaned.
+/// Appends `entry`; without its body if it is cleaned, with what undid it if it is undone.
 pub(super) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
     let foreign = entry.dot.position != entry.position;
-    out.push(if entry.cleaned { CLEANED } else { ENTRY });
+    let undone = entry.cleaned && entry.action.kind() == builtin::UNDO;
+    out.push(match entry.cleaned {
+        false => ENTRY,
+        true if undone => UNDONE,
+        true => CLEANED,
+    });
     out.push(if foreign { FOREIGN_DOT } else { 0 });
     out.extend_from_slice(&entry.dot.incarnation.0.to_le_bytes());
     if foreign {
@@ -163,19 +172,23 @@ pub(super) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
     put_text(out, entry.id.node.as_str());
     put_addresses(out, entry);
     put_causes(out, &entry.causes, entry.dot.incarnation);
-    if !entry.cleaned {
+    if !entry.cleaned || undone {
         out.extend_from_slice(entry.action.json());
     }
 }
 
 /// Appends the request to take out a body.
 pub(super) fn put_clean(out: &mut Vec<u8>, clean: &Clean) {
-    out.push(CLEAN);
+    let undo = clean.instead.kind() == builtin::UNDO;
+    out.push(if undo { UNDO } else { CLEAN });
     put_number(out, clean.target.get());
     put_number(out, clean.accepted_ms);
     put_number(out, clean.id.ms);
     put_number(out, clean.id.sequence);
     put_text(out, clean.id.node.as_str());
+    if undo {
+        out.extend_from_slice(clean.instead.json());
+    }
 }
 
 /// Appends that an entry got another name.
@@ -208,7 +221,7 @@ fn put_texts<'a>(out: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a str
 
 fn decode_entry(
     (position, bytes): (Position, &Bytes),
-    cleaned: bool,
+    kind: u8,
     names: &mut Names,
 ) -> Option<Entry> {
     let mut reader = Reader::new(bytes.get(1..)?);
@@ -227,10 +240,11 @@ fn decode_entry(
     let node = names.node(reader.text()?)?;
     let addresses = take_addresses(&mut reader, &node, names)?;
     let causes = Causes::of_record(Stored::take(&mut reader, bytes, incarnation)?);
-    let action = match cleaned {
-        true if reader.is_empty() => cleaned_action(),
-        true => return None,
-        false => Action::taken_before(bytes.slice_ref(reader.rest())).ok()?,
+    let action = match kind {
+        CLEANED if reader.is_empty() => cleaned_action(),
+        CLEANED => return None,
+        UNDONE => take_undo(&reader, bytes)?,
+        _ => Action::taken_before(bytes.slice_ref(reader.rest())).ok()?,
     };
     Some(Entry {
         position,
@@ -244,27 +258,43 @@ fn decode_entry(
         causes,
         action,
         kept: true,
-        cleaned,
+        cleaned: kind != ENTRY,
     })
 }
 
-/// `entry` without its body.
-pub(super) fn take_body(entry: Entry) -> Entry {
-    Entry { action: cleaned_action(), cleaned: true, ..entry }
+/// An undo at the end of a record.
+fn take_undo(reader: &Reader<'_>, record: &Bytes) -> Option<Action> {
+    let action = Action::taken_before(record.slice_ref(reader.rest())).ok()?;
+    (action.kind() == builtin::UNDO).then_some(action)
 }
 
-/// What stands for a body that was taken out.
-fn cleaned_action() -> Action {
+/// `entry` without its body, which was cleaned.
+pub(super) fn take_body(entry: Entry) -> Entry {
+    put_instead(entry, cleaned_action())
+}
+
+/// `entry` with `instead` of its body.
+pub(super) fn put_instead(entry: Entry, instead: Action) -> Entry {
+    Entry { action: instead, cleaned: true, ..entry }
+}
+
+/// What stands for a body that was cleaned.
+pub(super) fn cleaned_action() -> Action {
     Action::new(Bytes::from_static(CLEANED_ACTION)).expect("the constant above is an action")
 }
 
-fn decode_clean(bytes: &[u8]) -> Option<Clean> {
+fn decode_clean(bytes: &Bytes, undo: bool) -> Option<Clean> {
     let mut reader = Reader::new(bytes.get(1..)?);
     let target = take_position(&mut reader)?;
     let accepted_ms = reader.number()?;
     let (ms, sequence) = (reader.number()?, reader.number()?);
     let node = NodeId::new(reader.text()?).ok()?;
-    reader.is_empty().then_some(Clean { target, id: ActionId { node, ms, sequence }, accepted_ms })
+    let instead = match undo {
+        true => take_undo(&reader, bytes)?,
+        false if reader.is_empty() => cleaned_action(),
+        false => return None,
+    };
+    Some(Clean { target, id: ActionId { node, ms, sequence }, accepted_ms, instead })
 }
 
 fn take_position(reader: &mut Reader<'_>) -> Option<Position> {
@@ -370,12 +400,36 @@ pub(super) mod tests {
 
     #[test]
     fn a_request_to_clean_has_the_bytes_it_always_had() {
-        let clean = Clean { target: at(300), id: sample().id, accepted_ms: 1_000_100 };
+        let instead = cleaned_action();
+        let clean = Clean { target: at(300), id: sample().id, accepted_ms: 1_000_100, instead };
         let mut out = Vec::new();
         put_clean(&mut out, &clean);
         assert_eq!(hex(&out), "02ac02a4853dc0843d020631303a633a74");
         let bytes = Bytes::from(out);
         assert_eq!(Record::decode(at(301), &bytes), Ok(Record::Clean(clean)));
+    }
+
+    #[test]
+    fn what_is_undone_keeps_its_place_and_the_verdict() {
+        let undo = super::super::undo::undo(&sample().id, "denied", "a", &[]);
+        let json = hex(undo.json());
+        let undone = put_instead(sample(), undo.clone());
+        assert_eq!(hex(&encode(&undone)), format!("06{REST}{json}"));
+        let bytes = encode(&undone);
+        assert_eq!(Record::decode(at(300), &bytes), Ok(Record::Entry(undone)));
+        let accepted_ms = 1_000_100;
+        let clean = Clean { target: at(300), id: sample().id, accepted_ms, instead: undo };
+        let mut out = Vec::new();
+        put_clean(&mut out, &clean);
+        assert_eq!(hex(&out), format!("07ac02a4853dc0843d020631303a633a74{json}"));
+        assert_eq!(Record::decode(at(301), &out.into()), Ok(Record::Clean(clean)));
+        // Nothing else stands there.
+        let mut other = bytes.to_vec();
+        other[0] = CLEANED;
+        assert!(Record::decode(at(300), &other.into()).is_err());
+        let mut other = encode(&sample()).to_vec();
+        other[0] = UNDONE;
+        assert!(Record::decode(at(300), &other.into()).is_err());
     }
 
     #[test]
@@ -459,7 +513,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..60), kind in 0..6_u8) {
+        fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..60), kind in 0..8_u8) {
             let bytes = [&[kind], &bytes[..]].concat();
             let _ = Record::decode(at(1), &bytes.into());
         }

@@ -12,7 +12,7 @@ use super::lock::Lock;
 use super::origins::Origins;
 use super::place::Place;
 use super::prefix::Prefix;
-use super::record::Record;
+use super::record::{Clean, Record};
 use super::row::Row;
 use super::settings::Settings;
 use super::shared::Shared;
@@ -207,7 +207,7 @@ fn fold_row(shared: &Shared, row: Row, shown: &Shown) -> Result<(), OpenError> {
                     staged.logs.extend(logs);
                 }
             }
-            Record::Clean(clean) => targets.push(clean.target),
+            Record::Clean(clean) => targets.push(clean),
             Record::Erased(erased) => staged.ids.extend(erased.id.map(|id| (id, position))),
             // Its names are kept beside it.
             Record::Alias(_) => {}
@@ -215,10 +215,10 @@ fn fold_row(shared: &Shared, row: Row, shown: &Shown) -> Result<(), OpenError> {
     }
     staged.rows.push(row);
     shared.publish(staged);
-    for target in targets {
+    for Clean { target, instead, .. } in targets {
         if let Some(entry) = shared.entry(target)? {
             let bytes = shared.counted(&entry)?;
-            clean::hide(shared, entry, bytes);
+            clean::hide(shared, entry, bytes, instead);
         }
     }
     Ok(())

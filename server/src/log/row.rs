@@ -28,7 +28,7 @@ pub(super) const ROW_BYTES_MAX: usize = 240 << 10;
 /// Version, count and checksum.
 const FRAME_BYTES: usize = 1 + 4 + 4;
 /// What a record costs beside its own bytes.
-const END_BYTES: usize = 4;
+pub(super) const END_BYTES: usize = 4;
 
 /// The longest record.
 pub(super) const RECORD_BYTES_MAX: usize = ROW_BYTES_MAX - FRAME_BYTES - END_BYTES;

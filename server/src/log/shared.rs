@@ -14,17 +14,18 @@ use super::naming::Naming;
 use super::nodes::Nodes;
 use super::prefix::{Hash, Key, Prefix};
 use super::queue::Queue;
-use super::record::{Record, take_body};
+use super::record::{Record, put_instead};
 use super::row::Row;
 use super::run::{Order, Scan};
 use super::settings::Settings;
 use super::store::Feed;
 use super::tail::{Staged, Tail};
 use crate::epochs::Epochs;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tidelog_crdt::Position;
+use tidelog_protocol::Action;
 use tokio::sync::watch;
 
 /// Called with the entries of each commit, in order of position, once they are on disk.
@@ -82,8 +83,8 @@ pub(super) struct State {
     pub(super) checkpoint: Position,
     /// The feed whose bases the lists show.
     pub(super) bases: Arc<Feed>,
-    /// Entries that are hidden and whose body still is in a row of the feed.
-    pub(super) bodies_to_take: BTreeSet<Position>,
+    /// Entries that are hidden and whose body still is in a row of the feed, with what stands there instead.
+    pub(super) bodies_to_take: BTreeMap<Position, Action>,
 }
 
 impl Shared {
@@ -101,7 +102,7 @@ impl Shared {
             lists,
             checkpoint,
             bases: Arc::clone(&feed),
-            bodies_to_take: BTreeSet::new(),
+            bodies_to_take: BTreeMap::new(),
         };
         Self {
             settings: settings.clone(),
@@ -271,9 +272,9 @@ impl Shared {
         }
         // The row in the feed, even while a frozen tail has a copy: what was cleaned since is not
         // hidden in that one.
-        let (active, body_to_take) = {
+        let (active, instead) = {
             let state = self.state();
-            (state.active.record(position), state.bodies_to_take.contains(&position))
+            (state.active.record(position), state.bodies_to_take.get(&position).cloned())
         };
         let feed = self.feed();
         let record = match active {
@@ -281,11 +282,13 @@ impl Shared {
             None => feed.row_at(position)?.and_then(|row| row.record(position)),
         };
         let record = record.map(|record| Record::decode(position, &record)).transpose();
-        match record.map_err(|damage| feed.damaged(position, damage))? {
-            Some(Record::Entry(entry)) if body_to_take => Ok(Some(Record::Entry(take_body(entry)))),
-            Some(Record::Entry(entry)) => Ok(Some(Record::Entry(self.naming.apply(entry)))),
-            record => Ok(record),
-        }
+        Ok(match (record.map_err(|damage| feed.damaged(position, damage))?, instead) {
+            (Some(Record::Entry(entry)), Some(instead)) => {
+                Some(Record::Entry(put_instead(entry, instead)))
+            }
+            (Some(Record::Entry(entry)), None) => Some(Record::Entry(self.naming.apply(entry))),
+            (record, _) => record,
+        })
     }
 
     /// The entry at `position`, cleaned or not, if it is on disk.

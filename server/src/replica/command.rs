@@ -166,6 +166,7 @@ fn status(app: &App) -> anyhow::Result<String> {
             line.insert("owes_positions".into(), known.head.saturating_sub(known.taken).into());
             line.insert("accepted".into(), known.accepted.into());
             line.insert("refused".into(), known.refused.into());
+            line.insert("undone".into(), known.undone.into());
         }
         writeln!(text, "{line}")?;
     }

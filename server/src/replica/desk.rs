@@ -1,12 +1,15 @@
 //! What is answered to servers that follow this one.
 
+use super::bench::Bench;
 use super::records::{self, Guard};
 use super::registry::{Registry, Replica};
 use crate::aside::blocking;
 use crate::clock::{self, Stopwatch};
 use crate::log::{Log, Outcome, PageLimit, ReadError, Step, Stopped};
+use crate::rules::Rules;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tidelog_crdt::{Dot, Incarnation, Position};
@@ -55,9 +58,10 @@ pub(crate) struct Known {
     /// The end of its feed, and how much of it is here.
     pub(crate) head: u64,
     pub(crate) taken: u64,
-    /// Actions that it brought, and those that were refused.
+    /// Actions that it brought, those that were refused, and those that were undone.
     pub(crate) accepted: u64,
     pub(crate) refused: u64,
+    pub(crate) undone: u64,
 }
 
 /// A server that has not asked for so long is not linked.
@@ -73,6 +77,11 @@ impl Known {
 /// Answers servers that follow this one.
 pub(crate) struct Desk {
     log: Log,
+    bench: Bench,
+    /// This server follows another one.
+    has_upstream: bool,
+    /// Up to where no higher server says no any more.
+    settled: AtomicU64,
     /// Who they are.
     pub(crate) registry: Registry,
     memory: Mutex<Memory>,
@@ -102,8 +111,8 @@ struct Judged {
 }
 
 impl Desk {
-    /// Reads what the store knows. Blocks.
-    pub(super) fn open(log: Log) -> Result<Self, ReadError> {
+    /// Reads what the store knows; what comes is judged by `rules`. Blocks.
+    pub(super) fn open(log: Log, rules: Arc<Rules>, has_upstream: bool) -> Result<Self, ReadError> {
         let mut memory = Memory { chain: vec![log.store_id().to_string()], ..Memory::default() };
         for (name, note) in log.notes(TAKEN_NOTES)? {
             let store = name.strip_prefix(TAKEN_NOTES).unwrap_or_default().to_owned();
@@ -120,7 +129,24 @@ impl Desk {
             }
         }
         let registry = Registry::open(&log)?;
-        Ok(Self { log, registry, memory: Mutex::new(memory) })
+        let settled = AtomicU64::new(log.settled()?.get());
+        let bench = Bench::new(rules);
+        Ok(Self { log, bench, has_upstream, settled, registry, memory: Mutex::new(memory) })
+    }
+
+    /// Up to where of this feed no server above this one will say no any more, and what they have said is
+    /// here.
+    pub(super) fn settled(&self) -> Position {
+        let settled = Position::new(self.settled.load(Ordering::Acquire)).unwrap_or_default();
+        if self.has_upstream { settled } else { self.log.head() }
+    }
+
+    /// The server above says so. On disk soon.
+    pub(super) async fn settle(&self, through: Position) -> Result<(), Trouble> {
+        if self.settled.fetch_max(through.get(), Ordering::AcqRel) < through.get() {
+            self.log.keep_settled(through).await?;
+        }
+        Ok(())
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -196,6 +222,8 @@ impl Desk {
         }
         self.claim(replica, taken.incarnation).await?;
         let Judged { steps, ids, mut refused } = self.judge(replica, taken, records);
+        let bench = self.bench.clone();
+        let (steps, undone) = blocking(move || bench.judge(steps)).await;
         let outcomes = self.log.commit(steps, clock::now_ms()).await?;
         for (id, outcome) in ids.into_iter().zip(&outcomes) {
             if let (Some(id), Outcome::TooLarge) = (id, outcome) {
@@ -205,6 +233,7 @@ impl Desk {
         self.note(replica, |known| {
             known.accepted += outcomes.len() as u64;
             known.refused += refused.len() as u64;
+            known.undone += undone;
             known.taken = taken.through.get();
             known.head = known.head.max(taken.through.get());
         });
@@ -297,6 +326,8 @@ impl Desk {
 
     /// What an edge lacks; an empty batch if that is nothing now.
     pub(crate) async fn give(&self, replica: &Arc<Replica>, pull: &Pull) -> Result<Batch, Trouble> {
+        // First this: what is settled by now is up to the head that follows.
+        let settled = self.settled();
         let (lives, head) = (self.log.incarnations(), self.log.head());
         let incarnation = self.log.incarnation();
         let above = match pull.taken {
@@ -317,6 +348,7 @@ impl Desk {
         Ok(Batch {
             taken: Taken { incarnation, through: stretch.through },
             head: self.log.head(),
+            settled,
             chain: self.chain(),
             records: stretch.records.iter().map(|(_, outgoing)| records::say(outgoing)).collect(),
         })

@@ -6,6 +6,7 @@ use crate::aside::blocking;
 use crate::clock::{self, Stopwatch};
 use crate::log::{Log, Outcome, Step};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tidelog_crdt::{Dot, Position};
 use tidelog_protocol::ActionId;
@@ -15,6 +16,9 @@ use tidelog_protocol::replica::{
 
 /// The notes that say how far the feed of the server that this one follows was taken.
 const TAKEN_NOTES: &str = "upstream-taken/";
+
+/// Moments that are remembered until what was judged by then is settled.
+const JUDGED_MAX: usize = 1000;
 
 /// A link that is up: the two know each other.
 pub(crate) struct Link<'a> {
@@ -37,6 +41,10 @@ struct Their {
     saved: Option<Stopwatch>,
     /// The end of its feed.
     head: Position,
+    /// What it had when it was last asked.
+    asked: Position,
+    /// Up to where it had this feed when its own went up to there, ascending.
+    judged: VecDeque<(Position, Position)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,6 +93,8 @@ impl<'a> Link<'a> {
             taken,
             saved: None,
             head: welcome.head,
+            asked: Position::ZERO,
+            judged: VecDeque::new(),
         };
         desk.follows(&welcome.chain);
         Ok(Self { log, desk, store: store.clone(), their: Mutex::new(their) })
@@ -134,7 +144,9 @@ impl<'a> Link<'a> {
     /// What to ask for.
     pub(crate) fn pull(&self, wait_ms: u32) -> Pull {
         let held = Held(self.log.incarnations().held(self.log.head()));
-        Pull { taken: self.their().taken, held, wait_ms }
+        let mut their = self.their();
+        their.asked = their.has;
+        Pull { taken: their.taken, held, wait_ms }
     }
 
     /// Takes what came. All of it is on disk on return; how many records could not be taken.
@@ -150,6 +162,7 @@ impl<'a> Link<'a> {
         let outcomes = self.log.commit(steps, clock::now_ms()).await?;
         let large = outcomes.iter().filter(|it| matches!(it, Outcome::TooLarge)).count();
         self.has_taken(batch.taken, batch.head).await?;
+        self.settle((batch.taken.through, batch.head), batch.settled).await?;
         Ok(all - outcomes.len() + large)
     }
 
@@ -168,6 +181,35 @@ impl<'a> Link<'a> {
             }
             _ => true,
         }
+    }
+
+    /// What the other had when it was asked is judged by now, and the verdicts are in its feed up to its
+    /// head. So it is settled here once that was taken, and no server above the other has more to say.
+    async fn settle(
+        &self,
+        (taken, head): (Position, Position),
+        settled: Position,
+    ) -> Result<(), Trouble> {
+        let through = {
+            let mut their = self.their();
+            let asked = their.asked;
+            if their.judged.back().is_none_or(|(last, _)| *last < asked) {
+                if their.judged.len() == JUDGED_MAX {
+                    // The later one says as much, later.
+                    their.judged.pop_back();
+                }
+                their.judged.push_back((asked, head));
+            }
+            let mut through = Position::ZERO;
+            while let Some((has, at)) = their.judged.front().copied()
+                && at <= taken.min(settled)
+            {
+                their.judged.pop_front();
+                through = has;
+            }
+            through
+        };
+        self.desk.settle(through).await
     }
 
     async fn has_taken(&self, taken: Taken, head: Position) -> Result<(), Trouble> {

@@ -1,11 +1,11 @@
 //! Entries as two servers say them.
 
 use super::scope::Scope;
-use crate::log::{Addresses, Channel, Draft, Foreign, Outgoing, Step};
+use crate::log::{Addresses, Channel, Draft, Foreign, Outgoing, Step, is_server, undo_target};
 use bytes::Bytes;
 use tidelog_crdt::{Dot, Position};
 use tidelog_protocol::replica::{Entry, Held, Reason, Record, Refused};
-use tidelog_protocol::{Action, ActionId};
+use tidelog_protocol::{Action, ActionId, UserId};
 
 /// The longest JSON of an action that is taken.
 const ACTION_BYTES_MAX: usize = 200 << 10;
@@ -38,8 +38,10 @@ pub(super) fn say(outgoing: &Outgoing) -> Record {
         Outgoing::Cleaned(id) => Record::Cleaned(id.clone()),
         Outgoing::Entry(entry) | Outgoing::Renamed(entry) => {
             let to = &entry.addresses;
+            let undone = entry.undone_because().is_some();
+            let has_body = !entry.cleaned || undone;
             let action =
-                (!entry.cleaned).then(|| String::from_utf8_lossy(entry.action.json()).into_owned());
+                has_body.then(|| String::from_utf8_lossy(entry.action.json()).into_owned());
             Record::Entry(Box::new(Entry {
                 id: entry.id.clone(),
                 time: entry.time,
@@ -52,6 +54,7 @@ pub(super) fn say(outgoing: &Outgoing) -> Record {
                 aliases: entry.aliases.clone(),
                 context: entry.causes.context().into_owned(),
                 action,
+                undone,
             }))
         }
     }
@@ -91,7 +94,14 @@ fn take_entry(entry: Entry, guard: &Guard<'_>) -> Result<Foreign, Reason> {
     let channels = entry.channels.iter().map(|name| Channel::new(name).ok());
     let channels = channels.collect::<Option<_>>().ok_or(Reason::Malformed)?;
     let addresses = Addresses { users, channels, clients, nodes };
-    if guard.scope.is_some_and(|scope| !scope.admits(entry.id.node.user().as_ref(), &addresses)) {
+    let cleaned = entry.action.is_none() || entry.undone;
+    let json = entry.action.map_or(Bytes::from_static(CLEANED), Bytes::from);
+    if json.len() > ACTION_BYTES_MAX {
+        return Err(Reason::TooLarge);
+    }
+    let action = Action::new(json).map_err(|_| Reason::Malformed)?;
+    let author = author_of(&entry.id, &action, entry.undone)?;
+    if guard.scope.is_some_and(|scope| !scope.admits(author.as_ref(), &addresses)) {
         return Err(Reason::OutOfScope);
     }
     let is_named = if entry.aliases.is_empty() { guard.may_name } else { guard.may_be_named };
@@ -99,12 +109,6 @@ fn take_entry(entry: Entry, guard: &Guard<'_>) -> Result<Foreign, Reason> {
     if entry.dot.position == Position::ZERO || !is_named(&entry.id, entry.dot) || !further {
         return Err(Reason::ForgedDot);
     }
-    let cleaned = entry.action.is_none();
-    let json = entry.action.map_or(Bytes::from_static(CLEANED), Bytes::from);
-    if json.len() > ACTION_BYTES_MAX {
-        return Err(Reason::TooLarge);
-    }
-    let action = Action::new(json).map_err(|_| Reason::Malformed)?;
     Ok(Foreign {
         draft: Draft {
             id: entry.id,
@@ -121,10 +125,20 @@ fn take_entry(entry: Entry, guard: &Guard<'_>) -> Result<Foreign, Reason> {
     })
 }
 
+/// Whose action it is: of one that a server made, which is an undo, the author of what it undoes.
+fn author_of(id: &ActionId, action: &Action, undone: bool) -> Result<Option<UserId>, Reason> {
+    let target = || undo_target(action).ok_or(Reason::Malformed);
+    if undone && target()? != *id {
+        return Err(Reason::Malformed);
+    }
+    if is_server(&id.node) { Ok(target()?.node.user()) } else { Ok(id.node.user()) }
+}
+
 /// The action that a step takes over.
 pub(super) fn id_of(step: &Step) -> Option<ActionId> {
     match step {
         Step::Adopt(foreign) => Some(foreign.draft.id.clone()),
+        Step::Reject(rejected) => Some(rejected.foreign.draft.id.clone()),
         Step::Append(_) | Step::Clean(..) => None,
     }
 }
@@ -133,6 +147,7 @@ pub(super) fn id_of(step: &Step) -> Option<ActionId> {
 pub(super) fn dot_of(step: &Step) -> Option<Dot> {
     match step {
         Step::Adopt(foreign) if foreign.aliases.is_empty() => Some(foreign.dot),
-        Step::Adopt(_) | Step::Append(_) | Step::Clean(..) => None,
+        // What comes from the server that this one follows is not judged again.
+        Step::Adopt(_) | Step::Reject(_) | Step::Append(_) | Step::Clean(..) => None,
     }
 }

@@ -37,7 +37,8 @@ impl Scope {
     pub(crate) fn concerns(&self, entry: &Entry) -> bool {
         let mut logs = entry.addresses.logs().peekable();
         if logs.peek().is_none() {
-            return entry.id.node.user().is_some_and(|user| self.has_user(&user));
+            let author = entry.undoes().unwrap_or_else(|| entry.id.clone()).node.user();
+            return author.is_some_and(|user| self.has_user(&user));
         }
         logs.any(|log| self.has(&log))
     }

@@ -1,3 +1,4 @@
+mod undone;
 mod world;
 
 use super::desk::{Desk, Trouble};

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use tidelog_protocol::Action;
+use tidelog_protocol::{Action, builtin};
 
 use super::SyncMapOp;
 
@@ -82,6 +82,8 @@ impl Filter {
             Some(SyncMapOp::Delete) => true,
             Some(SyncMapOp::Create) => item_fields(action).is_some_and(|it| self.all(&it)),
             Some(SyncMapOp::Change) => item_fields(action).is_some_and(|it| self.none_differs(&it)),
+            // Whoever may have had what is undone has to hear of it.
+            None if action.kind() == builtin::UNDO => true,
             None => action.body::<Fields<'_>>().is_ok_and(|it| self.all(&it)),
         }
     }

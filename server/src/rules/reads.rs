@@ -14,11 +14,14 @@ pub(super) struct Reads {
     fields: BTreeSet<Box<str>>,
     /// There are loops.
     loops: bool,
+    /// Of who acts, what only signing in tells: the claims of the token, and the headers.
+    sign_in: bool,
 }
 
 impl Reads {
     /// Nothing.
-    pub(super) const NOTHING: Self = Self { whole: false, fields: BTreeSet::new(), loops: false };
+    pub(super) const NOTHING: Self =
+        Self { whole: false, fields: BTreeSet::new(), loops: false, sign_in: false };
 
     /// What `expression` reads.
     pub(super) fn of(expression: &IdedExpr) -> Self {
@@ -37,6 +40,7 @@ impl Reads {
     pub(super) fn merge(&mut self, other: &Self) {
         self.whole |= other.whole;
         self.loops |= other.loops;
+        self.sign_in |= other.sign_in;
         self.fields.extend(other.fields.iter().cloned());
     }
 
@@ -50,6 +54,11 @@ impl Reads {
         self.whole || !self.fields.is_empty()
     }
 
+    /// Whether anything is read that only signing in tells.
+    pub(super) fn sign_in(&self) -> bool {
+        self.sign_in
+    }
+
     /// Whether there are loops.
     pub(super) fn loops(&self) -> bool {
         self.loops
@@ -58,10 +67,15 @@ impl Reads {
     fn add(&mut self, expression: &IdedExpr) {
         match &expression.expr {
             Expr::Unspecified | Expr::Literal(_) => {}
-            Expr::Ident(name) => self.whole |= name == "action",
+            Expr::Ident(name) => {
+                self.whole |= name == "action";
+                self.sign_in |= name == "headers" || name == "user";
+            }
             Expr::Select(SelectExpr { operand, field, .. }) => {
                 if is_action(operand) {
                     self.fields.insert(field.as_str().into());
+                } else if is_named(operand, "user") {
+                    self.sign_in |= field.as_str() == "claims";
                 } else {
                     self.add(operand);
                 }
@@ -106,5 +120,9 @@ impl Reads {
 }
 
 fn is_action(expression: &IdedExpr) -> bool {
-    matches!(&expression.expr, Expr::Ident(name) if name == "action")
+    is_named(expression, "action")
+}
+
+fn is_named(expression: &IdedExpr, known: &str) -> bool {
+    matches!(&expression.expr, Expr::Ident(name) if name == known)
 }

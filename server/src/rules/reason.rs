@@ -57,6 +57,12 @@ impl UndoReason {
         Self::Malformed(text.into())
     }
 
+    /// What [`UndoReason::text`] says.
+    pub(crate) fn of_text(text: &str) -> Self {
+        let known = Self::WORDS.into_iter().find(|reason| reason.text() == text);
+        known.unwrap_or_else(|| Self::Malformed(text.into()))
+    }
+
     /// The word, of which there are few: for metrics and programs.
     pub fn word(&self) -> &'static str {
         match self {
@@ -92,6 +98,8 @@ mod tests {
             (reason.word(), reason.text()),
             ("error", "error: by: a whole number is needed")
         );
+        assert_eq!(UndoReason::of_text(reason.text()), reason);
+        assert_eq!(UndoReason::of_text("denied"), UndoReason::Denied);
         let long = UndoReason::malformed("é".repeat(1_000));
         assert!(long.text().len() <= TEXT_BYTES_MAX && long.text().ends_with("é…"));
     }

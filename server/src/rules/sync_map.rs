@@ -131,19 +131,29 @@ impl SyncMap {
         Some(SyncMapChannel { name: Arc::clone(&self.name), item })
     }
 
-    /// Its channels' logs and no user's: whoever reads the map subscribes to it.
-    pub(super) fn place(
-        &self,
-        action: &Action,
-        scope: &Scope<'_>,
-    ) -> Result<Placement, UndoReason> {
+    /// Who may write.
+    pub(super) fn allow(&self) -> &Allow {
+        &self.allow
+    }
+
+    /// Whether it is an action of the map: the channel of its item.
+    pub(super) fn check_form(&self, action: &Action) -> Result<Channel, UndoReason> {
         let item: Item<'_> = action.body().map_err(|_| UndoReason::Error)?;
         let deletes = self.op(action.kind()) == Some(SyncMapOp::Delete);
         if item.id.is_empty() || (item.fields.is_none() && !deletes) {
             return Err(UndoReason::Error);
         }
         let channel = address::channel(&format!("{}/{}", self.name, item.id));
-        let channel = channel.ok_or(UndoReason::Error)?;
+        channel.ok_or(UndoReason::Error)
+    }
+
+    /// Its channels' logs and no user's: whoever reads the map subscribes to it.
+    pub(super) fn place(
+        &self,
+        action: &Action,
+        scope: &Scope<'_>,
+    ) -> Result<Placement, UndoReason> {
+        let channel = self.check_form(action)?;
         self.allow.check(scope)?;
         Ok(Placement {
             channels: vec![self.channel.clone(), channel],

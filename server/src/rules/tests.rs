@@ -1,5 +1,6 @@
 //! What the tests of rules share: a user `10` on a phone, and rules from TOML.
 
+mod again;
 mod expressions;
 mod faults;
 mod fuzz;

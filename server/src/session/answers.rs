@@ -19,6 +19,8 @@ use tidelog_protocol::{Action, ActionId, Meta, NodeId, Pair, builtin};
 
 /// The k of an answer that says an entry was processed.
 const PROCESSED: u64 = 0;
+/// And that it was undone.
+const UNDONE: u64 = 1;
 /// What k is, modulo 4, for an answer that belongs to no entry.
 const NO_ENTRY: u64 = 2;
 /// And if it is the answer to a subscription.
@@ -41,6 +43,12 @@ impl AnswerId {
     /// The answer that the entry at `position`, accepted at `ms`, was processed.
     pub fn of_entry(incarnation: Incarnation, position: Position, ms: u64) -> Self {
         Self { ms, incarnation, position, k: PROCESSED }
+    }
+
+    /// The answer that the entry at `position`, stored at `ms`, was undone; an undo that the log tells
+    /// of is called the same.
+    pub fn of_undone(incarnation: Incarnation, position: Position, ms: u64) -> Self {
+        Self { ms, incarnation, position, k: UNDONE }
     }
 
     /// An answer that belongs to no entry.

@@ -41,9 +41,11 @@ impl Lift {
         self.told = self.told.max(meta.time);
     }
 
-    /// Whether a store that goes by time would not show `entry` under the states that were sent.
+    /// Whether a store that goes by time would not show `entry` under the states that were sent, or could not
+    /// take out of them what it undoes.
     pub(super) fn hides(&self, entry: &Entry) -> bool {
         let told = self.told.max(self.above);
-        told > 0 && entry.time <= told && entry.kept && !documents::is_state(entry)
+        let is_under = entry.time <= told || entry.is_undo();
+        told > 0 && is_under && entry.kept && !documents::is_state(entry)
     }
 }

@@ -141,7 +141,9 @@ impl Model {
                     continue;
                 }
                 (log::Step::Clean(..), other) => panic!("cleaning led to {other:?}"),
-                (log::Step::Adopt(_), _) => panic!("there is no other server here"),
+                (log::Step::Adopt(_) | log::Step::Reject(_), _) => {
+                    panic!("there is no other server here")
+                }
             };
             let client = draft.id.node.client_str();
             given.retain(|(author, _)| *author == client);

@@ -1,9 +1,10 @@
 //! Taking over what other servers have accepted.
 
-use super::super::entry::{Entry, Foreign, Outcome};
+use super::super::entry::{Draft, Entry, Foreign, Outcome, Rejected};
 use super::super::error::Failure;
 use super::super::marks::Mark;
 use super::super::naming::Named;
+use super::super::undo;
 use super::super::usage::bytes_of;
 use super::Committer;
 use super::commit::{Adopted, Commit, Sealed};
@@ -26,7 +27,8 @@ impl Committer {
         {
             return self.meet(&known, &entry, commit);
         }
-        let quota = self.quota_of(&entry.id).filter(|_| !cleaned);
+        let undone = entry.undoes();
+        let quota = self.quota_of(&entry.id).filter(|_| !cleaned && undone.is_none());
         let bytes = bytes_of(&entry);
         let Some(entry) = commit.add(entry, id, &self.shared.hash) else {
             return Ok(Outcome::TooLarge);
@@ -43,7 +45,49 @@ impl Committer {
         if !mark.covers(id) {
             self.marks.set(id.prefix, Mark::Greatest(id));
         }
+        if let Some(undone) = undone
+            && let Some(known) = self.known(self.shared.hash.id(&undone), &undone, commit)?
+            && !known.cleaned
+        {
+            self.take_out(&known, entry.action.clone(), commit)?;
+        }
         Ok(Outcome::Accepted(entry))
+    }
+
+    /// Keeps of an action no more than that it was undone, and tells of it. What is here of it already
+    /// stays what it is.
+    pub(super) fn reject(
+        &mut self,
+        rejected: Rejected,
+        commit: &mut Commit,
+    ) -> Result<Outcome, Failure> {
+        let Rejected { foreign, undo, has_own_log } = rejected;
+        let id = self.shared.hash.id(&foreign.draft.id);
+        if self.mark(id)?.covers(id) && self.known(id, &foreign.draft.id, commit)?.is_some() {
+            return self.adopt(foreign, commit);
+        }
+        let draft = Draft { action: undo, ..foreign.draft.clone() };
+        let (dot, aliases, incarnation) =
+            (foreign.dot, foreign.aliases.clone(), self.shared.identity.incarnation);
+        let undone = self.entry(draft, commit.next());
+        let undone = Entry { dot, aliases, cleaned: true, ..undone };
+        let Some(telling) = undo::draft_of(&undone, incarnation, has_own_log) else {
+            return Ok(Outcome::TooLarge);
+        };
+        let telling = self.entry(telling, commit.next().plus(1));
+        if !commit.keep_together(&[&undone, &telling]) {
+            return Ok(Outcome::TooLarge);
+        }
+        let foreign = Foreign {
+            draft: Draft { action: undone.action, ..foreign.draft },
+            cleaned: true,
+            ..foreign
+        };
+        let outcome = self.adopt(foreign, commit)?;
+        let key = self.shared.hash.id(&telling.id);
+        self.marks.set(key.prefix, Mark::Greatest(key));
+        commit.add(telling, key, &self.shared.hash);
+        Ok(outcome)
     }
 
     /// What is here of an action that came from another server, too.
@@ -55,9 +99,7 @@ impl Committer {
     ) -> Result<Outcome, Failure> {
         let known = Arc::new(self.shared.naming.apply(known.clone()));
         if other.cleaned && !known.cleaned {
-            if let Some(author) = known.id.node.user() {
-                self.clean(&author, &known.id, commit)?;
-            }
+            self.take_out(&known, other.action.clone(), commit)?;
         } else if !known.cleaned
             && let Some(named) = Named::of(&known).with(&Named::of(other))
         {

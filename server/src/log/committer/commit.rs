@@ -4,12 +4,13 @@ use super::super::entry::{Addresses, Entry, Outcome};
 use super::super::naming::Named;
 use super::super::prefix::{Hash, Key};
 use super::super::record::{Alias, Clean, put_alias, put_clean, put_entry};
-use super::super::row::{RECORD_BYTES_MAX, RowBuilder};
+use super::super::row::{END_BYTES as RECORD_IN_ROW_BYTES, RECORD_BYTES_MAX, RowBuilder};
 use super::super::tail::Staged;
 use crate::clock::Stopwatch;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tidelog_crdt::{Dot, Incarnation, Position};
+use tidelog_protocol::Action;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// What one sync makes durable.
@@ -19,7 +20,7 @@ pub(super) struct Commit {
     staged: Staged,
     entries: Vec<Arc<Entry>>,
     fresh: HashMap<Key, Arc<Entry>>,
-    targets: BTreeMap<Position, Entry>,
+    targets: BTreeMap<Position, (Entry, Action)>,
     foreign: Adopted,
     answers: Vec<Answer>,
     record: Vec<u8>,
@@ -46,8 +47,8 @@ pub(super) struct Sealed {
     pub(super) entries: Vec<Arc<Entry>>,
     /// What this commit brings, so that a duplicate is found before it is on disk.
     pub(super) fresh: HashMap<Key, Arc<Entry>>,
-    /// Whose bodies are to be taken out.
-    pub(super) targets: BTreeMap<Position, Entry>,
+    /// Whose bodies are to be taken out, and what stands there instead.
+    pub(super) targets: BTreeMap<Position, (Entry, Action)>,
     pub(super) foreign: Adopted,
     pub(super) answers: Vec<Answer>,
     /// How many steps it answers.
@@ -164,16 +165,18 @@ impl Commit {
         self.entries.push(entry);
     }
 
-    /// Adds the request to take out the body of `target`; whether it was not there before.
-    pub(super) fn clean(&mut self, target: Entry, accepted_ms: u64) -> bool {
+    /// Adds the request to put `instead` in the place of the body of `target`; whether it was not there
+    /// before.
+    pub(super) fn clean(&mut self, target: Entry, instead: Action, accepted_ms: u64) -> bool {
         if self.targets.contains_key(&target.position) {
             return false;
         }
-        let clean = Clean { target: target.position, id: target.id.clone(), accepted_ms };
+        let (position, id) = (target.position, target.id.clone());
+        let clean = Clean { target: position, id, accepted_ms, instead };
         self.record.clear();
         put_clean(&mut self.record, &clean);
         self.push_record();
-        self.targets.insert(target.position, target);
+        self.targets.insert(position, (target, clean.instead));
         true
     }
 
@@ -181,6 +184,29 @@ impl Commit {
     pub(super) fn answer(&mut self, answer: Answer) {
         self.steps += answer.outcomes.len();
         self.answers.push(answer);
+    }
+
+    /// What comes next, these entries one after the other, will be in one row, so that a crash leaves
+    /// all of them or none; false if they are too large for that.
+    pub(super) fn keep_together(&mut self, entries: &[&Entry]) -> bool {
+        let mut builder = RowBuilder::new(self.builder.next());
+        let mut fits_on = true;
+        let mut bytes = 0;
+        for entry in entries {
+            self.record.clear();
+            put_entry(&mut self.record, entry);
+            if !builder.fits(self.record.len()) {
+                return false;
+            }
+            builder.push(&self.record);
+            bytes += self.record.len();
+            // The table of a row grows with each.
+            fits_on &= self.builder.fits(bytes + RECORD_IN_ROW_BYTES * entries.len());
+        }
+        if !fits_on && !self.builder.is_empty() {
+            self.end_row();
+        }
+        true
     }
 
     fn push_record(&mut self) {

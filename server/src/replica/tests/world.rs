@@ -57,11 +57,24 @@ pub(super) struct World {
     pub(super) restores: bool,
 }
 
-fn open(dir: &Path, rules: &Arc<Rules>) -> (Log, Desk, Documents) {
+/// Some actions say which servers do not admit them.
+pub(super) fn rules_of(at: usize) -> Arc<Rules> {
+    let text = format!(
+        "[[action]]\ntype = \"crdt/*\"\nallow = \"!has(action.not_at) || action.not_at != {at}\""
+    );
+    let config = Config::parse(Source::new(Path::new("t.toml"), text)).unwrap();
+    Arc::new(Rules::compile(&config).unwrap())
+}
+
+fn open(
+    dir: &Path,
+    rules: &Arc<Rules>,
+    (at, follows): (usize, Option<usize>),
+) -> (Log, Desk, Documents) {
     let data = dir.join("data");
     let settings = Settings { tail_bytes: 4 << 10, cache_bytes: 1 << 20, ..Settings::new(&data) };
     let (log, _) = Log::open(settings, 1_000).unwrap();
-    let desk = Desk::open(log.clone()).unwrap();
+    let desk = Desk::open(log.clone(), rules_of(at), follows.is_some()).unwrap();
     let saved = data.join("index").join("documents");
     let documents = Documents::new(log.clone(), rules.clone(), saved).unwrap();
     (log, desk, documents)
@@ -74,11 +87,11 @@ impl World {
         let mut chance = Chance(seed);
         let sites = (0..=edges).map(|at| {
             let dir = tempfile::tempdir().unwrap();
-            let open = Some(open(dir.path(), &rules));
+            let follows = (at > 0).then_some(0);
+            let open = Some(open(dir.path(), &rules, (at, follows)));
             // Hours.
             let skew_ms = i64::try_from(chance.below(14_400_000)).unwrap() - 7_200_000;
             let replica = replica(&format!("edge-{at}"), &["*"], &["*"]);
-            let follows = (at > 0).then_some(0);
             Site { dir, open, follows, replica, backup: None, skew_ms, late: None }
         });
         let sites = sites.collect();
@@ -114,6 +127,7 @@ impl World {
 
     pub(super) fn follow(&mut self, at: usize, other: usize) {
         self.sites[at].follows = Some(other);
+        self.crash(at);
     }
 
     pub(super) fn append(&self, at: usize, draft: Draft) {
@@ -194,6 +208,7 @@ impl World {
         let prefix = Position::new(head - self.chance.below(head.min(6) + 1)).unwrap();
         let context = self.log(at).incarnations().context(Seen { prefix, own: Ranges::default() });
         let value = self.chance.below(6);
+        let not_at = self.refuser(at);
         let json = match self.chance.below(4) {
             0 => remove(value),
             1 => format!(
@@ -201,6 +216,10 @@ impl World {
             ),
             2 => r#"{"type":"crdt/counter/add","doc":"cart","path":["count"],"by":1}"#.to_owned(),
             _ => add(value),
+        };
+        let json = match not_at {
+            Some(not_at) => json.replacen('{', &format!(r#"{{"not_at":{not_at},"#), 1),
+            None => json,
         };
         let who = *self.chance.pick(&USERS);
         // Each client has a clock of its own, and two sites never make the same id.
@@ -210,12 +229,25 @@ impl World {
         self.append(at, draft);
     }
 
+    /// Now and then a server that does not admit what comes from here.
+    fn refuser(&mut self, at: usize) -> Option<usize> {
+        let above = self.sites[at].follows?;
+        match self.chance.below(6) {
+            0 => Some(0),
+            1 => Some(above),
+            _ => None,
+        }
+    }
+
     /// A client that does not know that its action was accepted brings it somewhere.
     fn resend(&mut self, at: usize) {
         if self.made.is_empty() {
             return;
         }
         let draft = self.chance.pick(&self.made).clone();
+        if is_refused(&draft.action, at) {
+            return;
+        }
         let head = self.log(at).head();
         let context =
             self.log(at).incarnations().context(Seen { prefix: head, own: Ranges::default() });
@@ -281,7 +313,8 @@ impl World {
     /// `kill -9`, and a start.
     pub(super) fn crash(&mut self, at: usize) {
         self.sites[at].open = None;
-        let opened = open(self.sites[at].dir.path(), &self.rules);
+        let who = (at, self.sites[at].follows);
+        let opened = open(self.sites[at].dir.path(), &self.rules, who);
         self.sites[at].open = Some(opened);
     }
 
@@ -296,7 +329,7 @@ impl World {
         self.sites[at].late = None;
         let dir = tempfile::tempdir().unwrap();
         crate::backup::put(&backup, &dir.path().join("data"), false);
-        let opened = open(dir.path(), &self.rules);
+        let opened = open(dir.path(), &self.rules, (at, self.sites[at].follows));
         self.sites[at].dir = dir;
         self.sites[at].open = Some(opened);
     }
@@ -307,7 +340,7 @@ impl World {
         self.sites[at].open = None;
         let dir = tempfile::tempdir().unwrap();
         crate::backup::put(&backup, &dir.path().join("data"), true);
-        let opened = open(dir.path(), &self.rules);
+        let opened = open(dir.path(), &self.rules, (at, self.sites[at].follows));
         self.sites[at].dir = dir;
         self.sites[at].open = Some(opened);
     }
@@ -338,12 +371,24 @@ impl World {
         for at in 1..self.sites.len() {
             assert_eq!(of(self.entries(at)), expected, "seed {seed}, site {at}");
         }
+        let entries = self.entries(0);
+        assert!(!entries.iter().any(|it| is_refused(&it.action, 0)), "seed {seed}");
+        let undone = entries.iter().filter_map(|it| it.undoes()).collect::<Vec<_>>();
+        assert!(!entries.iter().any(|it| undone.contains(&it.id)), "seed {seed}");
         for name in USERS {
             let oracle = self.oracle(name);
             for at in 0..self.sites.len() {
                 assert_eq!(self.cart(at, name), oracle, "seed {seed}, site {at}, cart of {name}");
             }
         }
+    }
+
+    /// The logs are whole, as `tidelog check` sees them.
+    pub(super) fn check(&mut self, at: usize) {
+        self.sites[at].open = None;
+        let report = crate::log::check(&self.sites[at].dir.path().join("data"), &mut |_| {});
+        assert_eq!(report.unwrap().findings, []);
+        self.crash(at);
     }
 
     fn oracle(&mut self, name: &str) -> Value {
@@ -362,4 +407,9 @@ impl World {
         }
         if entries.is_empty() { Value::Null } else { document.value() }
     }
+}
+
+/// Whether the server `at` does not admit it.
+fn is_refused(action: &Action, at: usize) -> bool {
+    String::from_utf8_lossy(action.json()).contains(&format!(r#""not_at":{at},"#))
 }

@@ -223,3 +223,35 @@ fn for_a_page_that_has_something_states_lie_well_above_what_is_in_them() {
     let third = page.got.iter().find(|got| got.kind == "crdt/state").unwrap().time;
     assert!(third > second && late.time < first, "{third}");
 }
+
+/// Out of a state nobody can take an action: the document comes anew without it.
+#[test]
+fn a_document_comes_anew_when_an_entry_in_its_state_is_undone() {
+    let mut world = World::new();
+    (0..4).for_each(|n| add(&mut world, n));
+    let mut page = world.open("10:a:t");
+    world.send(&mut page, SHELF);
+    assert_eq!(of(&page, "d2"), ["crdt/state"]);
+    let undone = world.entries[2].id.clone();
+    let doc = tidelog_crdt::DocumentName::new("d2").unwrap();
+    let undo = crate::log::undo(&undone, "denied", ADD, &[doc]);
+    let of_server = tidelog_protocol::NodeId::new("server:0000000000000001:3").unwrap();
+    let position = world.head().plus(1);
+    let told = crate::log::Entry {
+        position,
+        id: tidelog_protocol::ActionId { node: of_server, ms: 1, sequence: 1 },
+        dot: tidelog_crdt::Dot { position, ..world.entries[2].dot },
+        time: 600_000,
+        action: undo,
+        ..crate::log::Entry::clone(&world.entries[2])
+    };
+    let told = std::sync::Arc::new(told);
+    world.entries.push(told.clone());
+    world.publish(&told, &mut page);
+    assert_eq!(page.count(builtin::UNDO), 1);
+    world.now += 1_000;
+    page.session.on_tick(world.at()).unwrap();
+    world.settle(&mut page);
+    assert_eq!(of(&page, "d2"), ["crdt/state", "crdt/state"]);
+    assert_eq!(of(&page, "d1"), ["crdt/state"]);
+}
