@@ -47,6 +47,42 @@ pub struct Taken {
     pub through: Position,
 }
 
+/// Tokens that do not count, or do again. Of one target the last word counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// Whose.
+    pub target: Revoked,
+    /// Those issued up to then, in ms since the epoch.
+    pub issued_until_ms: u64,
+    /// When the last of them has expired, if that is known.
+    pub expires_ms: Option<u64>,
+    /// When this was said.
+    pub changed_ms: u64,
+    /// Whether they do not count.
+    pub stands: bool,
+}
+
+/// What can be revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Revoked {
+    /// The token with this `jti`.
+    Token(String),
+    /// The tokens of this user.
+    User(String),
+    /// The tokens of this client.
+    Client(String),
+}
+
+/// What was said of revocations since the other heard of them last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocations {
+    /// To be told what comes after it; it lasts as long as the link.
+    pub version: u64,
+    /// It.
+    pub changes: Vec<Revocation>,
+}
+
 /// The edge says who it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -81,6 +117,9 @@ pub struct Welcome {
     pub users: Vec<String>,
     /// Globs over the channels.
     pub channels: Vec<String>,
+    /// All revocations that are the edge's to know.
+    #[serde(default)]
+    pub revocations: Revocations,
 }
 
 /// What the edge has.
@@ -133,6 +172,12 @@ pub struct Pull {
     pub held: Held,
     /// How long to wait if there is nothing, in ms.
     pub wait_ms: u32,
+    /// The version of the revocations that it was told last.
+    #[serde(default)]
+    pub heard: u64,
+    /// What was said of revocations at the edge.
+    #[serde(default)]
+    pub revocations: Vec<Revocation>,
 }
 
 /// What the edge lacks.
@@ -149,6 +194,9 @@ pub struct Batch {
     pub chain: Vec<String>,
     /// It, in order.
     pub records: Vec<Record>,
+    /// What was said of revocations.
+    #[serde(default)]
+    pub revocations: Revocations,
 }
 
 /// Something that has happened on a server.
@@ -188,6 +236,9 @@ pub struct Entry {
     /// Whether it was undone: no more than that is known of it.
     #[serde(default)]
     pub undone: bool,
+    /// Whether its author had been shut out by then, which the edge did not know when it accepted it.
+    #[serde(default)]
+    pub late: bool,
 }
 
 impl Entry {
@@ -268,6 +319,7 @@ mod tests {
             context: Context::default(),
             action: Some(r#"{"type":"a"}"#.into()),
             undone: false,
+            late: false,
         };
         let taken = Taken { incarnation: Incarnation(u64::MAX), through: dot(1, 7).position };
         let push = Push {

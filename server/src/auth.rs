@@ -32,7 +32,7 @@ mod signing;
 pub(crate) use jwks::authorities;
 pub(crate) use jwt::seconds_as_ms;
 pub(crate) use key_sets::KeySets;
-pub(crate) use revoked::{Presence, Revocation, Revoked, Target, Terms};
+pub(crate) use revoked::{Change, Presence, Revocation, Revoked, Target, Terms};
 pub(crate) use signing::{SigningError, SigningKey};
 
 use crate::config::{Config, ConfigError, Cors};
@@ -209,7 +209,7 @@ impl Authenticator {
     }
 
     /// What was revoked.
-    pub(crate) fn revoked(&self) -> &Revoked {
+    pub(crate) fn revoked(&self) -> &Arc<Revoked> {
         &self.revoked
     }
 

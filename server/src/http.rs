@@ -18,6 +18,7 @@ mod following;
 mod format;
 #[cfg(test)]
 mod fuzz;
+mod held;
 mod look;
 mod mint;
 mod problem;
@@ -133,6 +134,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/log", get(pull::pull).post(push::push))
         .route("/v1/sync", post(sync::sync))
         .route("/v1/docs/{name}", get(document::document))
+        .route("/v1/held", get(held::held))
         .route("/v1/push/key", get(devices::key))
         .route("/v1/push/devices", get(devices::list).post(devices::register))
         .route("/v1/push/devices/{id}", put(devices::put).delete(devices::delete))

@@ -24,6 +24,7 @@ pub use command::{Order, run};
 pub(crate) use desk::Desk;
 pub(crate) use door::routes;
 
+use crate::auth::Revoked;
 use crate::clock;
 use crate::log::{Log, ReadError};
 use crate::rules::Rules;
@@ -44,10 +45,10 @@ impl Replicas {
     /// Reads what the store knows. Blocks.
     pub(crate) fn open(
         log: &Log,
-        rules: Arc<Rules>,
+        judging: (Arc<Rules>, Arc<Revoked>),
         has_upstream: bool,
     ) -> Result<Self, ReadError> {
-        let (desk, committed) = (Desk::open(log.clone(), rules, has_upstream)?, Arc::default());
+        let (desk, committed) = (Desk::open(log.clone(), judging, has_upstream)?, Arc::default());
         Ok(Self { desk, upstream: client::State::default(), committed })
     }
 

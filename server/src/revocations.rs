@@ -2,26 +2,30 @@
 //!
 //! A revocation is a note of the store, under its target's name: not an action, because it is no
 //! user's, has to count before any log is read, and is taken back or expires; and not derived,
-//! because losing one would let somebody in again. A replica can take it over as it is: of two that
-//! have the same name the one that shuts out more counts.
+//! because losing one would let somebody in again. Replicas tell each other; of one name the last word counts,
+//! so what was taken back stays a note for a while.
 
 use crate::admin;
 use crate::app::App;
-use crate::auth::{Revocation, Revoked, Target, Terms, seconds_as_ms};
+use crate::auth::{Change, Revocation, Revoked, Target, Terms, seconds_as_ms};
 use crate::cli::{RevocationsArgs, RevokeArgs, TargetArgs, UnrevokeArgs};
 use crate::clock;
-use crate::log::{Log, Settings};
+use crate::log::{Log, Settings, Stopped};
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use tidelog_crdt::Position;
+use tidelog_protocol::replica;
 
 /// The notes that are revocations.
 const NOTES: &str = "revoked/";
 /// The form of a note that this version writes.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
+/// The form that had neither the moment of the last word, nor what was taken back.
+const FORM_OF_STANDING: u8 = 1;
 
 /// What a command asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,13 +70,13 @@ pub(crate) enum Answer {
 /// Reads what was revoked in earlier lives. Blocks.
 pub(crate) fn load(log: &Log, revoked: &Revoked) -> anyhow::Result<()> {
     for (name, note) in log.notes(NOTES)? {
-        let revocation = read(&name, &note).with_context(|| {
+        let change = read(&name, &note).with_context(|| {
             format!(
                 "the store has a revocation that this version cannot read ({name:?}): use the \
                  version that wrote it; without it, who was shut out would be let in"
             )
         })?;
-        revoked.add(&revocation);
+        revoked.change(change);
     }
     Ok(())
 }
@@ -89,21 +93,86 @@ async fn carry_out(log: &Log, revoked: &Revoked, order: Order) -> anyhow::Result
                 Target::User(_) | Target::Client(_) => None,
             };
             let terms = Terms { issued_until_ms: now_ms, expires_ms: expires_ms.or(known) };
-            let note = rmp_serde::to_vec(&(FORM, terms.issued_until_ms, terms.expires_ms))?;
-            log.keep_note(name(&target), Some(note)).await?;
-            let revocation = Revocation { target, terms };
-            let ended = revoked.add(&revocation);
+            let change = said(revoked, target.clone(), (terms, true), now_ms);
+            let (revocation, ended) =
+                (Revocation { target, terms }, keep((log, revoked), change).await?);
             Ok(vec![Answer::Revoked { revocation, ended }])
         }
         Order::Unrevoke { target } => {
             target.check()?;
-            if !revoked.remove(&target) {
+            let Some(terms) = revoked.terms_of(&target) else {
                 bail!("{target} is not revoked; `tidelog revocations` lists what is");
-            }
-            log.keep_note(name(&target), None).await?;
+            };
+            let change = said(revoked, target.clone(), (terms, false), now_ms);
+            keep((log, revoked), change).await?;
             Ok(vec![Answer::Unrevoked { target }])
         }
         Order::List {} => Ok(revoked.list(now_ms).into_iter().map(Answer::Listed).collect()),
+    }
+}
+
+/// What is said here and now.
+fn said(revoked: &Revoked, target: Target, (terms, stands): (Terms, bool), now_ms: u64) -> Change {
+    let changed_ms = revoked.change_ms(&target, now_ms);
+    Change { target, terms, changed_ms, stands, heard_at: Position::ZERO }
+}
+
+/// First on disk, then in effect; how many were here and have to go.
+pub(crate) async fn keep(
+    (log, revoked): (&Log, &Revoked),
+    change: Change,
+) -> Result<usize, Stopped> {
+    log.keep_note(name(&change.target), Some(note(&change))).await?;
+    Ok(revoked.change(change))
+}
+
+/// Takes over what another server says, as far as it is news, and `may` be said by it. On disk on return.
+pub(crate) async fn hear(
+    (log, revoked): (&Log, &Revoked),
+    said: &[replica::Revocation],
+    may: &(dyn Fn(&Target) -> bool + Sync),
+) -> Result<(), Stopped> {
+    for said in said {
+        let change = heard(said, log.head());
+        let target = change.target.clone();
+        if target.check().is_err() || !may(&target) || !revoked.is_news(&change) {
+            continue;
+        }
+        if let Err(full) = revoked.check_room(&target) {
+            tracing::error!(%full, "what another server has revoked does not count here: {target}");
+            continue;
+        }
+        let stands = change.stands;
+        let ended = keep((log, revoked), change).await?;
+        tracing::info!(ended, stands, "another server has revoked, or let in again: {target}");
+    }
+    Ok(())
+}
+
+fn heard(said: &replica::Revocation, head: Position) -> Change {
+    let target = match &said.target {
+        replica::Revoked::Token(id) => Target::Token(id.clone()),
+        replica::Revoked::User(user) => Target::User(user.clone()),
+        replica::Revoked::Client(client) => Target::Client(client.clone()),
+    };
+    let terms = Terms { issued_until_ms: said.issued_until_ms, expires_ms: said.expires_ms };
+    let (changed_ms, stands) = (said.changed_ms, said.stands);
+    Change { target, terms, changed_ms, stands, heard_at: head }
+}
+
+/// What another server is told.
+pub(crate) fn told(change: Change) -> replica::Revocation {
+    let target = match change.target {
+        Target::Token(id) => replica::Revoked::Token(id),
+        Target::User(user) => replica::Revoked::User(user),
+        Target::Client(client) => replica::Revoked::Client(client),
+    };
+    replica::Revocation {
+        target,
+        issued_until_ms: change.terms.issued_until_ms,
+        expires_ms: change.terms.expires_ms,
+        changed_ms: change.changed_ms,
+        stands: change.stands,
     }
 }
 
@@ -144,7 +213,18 @@ fn name(target: &Target) -> String {
     }
 }
 
-fn read(name: &str, note: &[u8]) -> Option<Revocation> {
+/// Its form, which tokens, when that was said, whether it stands, and where it was heard.
+type Note = (u8, u64, Option<u64>, u64, bool, Position);
+
+fn note(change: &Change) -> Vec<u8> {
+    let Terms { issued_until_ms, expires_ms } = change.terms;
+    let (changed_ms, stands) = (change.changed_ms, change.stands);
+    let note: Note = (FORM, issued_until_ms, expires_ms, changed_ms, stands, change.heard_at);
+    // Plain data always serializes.
+    rmp_serde::to_vec(&note).unwrap_or_default()
+}
+
+fn read(name: &str, note: &[u8]) -> Option<Change> {
     let (kind, name) = name.strip_prefix(NOTES)?.split_once('/')?;
     let target = match kind {
         "token" => Target::Token(name.to_owned()),
@@ -152,10 +232,19 @@ fn read(name: &str, note: &[u8]) -> Option<Revocation> {
         "client" => Target::Client(name.to_owned()),
         _ => return None,
     };
-    let (form, issued_until_ms, expires_ms): (u8, u64, Option<u64>) =
-        rmp_serde::from_slice(note).ok()?;
+    let (form, issued_until_ms, expires_ms, changed_ms, stands, heard_at) = known(note)?;
     let terms = Terms { issued_until_ms, expires_ms };
-    (form == FORM).then_some(Revocation { target, terms })
+    (form == FORM).then_some(Change { target, terms, changed_ms, stands, heard_at })
+}
+
+fn known(note: &[u8]) -> Option<Note> {
+    if let Ok((FORM_OF_STANDING, issued_until_ms, expires_ms)) =
+        rmp_serde::from_slice::<(u8, u64, Option<u64>)>(note)
+    {
+        let since_ms = issued_until_ms;
+        return Some((FORM, issued_until_ms, expires_ms, since_ms, true, Position::ZERO));
+    }
+    rmp_serde::from_slice(note).ok()
 }
 
 /// `tidelog revoke`

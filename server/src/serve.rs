@@ -114,7 +114,8 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     crate::revocations::load(&log, auth.revoked())?;
     let has_upstream = config.upstream.followed().is_some();
     let wakes = Arc::new(Wakes::open(config, &log)?);
-    let replicas = Arc::new(Replicas::open(&log, rules.clone(), has_upstream)?);
+    let replicas =
+        Arc::new(Replicas::open(&log, (rules.clone(), auth.revoked().clone()), has_upstream)?);
     let (hub, budget) = (Hub::default(), Budget::new(config.limits.frame_budget_bytes));
     let door = Admission::new(&config.admission, metrics::Door::default());
     let site = Site {

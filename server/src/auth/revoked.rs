@@ -5,8 +5,11 @@
 //! when it was issued, counts as issued before. It is forgotten once the tokens have expired anyway,
 //! as far as that is known: by the token's own `exp`, by what the operator says, by `token_age`.
 
+mod changes;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use changes::Change;
 
 use super::jwt::Token;
 use super::{CLIENT_CLAIM, Identity};
@@ -104,7 +107,7 @@ impl Target {
 
 impl Target {
     /// Whose it is, if it says so.
-    fn user(&self) -> Option<&str> {
+    pub(crate) fn user(&self) -> Option<&str> {
         match self {
             Self::Token(_) => None,
             Self::User(user) => Some(user),
@@ -151,6 +154,7 @@ pub(crate) struct Revoked {
     leeway_ms: u64,
     age_ms: Option<u64>,
     terms: RwLock<HashMap<Target, Terms>>,
+    changes: changes::Changes,
     present: Mutex<Present>,
 }
 
@@ -289,6 +293,11 @@ impl Revoked {
         self.write().remove(target).is_some()
     }
 
+    /// What of `target` is shut out.
+    pub(crate) fn terms_of(&self, target: &Target) -> Option<Terms> {
+        self.terms.read().unwrap_or_else(PoisonError::into_inner).get(target).copied()
+    }
+
     /// All that count at `now_ms`, in order.
     pub(crate) fn list(&self, now_ms: u64) -> Vec<Revocation> {
         let terms = self.terms.read().unwrap_or_else(PoisonError::into_inner);
@@ -307,7 +316,10 @@ impl Revoked {
     pub(crate) fn forget(&self, now_ms: u64) -> Vec<Target> {
         let mut terms = self.write();
         let over = terms.extract_if(|_, terms| self.end(terms).is_some_and(|end| end <= now_ms));
-        over.map(|(target, _)| target).collect()
+        let mut over: Vec<_> = over.map(|(target, _)| target).collect();
+        drop(terms);
+        self.forget_changes(now_ms, &mut over);
+        over
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<Target, Terms>> {

@@ -33,7 +33,6 @@ const CLEANED_ACTION: &[u8] = br#"{"type":"0/clean"}"#;
 
 /// What one record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are entries")]
 pub(super) enum Record {
     /// An action, cleaned or not.
     Entry(Entry),

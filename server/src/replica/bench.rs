@@ -5,8 +5,9 @@
 use crate::auth::Identity;
 use crate::log::{Foreign, Rejected, Step, is_server, undo};
 use crate::rules::{Rules, Subject, UndoReason};
+use std::collections::HashSet;
 use std::sync::Arc;
-use tidelog_protocol::Meta;
+use tidelog_protocol::{ActionId, Meta};
 
 /// Judges by these rules. Cheap to clone.
 #[derive(Clone)]
@@ -19,11 +20,12 @@ impl Bench {
         Self { rules }
     }
 
-    /// What the log is asked to do instead, and how much of it is undone. Takes as long as the rules do.
-    pub(super) fn judge(&self, steps: Vec<Step>) -> (Vec<Step>, u64) {
+    /// What the log is asked to do instead, and how much of it is undone; what came too `late` is. Takes as
+    /// long as the rules do.
+    pub(super) fn judge(&self, steps: Vec<Step>, late: &HashSet<ActionId>) -> (Vec<Step>, u64) {
         let mut undone = 0;
         let mut judge = |step| match step {
-            Step::Adopt(foreign) => match self.verdict(&foreign) {
+            Step::Adopt(foreign) => match self.verdict(&foreign, late) {
                 Ok(()) => Step::Adopt(foreign),
                 Err(reason) => {
                     undone += 1;
@@ -35,13 +37,15 @@ impl Bench {
         (steps.into_iter().map(&mut judge).collect(), undone)
     }
 
-    fn verdict(&self, foreign: &Foreign) -> Result<(), UndoReason> {
+    fn verdict(&self, foreign: &Foreign, late: &HashSet<ActionId>) -> Result<(), UndoReason> {
         let draft = &foreign.draft;
         // Of what is gone there is nothing to say, and what another server undid is undone.
         if foreign.cleaned || is_server(&draft.id.node) {
             return Ok(());
         }
-        let Some(user) = draft.id.node.user() else { return Err(UndoReason::Denied) };
+        let Some(user) = draft.id.node.user().filter(|_| !late.contains(&draft.id)) else {
+            return Err(UndoReason::Denied);
+        };
         let anonymous = !self.rules.has_log(user.as_str());
         let identity = Identity { user, claims: Arc::default(), expires_ms: None, anonymous };
         let author = Subject::new(&identity, draft.id.node.clone(), draft.subprotocol);

@@ -3,21 +3,24 @@
 use super::bench::Bench;
 use super::records::{self, Guard};
 use super::registry::{Registry, Replica};
+use super::scope::Scope;
 use crate::aside::blocking;
+use crate::auth::{Change, Revoked, Target};
 use crate::clock::{self, Stopwatch};
 use crate::log::{Log, Outcome, PageLimit, ReadError, Step, Stopped};
+use crate::revocations;
 use crate::rules::Rules;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tidelog_crdt::{Dot, Incarnation, Position};
-use tidelog_protocol::ActionId;
 use tidelog_protocol::replica::{
-    Batch, Held, Hello, Pull, Push, Pushed, Reason, Record, Refusal, Refused, Taken, VERSION,
-    Welcome,
+    Batch, Held, Hello, Pull, Push, Pushed, Reason, Record, Refusal, Refused, Revocation,
+    Revocations, Taken, VERSION, Welcome,
 };
+use tidelog_protocol::{ActionId, UserId};
 
 /// How much a batch holds. In unit tests it is little, so that there are many.
 pub(super) const BATCH: PageLimit =
@@ -78,6 +81,7 @@ impl Known {
 pub(crate) struct Desk {
     log: Log,
     bench: Bench,
+    revoked: Arc<Revoked>,
     /// This server follows another one.
     has_upstream: bool,
     /// Up to where no higher server says no any more.
@@ -108,11 +112,17 @@ struct Judged {
     /// The action that each step takes over.
     ids: Vec<Option<ActionId>>,
     refused: Vec<Refused>,
+    /// Those whose authors had been shut out by then.
+    late: HashSet<ActionId>,
 }
 
 impl Desk {
     /// Reads what the store knows; what comes is judged by `rules`. Blocks.
-    pub(super) fn open(log: Log, rules: Arc<Rules>, has_upstream: bool) -> Result<Self, ReadError> {
+    pub(super) fn open(
+        log: Log,
+        (rules, revoked): (Arc<Rules>, Arc<Revoked>),
+        has_upstream: bool,
+    ) -> Result<Self, ReadError> {
         let mut memory = Memory { chain: vec![log.store_id().to_string()], ..Memory::default() };
         for (name, note) in log.notes(TAKEN_NOTES)? {
             let store = name.strip_prefix(TAKEN_NOTES).unwrap_or_default().to_owned();
@@ -131,12 +141,18 @@ impl Desk {
         let registry = Registry::open(&log)?;
         let settled = AtomicU64::new(log.settled()?.get());
         let bench = Bench::new(rules);
-        Ok(Self { log, bench, has_upstream, settled, registry, memory: Mutex::new(memory) })
+        let memory = Mutex::new(memory);
+        Ok(Self { log, bench, revoked, has_upstream, settled, registry, memory })
+    }
+
+    /// What was said of revocations.
+    pub(super) fn revoked(&self) -> &Revoked {
+        &self.revoked
     }
 
     /// Up to where of this feed no server above this one will say no any more, and what they have said is
     /// here.
-    pub(super) fn settled(&self) -> Position {
+    pub(crate) fn settled(&self) -> Position {
         let settled = Position::new(self.settled.load(Ordering::Acquire)).unwrap_or_default();
         if self.has_upstream { settled } else { self.log.head() }
     }
@@ -211,6 +227,7 @@ impl Desk {
             taken,
             users: replica.users.clone(),
             channels: replica.channels.clone(),
+            revocations: self.revocations(&replica.scope(), 0),
         })
     }
 
@@ -221,9 +238,9 @@ impl Desk {
             return Err(Refusal::SameStore.into());
         }
         self.claim(replica, taken.incarnation).await?;
-        let Judged { steps, ids, mut refused } = self.judge(replica, taken, records);
+        let Judged { steps, ids, mut refused, late } = self.judge(replica, taken, records);
         let bench = self.bench.clone();
-        let (steps, undone) = blocking(move || bench.judge(steps)).await;
+        let (steps, undone) = blocking(move || bench.judge(steps, &late)).await;
         let outcomes = self.log.commit(steps, clock::now_ms()).await?;
         for (id, outcome) in ids.into_iter().zip(&outcomes) {
             if let (Some(id), Outcome::TooLarge) = (id, outcome) {
@@ -252,6 +269,11 @@ impl Desk {
         let guard = Guard { scope: Some(&scope), may_name: &may_name, may_be_named: &may_be_named };
         let mut judged = Judged::default();
         for record in records {
+            if let Record::Entry(entry) = &record
+                && entry.late
+            {
+                judged.late.insert(entry.id.clone());
+            }
             match records::take(record, &guard) {
                 Ok(step) => {
                     judged.ids.push(records::id_of(&step));
@@ -324,8 +346,31 @@ impl Desk {
         Ok(())
     }
 
+    /// What was said of revocations since `version` and is for `scope`. Whose a token is nobody knows, so
+    /// all are.
+    fn revocations(&self, scope: &Scope, version: u64) -> Revocations {
+        let (version, changes) = self.revoked.changes_since(version);
+        let is_for = |change: &Change| {
+            let user = change.target.user().map(UserId::new);
+            user.is_none_or(|user| user.is_ok_and(|user| scope.has_user(&user)))
+        };
+        let changes = changes.into_iter().filter(is_for).map(revocations::told).collect();
+        Revocations { version, changes }
+    }
+
+    /// An edge may shut out whom it is for, and tokens only if it is for everybody.
+    async fn hear(&self, replica: &Replica, said: &[Revocation]) -> Result<(), Trouble> {
+        let (scope, is_for_all) = (replica.scope(), replica.users.iter().any(|glob| glob == "*"));
+        let may = |target: &Target| match target.user().map(UserId::new) {
+            Some(user) => user.is_ok_and(|user| scope.has_user(&user)),
+            None => is_for_all,
+        };
+        Ok(revocations::hear((&self.log, &self.revoked), said, &may).await?)
+    }
+
     /// What an edge lacks; an empty batch if that is nothing now.
     pub(crate) async fn give(&self, replica: &Arc<Replica>, pull: &Pull) -> Result<Batch, Trouble> {
+        self.hear(replica, &pull.revocations).await?;
         // First this: what is settled by now is up to the head that follows.
         let settled = self.settled();
         let (lives, head) = (self.log.incarnations(), self.log.head());
@@ -345,9 +390,11 @@ impl Desk {
         })
         .await?;
         self.note(replica, |known| known.given = above.get());
+        let revocations = self.revocations(&replica.scope(), pull.heard);
         Ok(Batch {
             taken: Taken { incarnation, through: stretch.through },
             head: self.log.head(),
+            revocations,
             settled,
             chain: self.chain(),
             records: stretch.records.iter().map(|(_, outgoing)| records::say(outgoing)).collect(),

@@ -148,7 +148,9 @@ async fn pull(
         let mut committed = std::pin::pin!(app.replicas.committed.notified());
         committed.as_mut().enable();
         let batch = desk.give(&replica, &pull).await?;
-        let is_new = !batch.records.is_empty() || batch.taken.through < batch.head;
+        let is_new = !batch.records.is_empty()
+            || batch.taken.through < batch.head
+            || !batch.revocations.changes.is_empty();
         if is_new || Instant::now() >= until {
             return answer(&batch);
         }

@@ -4,14 +4,15 @@ use super::desk::{BATCH, Desk, LOOKED_MAX, SAVE_EVERY, Trouble};
 use super::records::{self, Guard};
 use crate::aside::blocking;
 use crate::clock::{self, Stopwatch};
-use crate::log::{Log, Outcome, Step};
+use crate::log::{Log, Outcome, Outgoing, Step};
+use crate::revocations;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tidelog_crdt::{Dot, Position};
 use tidelog_protocol::ActionId;
 use tidelog_protocol::replica::{
-    Batch, Held, Hello, Pull, Push, Record, Refusal, Taken, VERSION, Welcome,
+    Batch, Held, Hello, Pull, Push, Record, Refusal, Revocations, Taken, VERSION, Welcome,
 };
 
 /// The notes that say how far the feed of the server that this one follows was taken.
@@ -41,6 +42,11 @@ struct Their {
     saved: Option<Stopwatch>,
     /// The end of its feed.
     head: Position,
+    /// What it has said of revocations, until that is heard.
+    revocations: Option<Revocations>,
+    /// The version of what was heard of it, and of what it has heard, and hears next.
+    heard: u64,
+    told: (u64, u64),
     /// What it had when it was last asked.
     asked: Position,
     /// Up to where it had this feed when its own went up to there, ascending.
@@ -93,6 +99,9 @@ impl<'a> Link<'a> {
             taken,
             saved: None,
             head: welcome.head,
+            revocations: Some(welcome.revocations.clone()),
+            heard: 0,
+            told: (0, 0),
             asked: Position::ZERO,
             judged: VecDeque::new(),
         };
@@ -106,6 +115,9 @@ impl<'a> Link<'a> {
 
     /// What the other lacks; none if that is nothing now.
     pub(crate) async fn push(&self) -> Result<Option<Push>, Trouble> {
+        // First: what it says of some authors is said to it with their actions.
+        let said = self.their().revocations.take();
+        self.hear(said.unwrap_or_default()).await?;
         loop {
             let (above, held) = {
                 let their = self.their();
@@ -130,9 +142,31 @@ impl<'a> Link<'a> {
             return Ok(Some(Push {
                 store: self.log.store_id().to_string(),
                 taken: Taken { incarnation: self.log.incarnation(), through },
-                records: stretch.records.iter().map(|(_, it)| records::say(it)).collect(),
+                records: stretch.records.iter().map(|(_, it)| self.say(it)).collect(),
             }));
         }
+    }
+
+    /// The other says this of revocations.
+    async fn hear(&self, said: Revocations) -> Result<(), Trouble> {
+        let here = (self.log, self.desk.revoked());
+        revocations::hear(here, &said.changes, &|_| true).await?;
+        let mut their = self.their();
+        their.heard = their.heard.max(said.version);
+        Ok(())
+    }
+
+    /// A record to be sent: what its author made after it was shut out, and before that was heard here,
+    /// is said to be late.
+    fn say(&self, outgoing: &Outgoing) -> Record {
+        let mut said = records::say(outgoing);
+        if let (Outgoing::Entry(entry), Record::Entry(said)) = (outgoing, &mut said) {
+            let lives = self.log.incarnations();
+            let is_own = lives.resume(entry.dot.incarnation, Position::ZERO).is_some();
+            let revoked = self.desk.revoked();
+            said.late = is_own && revoked.came_too_late(&entry.id.node, entry.position, entry.time);
+        }
+        said
     }
 
     /// The other has what was pushed.
@@ -146,7 +180,10 @@ impl<'a> Link<'a> {
         let held = Held(self.log.incarnations().held(self.log.head()));
         let mut their = self.their();
         their.asked = their.has;
-        Pull { taken: their.taken, held, wait_ms }
+        let (version, changes) = self.desk.revoked().changes_since(their.told.0);
+        their.told.1 = version;
+        let revocations = changes.into_iter().map(revocations::told).collect();
+        Pull { taken: their.taken, held, wait_ms, heard: their.heard, revocations }
     }
 
     /// Takes what came. All of it is on disk on return; how many records could not be taken.
@@ -155,6 +192,11 @@ impl<'a> Link<'a> {
             return Err(Refusal::Loop.into());
         }
         self.desk.follows(&batch.chain);
+        self.hear(batch.revocations).await?;
+        {
+            let mut their = self.their();
+            their.told.0 = their.told.1;
+        }
         let all = batch.records.len();
         let steps = self.steps(batch.records);
         // Before the log has it, or it would be sent back.

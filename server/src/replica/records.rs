@@ -55,6 +55,7 @@ pub(super) fn say(outgoing: &Outgoing) -> Record {
                 context: entry.causes.context().into_owned(),
                 action,
                 undone,
+                late: false,
             }))
         }
     }

@@ -1,3 +1,4 @@
+mod revocations;
 mod undone;
 mod world;
 
@@ -306,7 +307,7 @@ fn copies_circles_and_data_taken_back_are_told() {
     assert_eq!(with(&|it| it.incarnation = here), Refusal::SameStore);
     assert_eq!(with(&|it| it.head = Position::ZERO), Refusal::EdgeTakenBack);
     let taken = Some(Taken { incarnation: here, through: at(900) });
-    let pull = Pull { taken, held: Held::default(), wait_ms: 0 };
+    let pull = Pull { taken, held: Held::default(), wait_ms: 0, heard: 0, revocations: Vec::new() };
     let given = wait(world.desk(0).give(&world.replica(1), &pull));
     assert!(matches!(given, Err(Trouble::Refused(Refusal::CloudTakenBack))));
     // 1 follows 0, and 0 is to follow 1.

@@ -168,7 +168,7 @@ fn plain(operation: (&str, &str)) -> Request<Body> {
 #[tokio::test]
 async fn every_answer_in_the_document_can_be_had() {
     let site = Site::open(RULES);
-    for path in ["/health", "/ready", "/metrics", "/openapi.json", "/v1/push/key"] {
+    for path in ["/health", "/ready", "/metrics", "/openapi.json", "/v1/push/key", "/v1/held"] {
         assert_eq!(site.get("10", path).await.status, 200);
     }
     for operation in OPERATIONS {

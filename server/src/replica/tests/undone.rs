@@ -136,3 +136,16 @@ fn nothing_is_compacted_that_a_server_above_may_still_undo() {
     world.sync(3);
     assert_eq!(cart_of_ann(&world, 3), serde_json::json!({ "items": [1, 3] }));
 }
+
+#[test]
+fn who_is_erased_is_gone_from_what_tells_of_undone_actions_too() {
+    let mut world = World::new(7, 1);
+    world.append(1, draft("ann:phone", 10, &refused_at(0, 1)));
+    world.append(1, draft("bob:phone", 10, &refused_at(0, 1)));
+    world.heal();
+    assert_eq!(world.entries(0).len(), 2);
+    world.log(0).erase(&user("ann"), &mut |_| {}).unwrap();
+    let left: Vec<_> = world.entries(0).iter().filter_map(|it| it.undoes()).collect();
+    assert_eq!(left, [id("bob:phone", 10)]);
+    world.check(0);
+}

@@ -1,6 +1,7 @@
 //! A cloud, edges, and clients that roam; what can go wrong between them, from a seed.
 
 use super::*;
+use crate::auth::Revoked;
 use crate::config::{Config, Source};
 use crate::documents::Documents;
 use crate::rules::Rules;
@@ -74,7 +75,9 @@ fn open(
     let data = dir.join("data");
     let settings = Settings { tail_bytes: 4 << 10, cache_bytes: 1 << 20, ..Settings::new(&data) };
     let (log, _) = Log::open(settings, 1_000).unwrap();
-    let desk = Desk::open(log.clone(), rules_of(at), follows.is_some()).unwrap();
+    let revoked = Arc::new(Revoked::default());
+    crate::revocations::load(&log, &revoked).unwrap();
+    let desk = Desk::open(log.clone(), (rules_of(at), revoked), follows.is_some()).unwrap();
     let saved = data.join("index").join("documents");
     let documents = Documents::new(log.clone(), rules.clone(), saved).unwrap();
     (log, desk, documents)
