@@ -29,7 +29,6 @@ mod limiter;
 mod revoked;
 mod signing;
 
-pub(crate) use jwks::authorities;
 pub(crate) use jwt::seconds_as_ms;
 pub(crate) use key_sets::KeySets;
 pub(crate) use revoked::{Presence, Revocation, Revoked, Target, Terms};

@@ -1,8 +1,8 @@
 //! Edge replicas: a server that follows another one, works without it, and agrees with it again.
 //!
 //! In order of reading: `records` (entries as two servers say them), `scope`, `registry` (who may
-//! follow this server), `desk` (what is answered to them), `link` (following another server), `body` (bytes),
-//! `door` and `client` (HTTP on both sides), `command`. `desk` and `link` know no network; what each of them
+//! follow this server), `taken` (how far a feed was taken), `desk` (what is answered to them), `link` (following another server),
+//! `body` (bytes), `door` and `client` (HTTP on both sides), `command`. `desk` and `link` know no network; what each of them
 //! remembers is how far it has taken the other's feed. `protocol/src/replica.rs` has what they say.
 
 mod body;
@@ -14,6 +14,7 @@ mod link;
 mod records;
 mod registry;
 mod scope;
+mod taken;
 #[cfg(test)]
 mod tests;
 

@@ -24,7 +24,7 @@ pub(crate) enum Outgoing {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stretch {
     /// What is in it, ascending.
-    pub(crate) records: Vec<(Position, Outgoing)>,
+    pub(crate) records: Vec<Outgoing>,
     /// Up to where it goes.
     pub(crate) through: Position,
 }
@@ -50,7 +50,7 @@ impl Log {
                     if !stretch.records.is_empty() && bytes > limit.bytes {
                         return Ok(stretch);
                     }
-                    stretch.records.push((position, outgoing));
+                    stretch.records.push(outgoing);
                 }
                 (stretch.through, looked) = (position, looked + 1);
                 if stretch.records.len() >= limit.entries || looked >= looked_max {

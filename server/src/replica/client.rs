@@ -3,11 +3,12 @@
 use super::body::{self, BODY_BYTES_MAX, MEDIA_TYPE};
 use super::desk::Trouble;
 use super::link::{self, Link};
+use super::taken::LOOK_EVERY;
 use crate::app::App;
-use crate::auth::authorities;
+use crate::aside::blocking;
 use crate::clock;
 use crate::config::Upstream;
-use crate::tls;
+use crate::tls::client::{authorities, trusting};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -17,7 +18,6 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
@@ -33,8 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE_MS: (u64, u64) = (200, 30_000);
 /// The pause after a refusal: somebody has to do something.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
-/// What nobody tells of, such as a body that was taken out, is looked for so often.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How the link is, for whoever asks.
 #[derive(Debug, Default)]
@@ -97,7 +95,8 @@ pub(crate) async fn follow(app: App, upstream: Option<Upstream>) -> Infallible {
     let Some(upstream) = upstream else { return std::future::pending().await };
     let mut pause_ms = PAUSE_MS.0;
     loop {
-        let down = match Caller::new(&upstream) {
+        let settings = upstream.clone();
+        let down = match blocking(move || Caller::new(&settings)).await {
             Ok(caller) => attempt(&app, &caller, &mut pause_ms).await,
             Err(error) => Err(Down::Refused(error)),
         };
@@ -200,7 +199,7 @@ struct Caller {
 }
 
 impl Caller {
-    /// Made anew for each life of the link, so that a new token and new authorities count.
+    /// Made anew for each life of the link, so that a new token and new authorities count. Blocks.
     fn new(upstream: &Upstream) -> anyhow::Result<Self> {
         let file = &upstream.token_file;
         let token = std::fs::read_to_string(file)
@@ -214,10 +213,7 @@ impl Caller {
             .with_context(|| format!("{} holds no token", file.display()))?;
         token.set_sensitive(true);
         let roots = authorities(&upstream.ca_file).map_err(anyhow::Error::msg)?;
-        let config = ClientConfig::builder_with_provider(tls::provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = trusting(roots)?;
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_connect_timeout(Some(PATIENCE));

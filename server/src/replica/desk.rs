@@ -2,13 +2,13 @@
 
 use super::records::{self, Guard};
 use super::registry::{Registry, Replica};
+use super::taken::{self, Saved};
 use crate::aside::blocking;
-use crate::clock::{self, Stopwatch};
+use crate::clock;
 use crate::log::{Log, Outcome, PageLimit, ReadError, Step, Stopped};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tidelog_crdt::{Dot, Incarnation, Position};
 use tidelog_protocol::ActionId;
 use tidelog_protocol::replica::{
@@ -21,8 +21,6 @@ pub(super) const BATCH: PageLimit =
     PageLimit { entries: if cfg!(test) { 7 } else { 1000 }, bytes: 1 << 20 };
 /// Records that are looked at for one batch.
 pub(super) const LOOKED_MAX: usize = 20_000;
-/// How far a feed was taken is written so often; after a crash a little is taken again.
-pub(super) const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 /// The notes that say how far the feeds of others were taken.
 const TAKEN_NOTES: &str = "replica-taken/";
@@ -81,16 +79,13 @@ pub(crate) struct Desk {
 #[derive(Default)]
 struct Memory {
     /// By store: how far its feed was taken, and when that was written down.
-    taken: HashMap<String, (Taken, Option<Stopwatch>)>,
+    taken: HashMap<String, (Taken, Saved)>,
     /// By which replica an incarnation came first.
     came_by: HashMap<Incarnation, String>,
     known: HashMap<String, Known>,
     /// The stores that this server follows, its own first.
     chain: Vec<String>,
 }
-
-#[derive(Serialize, Deserialize)]
-struct TakenNote(u8, Taken);
 
 /// What becomes of a push.
 #[derive(Default)]
@@ -107,9 +102,8 @@ impl Desk {
         let mut memory = Memory { chain: vec![log.store_id().to_string()], ..Memory::default() };
         for (name, note) in log.notes(TAKEN_NOTES)? {
             let store = name.strip_prefix(TAKEN_NOTES).unwrap_or_default().to_owned();
-            // One that cannot be read costs repeats.
-            if let Ok(TakenNote(1, taken)) = rmp_serde::from_slice(&note) {
-                memory.taken.insert(store, (taken, None));
+            if let Some(taken) = taken::read(&note) {
+                memory.taken.insert(store, (taken, Saved::default()));
             }
         }
         for (name, note) in log.notes(CAME_BY_NOTES)? {
@@ -166,9 +160,7 @@ impl Desk {
             return Err(Refusal::Loop.into());
         }
         let taken = self.memory().taken.get(&hello.store).map(|(taken, _)| *taken);
-        let is_shorter =
-            |it: &Taken| it.incarnation == hello.incarnation && it.through > hello.head;
-        if taken.as_ref().is_some_and(is_shorter) {
+        if taken.is_some_and(|it| taken::is_shorter(&it, hello.incarnation, hello.head)) {
             return Err(Refusal::EdgeTakenBack.into());
         }
         self.note(replica, |known| {
@@ -219,7 +211,7 @@ impl Desk {
             let beyond = dot.incarnation == taken.incarnation && dot.position > taken.through;
             !beyond && self.may_bring(replica, id, dot)
         };
-        let may_be_named = |id: &ActionId, dot: Dot| self.is_possible(id, dot);
+        let may_be_named = |id: &ActionId, dot: Dot| taken::is_possible(&self.log, id, dot);
         let guard = Guard { scope: Some(&scope), may_name: &may_name, may_be_named: &may_be_named };
         let mut judged = Judged::default();
         for record in records {
@@ -260,37 +252,22 @@ impl Desk {
     /// Whether `replica` can bring the action of this name.
     fn may_bring(&self, replica: &Replica, id: &ActionId, dot: Dot) -> bool {
         let owner = self.memory().came_by.get(&dot.incarnation).cloned();
-        owner.is_none_or(|owner| owner == replica.name) && self.is_possible(id, dot)
-    }
-
-    /// Whether an action can have this name: those that this store gave it knows, unless it lost them.
-    fn is_possible(&self, id: &ActionId, dot: Dot) -> bool {
-        match self.log.incarnations().resume(dot.incarnation, Position::MAX) {
-            Some(last) if dot.position <= last => {
-                let known = self.log.find(id).ok().flatten();
-                known.is_some_and(|position| position == dot.position)
-            }
-            _ => true,
-        }
+        owner.is_none_or(|owner| owner == replica.name) && taken::is_possible(&self.log, id, dot)
     }
 
     async fn remember(&self, store: String, taken: Taken) -> Result<(), Trouble> {
         let save = {
             let mut memory = self.memory();
-            let (known, saved) = memory.taken.entry(store.clone()).or_insert((taken, None));
+            let (known, saved) =
+                memory.taken.entry(store.clone()).or_insert((taken, Saved::default()));
             // Of two exchanges that overtook each other the later one counts.
             if known.incarnation != taken.incarnation || known.through < taken.through {
                 *known = taken;
             }
-            let is_due = saved.as_ref().is_none_or(|saved| saved.has_passed(SAVE_EVERY));
-            if is_due {
-                *saved = Some(Stopwatch::start());
-            }
-            is_due
+            saved.is_due()
         };
         if save {
-            let note = rmp_serde::to_vec(&TakenNote(1, taken)).unwrap_or_default();
-            self.log.keep_note(format!("{TAKEN_NOTES}{store}"), Some(note)).await?;
+            taken::write(&self.log, format!("{TAKEN_NOTES}{store}"), taken).await?;
         }
         Ok(())
     }
@@ -300,7 +277,7 @@ impl Desk {
         let (lives, head) = (self.log.incarnations(), self.log.head());
         let incarnation = self.log.incarnation();
         let above = match pull.taken {
-            Some(taken) if taken.incarnation == incarnation && taken.through > head => {
+            Some(taken) if taken::is_shorter(&taken, incarnation, head) => {
                 return Err(Refusal::CloudTakenBack.into());
             }
             Some(taken) => lives.resume(taken.incarnation, taken.through).unwrap_or_default(),
@@ -318,7 +295,7 @@ impl Desk {
             taken: Taken { incarnation, through: stretch.through },
             head: self.log.head(),
             chain: self.chain(),
-            records: stretch.records.iter().map(|(_, outgoing)| records::say(outgoing)).collect(),
+            records: stretch.records.iter().map(records::say).collect(),
         })
     }
 }

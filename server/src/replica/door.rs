@@ -3,6 +3,7 @@
 use super::body::{self, BODY_BYTES_MAX, MEDIA_TYPE};
 use super::desk::Trouble;
 use super::registry::Replica;
+use super::taken::LOOK_EVERY;
 use crate::app::App;
 use crate::aside::aside;
 use axum::Router;
@@ -23,8 +24,6 @@ use tokio::time::Instant;
 
 /// No answer is kept back longer, so that proxies do not give up.
 const WAIT_MAX: Duration = Duration::from_secs(50);
-/// What nobody tells of, such as a body that was taken out, is looked for so often.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The routes.
 pub(crate) fn routes() -> Router<App> {

@@ -1,11 +1,11 @@
 //! Following another server: what is said to it, and what becomes of its answers. Knows no network.
 
-use super::desk::{BATCH, Desk, LOOKED_MAX, SAVE_EVERY, Trouble};
+use super::desk::{BATCH, Desk, LOOKED_MAX, Trouble};
 use super::records::{self, Guard};
+use super::taken::{self, Saved};
 use crate::aside::blocking;
-use crate::clock::{self, Stopwatch};
+use crate::clock;
 use crate::log::{Log, Outcome, Step};
-use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tidelog_crdt::{Dot, Position};
 use tidelog_protocol::ActionId;
@@ -34,13 +34,10 @@ struct Their {
     /// How far its feed was taken.
     taken: Option<Taken>,
     /// When that was written down.
-    saved: Option<Stopwatch>,
+    saved: Saved,
     /// The end of its feed.
     head: Position,
 }
-
-#[derive(Serialize, Deserialize)]
-struct TakenNote(u8, Taken);
 
 /// The first thing that is said.
 pub(crate) fn hello(log: &Log) -> Hello {
@@ -69,12 +66,8 @@ impl<'a> Link<'a> {
             return Err(Refusal::Loop.into());
         }
         let note = log.note(&format!("{TAKEN_NOTES}{store}"))?;
-        // One that cannot be read costs repeats.
-        let taken = note.and_then(|note| rmp_serde::from_slice(&note).ok());
-        let taken = taken.map(|TakenNote(_, taken)| taken);
-        let is_shorter =
-            |it: &Taken| it.incarnation == welcome.incarnation && it.through > welcome.head;
-        if taken.as_ref().is_some_and(is_shorter) {
+        let taken = note.and_then(|note| taken::read(&note));
+        if taken.is_some_and(|it| taken::is_shorter(&it, welcome.incarnation, welcome.head)) {
             return Err(Refusal::CloudTakenBack.into());
         }
         let has =
@@ -83,7 +76,7 @@ impl<'a> Link<'a> {
             held: welcome.held.clone(),
             has: has.unwrap_or_default().min(log.head()),
             taken,
-            saved: None,
+            saved: Saved::default(),
             head: welcome.head,
         };
         desk.follows(&welcome.chain);
@@ -120,7 +113,7 @@ impl<'a> Link<'a> {
             return Ok(Some(Push {
                 store: self.log.store_id().to_string(),
                 taken: Taken { incarnation: self.log.incarnation(), through },
-                records: stretch.records.iter().map(|(_, it)| records::say(it)).collect(),
+                records: stretch.records.iter().map(records::say).collect(),
             }));
         }
     }
@@ -155,19 +148,9 @@ impl<'a> Link<'a> {
 
     /// What the log is asked to do.
     fn steps(&self, records: Vec<Record>) -> Vec<Step> {
-        let may = |id: &ActionId, dot: Dot| self.is_possible(id, dot);
+        let may = |id: &ActionId, dot: Dot| taken::is_possible(self.log, id, dot);
         let guard = Guard { scope: None, may_name: &may, may_be_named: &may };
         records.into_iter().filter_map(|it| records::take(it, &guard).ok()).collect()
-    }
-
-    /// Whether an action can have this name: those that this store gave it knows, unless it lost them.
-    fn is_possible(&self, id: &ActionId, dot: Dot) -> bool {
-        match self.log.incarnations().resume(dot.incarnation, Position::MAX) {
-            Some(last) if dot.position <= last => {
-                self.log.find(id).ok().flatten().is_some_and(|position| position == dot.position)
-            }
-            _ => true,
-        }
     }
 
     async fn has_taken(&self, taken: Taken, head: Position) -> Result<(), Trouble> {
@@ -176,15 +159,10 @@ impl<'a> Link<'a> {
             let is_new = their.taken != Some(taken);
             their.taken = Some(taken);
             their.head = head;
-            let due = their.saved.as_ref().is_none_or(|saved| saved.has_passed(SAVE_EVERY));
-            if is_new && due {
-                their.saved = Some(Stopwatch::start());
-            }
-            is_new && due
+            is_new && their.saved.is_due()
         };
         if save {
-            let note = rmp_serde::to_vec(&TakenNote(1, taken)).unwrap_or_default();
-            self.log.keep_note(format!("{TAKEN_NOTES}{}", self.store), Some(note)).await?;
+            taken::write(self.log, format!("{TAKEN_NOTES}{}", self.store), taken).await?;
         }
         Ok(())
     }
