@@ -81,6 +81,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     alive.spawn(wake::follow(app.clone()));
     alive.spawn(admission::keep_pace(app.door.clone(), sources(&app)));
     alive.spawn(replica::follow(app.clone(), config.upstream.followed()));
+    alive.spawn(replica::watch(app.clone()));
     let outcome = tokio::select! {
         () = door.open(&listener, &mut connections) => Ok(()),
         signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }

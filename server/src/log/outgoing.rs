@@ -85,7 +85,16 @@ impl Log {
 }
 
 impl Outgoing {
-    fn bytes(&self) -> usize {
+    /// When it was accepted here; only entries know.
+    pub(crate) fn accepted_ms(&self) -> Option<u64> {
+        match self {
+            Self::Entry(entry) => Some(entry.accepted_ms),
+            Self::Renamed(_) | Self::Cleaned(_) => None,
+        }
+    }
+
+    /// What it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Entry(entry) | Self::Renamed(entry) => entry.action.json().len() + 128,
             Self::Cleaned(_) => 128,

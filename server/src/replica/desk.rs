@@ -1,7 +1,10 @@
 //! What is answered to servers that follow this one.
 
+use super::lag::Lag;
+use super::pace::{Paces, batch_bytes, narrower};
 use super::records::{self, Guard};
 use super::registry::{Registry, Replica};
+use super::shares::Shares;
 use super::taken::{self, Saved};
 use crate::aside::blocking;
 use crate::clock;
@@ -21,11 +24,16 @@ pub(super) const BATCH: PageLimit =
     PageLimit { entries: if cfg!(test) { 7 } else { 1000 }, bytes: 1 << 20 };
 /// Records that are looked at for one batch.
 pub(super) const LOOKED_MAX: usize = 20_000;
+/// Records that are counted with one batch, beyond what was counted before.
+pub(super) const COUNTED_MAX: u64 = 20_000;
 
 /// The notes that say how far the feeds of others were taken.
 const TAKEN_NOTES: &str = "replica-taken/";
 /// The notes that say which replica an incarnation came by first.
 const CAME_BY_NOTES: &str = "replica-of/";
+/// The notes that say where those stand that follow this server, and where the one stands that it follows.
+const LAG_NOTES: &str = "replica-lag/";
+const UPSTREAM_LAG_NOTE: &str = "upstream-lag";
 
 /// Why nothing is answered.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +56,6 @@ pub(crate) struct Known {
     pub(crate) seen_ms: u64,
     /// When the link came up, if it is up.
     pub(crate) since_ms: Option<u64>,
-    /// Up to where of this server's feed it has everything.
-    pub(crate) given: u64,
     /// The end of its feed, and how much of it is here.
     pub(crate) head: u64,
     pub(crate) taken: u64,
@@ -73,6 +79,10 @@ pub(crate) struct Desk {
     log: Log,
     /// Who they are.
     pub(crate) registry: Registry,
+    /// How far the server is behind that this one follows.
+    pub(super) upstream: Arc<Lag>,
+    /// Whose turn it is to bring.
+    shares: Shares,
     memory: Mutex<Memory>,
 }
 
@@ -83,8 +93,26 @@ struct Memory {
     /// By which replica an incarnation came first.
     came_by: HashMap<Incarnation, String>,
     known: HashMap<String, Known>,
+    lags: HashMap<String, Arc<Lag>>,
+    paces: HashMap<String, Arc<Paces>>,
     /// The stores that this server follows, its own first.
     chain: Vec<String>,
+}
+
+/// Steps of a batch that are committed at once, and their bytes.
+const PART: (usize, usize) = (if cfg!(test) { 3 } else { 256 }, 256 << 10);
+
+/// The parts of a batch, and what each costs.
+fn parts_of(steps: Vec<Step>) -> impl Iterator<Item = (Vec<Step>, usize)> {
+    let mut steps = steps.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let (mut part, mut cost) = (Vec::new(), 0);
+        while let Some(step) = steps.next_if(|_| part.len() < PART.0 && cost < PART.1) {
+            cost += records::cost_of(&step);
+            part.push(step);
+        }
+        (!part.is_empty()).then_some((part, cost))
+    })
 }
 
 /// What becomes of a push.
@@ -113,8 +141,14 @@ impl Desk {
                 memory.came_by.insert(Incarnation(incarnation), replica);
             }
         }
+        for (name, note) in log.notes(LAG_NOTES)? {
+            let name = name.strip_prefix(LAG_NOTES).unwrap_or_default().to_owned();
+            memory.lags.insert(name, Arc::new(Lag::read(&log, &note)));
+        }
+        let upstream = log.note(UPSTREAM_LAG_NOTE)?;
+        let upstream = Arc::new(upstream.map(|note| Lag::read(&log, &note)).unwrap_or_default());
         let registry = Registry::open(&log)?;
-        Ok(Self { log, registry, memory: Mutex::new(memory) })
+        Ok(Self { log, registry, upstream, shares: Shares::default(), memory: Mutex::new(memory) })
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -136,6 +170,48 @@ impl Desk {
     /// What is known of `replica`.
     pub(crate) fn known(&self, replica: &str) -> Known {
         self.memory().known.get(replica).cloned().unwrap_or_default()
+    }
+
+    /// How far `replica` is behind.
+    pub(super) fn lag(&self, replica: &str) -> Arc<Lag> {
+        Arc::clone(self.memory().lags.entry(replica.to_owned()).or_default())
+    }
+
+    /// What is to be written down of who is how far.
+    pub(super) fn lag_notes(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        let lags = self.memory().lags.clone();
+        let notes =
+            lags.iter().map(|(name, lag)| (format!("{LAG_NOTES}{name}"), lag.note(&self.log)));
+        let upstream = (UPSTREAM_LAG_NOTE.to_owned(), self.upstream.note(&self.log));
+        notes.chain([upstream]).filter(|(_, note)| note.is_some()).collect()
+    }
+
+    /// Nothing is known any more of a replica that was removed. The note to be deleted.
+    pub(super) fn forget(&self, replica: &str) -> String {
+        let mut memory = self.memory();
+        memory.lags.remove(replica);
+        memory.known.remove(replica);
+        memory.paces.remove(replica);
+        format!("{LAG_NOTES}{replica}")
+    }
+
+    /// Those whose link was up, and who have not asked for long.
+    pub(super) fn gone(&self, now_ms: u64) -> Vec<String> {
+        let memory = self.memory();
+        let gone =
+            memory.known.iter().filter(|(_, it)| it.since_ms.is_some() && !it.is_linked(now_ms));
+        gone.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The link of a replica is down.
+    pub(super) fn tell_gone(&self, replica: &str, now_ms: u64) {
+        let Some(since_ms) = self.memory().known.get_mut(replica).and_then(|it| it.since_ms.take())
+        else {
+            return;
+        };
+        let seconds = now_ms.saturating_sub(since_ms) / 1000;
+        let lacks = self.lag(replica).behind(now_ms).map(|it| it.actions);
+        tracing::info!(replica, seconds, lacks, "the link of a replica is down");
     }
 
     fn note(&self, replica: &Replica, change: impl FnOnce(&mut Known)) {
@@ -167,6 +243,7 @@ impl Desk {
             known.since_ms = Some(clock::now_ms());
             known.head = hello.head.get();
         });
+        self.lag(&replica.name).begin_anew();
         let head = self.log.head();
         Ok(Welcome {
             version: VERSION,
@@ -177,18 +254,19 @@ impl Desk {
             taken,
             users: replica.users.clone(),
             channels: replica.channels.clone(),
+            bandwidth: replica.bandwidth,
         })
     }
 
     /// Takes what an edge has. All of it is on disk on return, but for what was refused.
     pub(crate) async fn take(&self, replica: &Replica, push: Push) -> Result<Pushed, Trouble> {
-        let Push { store, taken, records } = push;
+        let Push { store, taken, records, behind } = push;
         if store == self.log.store_id().to_string() {
             return Err(Refusal::SameStore.into());
         }
         self.claim(replica, taken.incarnation).await?;
         let Judged { steps, ids, mut refused } = self.judge(replica, taken, records);
-        let outcomes = self.log.commit(steps, clock::now_ms()).await?;
+        let outcomes = self.commit(replica, steps).await?;
         for (id, outcome) in ids.into_iter().zip(&outcomes) {
             if let (Some(id), Outcome::TooLarge) = (id, outcome) {
                 refused.push(Refused { id, reason: Reason::TooLarge });
@@ -200,8 +278,32 @@ impl Desk {
             known.taken = taken.through.get();
             known.head = known.head.max(taken.through.get());
         });
+        self.lag(&replica.name).is_told(behind);
         self.remember(store, taken).await?;
         Ok(Pushed { refused })
+    }
+
+    /// Commits part by part, so that nobody waits for a whole batch: neither who brings some too, nor who is
+    /// here.
+    async fn commit(&self, replica: &Replica, steps: Vec<Step>) -> Result<Vec<Outcome>, Trouble> {
+        let mut outcomes = Vec::with_capacity(steps.len());
+        let mut parts = parts_of(steps).peekable();
+        let queue = |cost: usize| self.shares.queue(&replica.name, replica.weight(), cost);
+        let Some(mut place) = parts.peek().map(|part| queue(part.1)) else { return Ok(outcomes) };
+        while let Some((part, _)) = parts.next() {
+            let turn = place.turn().await;
+            outcomes.extend(self.log.commit(part, clock::now_ms()).await?);
+            let Some((_, cost)) = parts.peek() else { break };
+            // A place in the line before the turn is given up: shares are of what is there.
+            place = queue(*cost);
+            drop(turn);
+        }
+        Ok(outcomes)
+    }
+
+    /// How fast each direction of a link goes.
+    pub(super) fn paces(&self, replica: &str) -> Arc<Paces> {
+        Arc::clone(self.memory().paces.entry(replica.to_owned()).or_default())
     }
 
     /// What of it is taken, and what the log is asked to do for that.
@@ -284,18 +386,26 @@ impl Desk {
             None => Position::ZERO,
         };
         let (log, theirs, scope) = (self.log.clone(), pull.held.clone(), replica.scope());
-        let stretch = blocking(move || {
-            log.outgoing(above, (BATCH, LOOKED_MAX), &mut |outgoing| {
+        let rate = narrower(replica.bandwidth, pull.rate);
+        let limit = PageLimit { bytes: batch_bytes(BATCH.bytes, rate), ..BATCH };
+        let lag = self.lag(&replica.name);
+        lag.stands_at(above, &pull.held);
+        lag.is_told(pull.owes);
+        let (stretch, behind) = blocking(move || {
+            let stretch = log.outgoing(above, (limit, LOOKED_MAX), &mut |outgoing| {
                 records::is_wanted(outgoing, Some(&scope), &theirs)
-            })
+            })?;
+            let behind = lag.beyond(&log, Some(&scope), stretch.through, COUNTED_MAX)?;
+            Ok::<_, ReadError>((stretch, behind))
         })
         .await?;
-        self.note(replica, |known| known.given = above.get());
+        self.note(replica, |_| {});
         Ok(Batch {
             taken: Taken { incarnation, through: stretch.through },
             head: self.log.head(),
             chain: self.chain(),
             records: stretch.records.iter().map(records::say).collect(),
+            behind,
         })
     }
 }

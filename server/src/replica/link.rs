@@ -1,16 +1,17 @@
 //! Following another server: what is said to it, and what becomes of its answers. Knows no network.
 
-use super::desk::{BATCH, Desk, LOOKED_MAX, Trouble};
+use super::desk::{BATCH, COUNTED_MAX, Desk, LOOKED_MAX, Trouble};
+use super::pace::batch_bytes;
 use super::records::{self, Guard};
 use super::taken::{self, Saved};
 use crate::aside::blocking;
 use crate::clock;
-use crate::log::{Log, Outcome, Step};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use crate::log::{Log, Outcome, PageLimit, ReadError, Step};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidelog_crdt::{Dot, Position};
 use tidelog_protocol::ActionId;
 use tidelog_protocol::replica::{
-    Batch, Held, Hello, Pull, Push, Record, Refusal, Taken, VERSION, Welcome,
+    Batch, Behind, Held, Hello, Pull, Push, Record, Refusal, Taken, VERSION, Welcome,
 };
 
 /// The notes that say how far the feed of the server that this one follows was taken.
@@ -80,6 +81,8 @@ impl<'a> Link<'a> {
             head: welcome.head,
         };
         desk.follows(&welcome.chain);
+        desk.upstream.begin_anew();
+        desk.upstream.stands_at(their.has, &their.held);
         Ok(Self { log, desk, store: store.clone(), their: Mutex::new(their) })
     }
 
@@ -87,8 +90,9 @@ impl<'a> Link<'a> {
         self.their.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the other lacks; none if that is nothing now.
-    pub(crate) async fn push(&self) -> Result<Option<Push>, Trouble> {
+    /// What the other lacks; none if that is nothing now. Over a line of `rate` bytes a second a batch is small.
+    pub(crate) async fn push(&self, rate: Option<u64>) -> Result<Option<Push>, Trouble> {
+        let limit = PageLimit { bytes: batch_bytes(BATCH.bytes, rate), ..BATCH };
         loop {
             let (above, held) = {
                 let their = self.their();
@@ -97,7 +101,7 @@ impl<'a> Link<'a> {
             let log = self.log.clone();
             let stretch = blocking(move || {
                 let wanted = &mut |outgoing: &_| records::is_wanted(outgoing, None, &held);
-                log.outgoing(above, (BATCH, LOOKED_MAX), wanted)
+                log.outgoing(above, (limit, LOOKED_MAX), wanted)
             })
             .await?;
             if stretch.through == above {
@@ -106,7 +110,9 @@ impl<'a> Link<'a> {
             let far = stretch.through.get() - above.get() >= LOOKED_MAX as u64;
             if stretch.records.is_empty() && !far {
                 // Nothing of it is lacking: that need not be told before there is more.
-                self.their().has = stretch.through;
+                let mut their = self.their();
+                their.has = stretch.through;
+                self.desk.upstream.stands_at(their.has, &their.held);
                 continue;
             }
             let through = stretch.through;
@@ -114,6 +120,7 @@ impl<'a> Link<'a> {
                 store: self.log.store_id().to_string(),
                 taken: Taken { incarnation: self.log.incarnation(), through },
                 records: stretch.records.iter().map(records::say).collect(),
+                behind: self.beyond(through).await?,
             }));
         }
     }
@@ -122,12 +129,26 @@ impl<'a> Link<'a> {
     pub(crate) fn pushed(&self, through: Position) {
         let mut their = self.their();
         their.has = their.has.max(through);
+        self.desk.upstream.stands_at(their.has, &their.held);
+    }
+
+    /// What the other lacks of this feed above `through`.
+    async fn beyond(&self, through: Position) -> Result<Behind, ReadError> {
+        if through >= self.log.head() {
+            return Ok(Behind::default());
+        }
+        let (log, lag) = (self.log.clone(), Arc::clone(&self.desk.upstream));
+        blocking(move || lag.beyond(&log, None, through, COUNTED_MAX)).await
     }
 
     /// What to ask for.
-    pub(crate) fn pull(&self, wait_ms: u32) -> Pull {
+    pub(crate) fn pull(&self, wait_ms: u32, rate: Option<u64>) -> Pull {
         let held = Held(self.log.incarnations().held(self.log.head()));
-        Pull { taken: self.their().taken, held, wait_ms }
+        let their = self.their();
+        let has_all = their.has >= self.log.head();
+        let owes = self.desk.upstream.behind(clock::now_ms()).filter(|_| !has_all);
+        let owes = owes.unwrap_or_default();
+        Pull { taken: their.taken, held, wait_ms, owes, rate }
     }
 
     /// Takes what came. All of it is on disk on return; how many records could not be taken.
@@ -136,6 +157,7 @@ impl<'a> Link<'a> {
             return Err(Refusal::Loop.into());
         }
         self.desk.follows(&batch.chain);
+        self.desk.upstream.is_told(batch.behind);
         let all = batch.records.len();
         let steps = self.steps(batch.records);
         // Before the log has it, or it would be sent back.
