@@ -83,6 +83,17 @@ pub struct Revocations {
     pub changes: Vec<Revocation>,
 }
 
+/// How much of a feed a server may still have to get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// Actions, and what became of some later.
+    pub actions: u64,
+    /// Their bytes, about.
+    pub bytes: u64,
+    /// For how long the first of them has been waiting, in ms.
+    pub age_ms: Option<u64>,
+}
+
 /// The edge says who it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -120,6 +131,9 @@ pub struct Welcome {
     /// All revocations that are the edge's to know.
     #[serde(default)]
     pub revocations: Revocations,
+    /// How many bytes a second may go over the link each way, if there is a limit.
+    #[serde(default)]
+    pub bandwidth: Option<u64>,
 }
 
 /// What the edge has.
@@ -131,6 +145,9 @@ pub struct Push {
     pub taken: Taken,
     /// It, in order.
     pub records: Vec<Record>,
+    /// What the cloud lacks beyond it.
+    #[serde(default)]
+    pub behind: Behind,
 }
 
 /// It is on disk, but for what was refused.
@@ -178,6 +195,12 @@ pub struct Pull {
     /// What was said of revocations at the edge.
     #[serde(default)]
     pub revocations: Vec<Revocation>,
+    /// What the edge still has to bring.
+    #[serde(default)]
+    pub owes: Behind,
+    /// How many bytes a second the line carries, if that is known: a batch is not to take it for long.
+    #[serde(default)]
+    pub rate: Option<u64>,
 }
 
 /// What the edge lacks.
@@ -197,6 +220,9 @@ pub struct Batch {
     /// What was said of revocations.
     #[serde(default)]
     pub revocations: Revocations,
+    /// What the edge lacks beyond it.
+    #[serde(default)]
+    pub behind: Behind,
 }
 
 /// Something that has happened on a server.
@@ -326,6 +352,7 @@ mod tests {
             store: "store".into(),
             taken,
             records: vec![Record::Cleaned(entry.id.clone()), Record::Entry(Box::new(entry))],
+            behind: Behind { actions: 7, bytes: 900, age_ms: Some(1) },
         };
         let bytes = rmp_serde::to_vec_named(&push).unwrap();
         assert_eq!(rmp_serde::from_slice::<Push>(&bytes).unwrap(), push);

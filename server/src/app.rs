@@ -12,7 +12,7 @@ use crate::leaving::Leaving;
 use crate::log::{Log, NodeRecord, PageLimit, ReadError};
 use crate::metrics::Metrics;
 use crate::nodes::Recent;
-use crate::outgoing::Outgoing;
+use crate::outgoing::OutgoingMemory;
 use crate::replica::Replicas;
 use crate::rules::Rules;
 use crate::session::{self, NodeState};
@@ -83,7 +83,7 @@ pub struct Parts {
     /// Memory for large frames.
     pub budget: Budget,
     /// Memory for what goes out.
-    pub(crate) outgoing: Outgoing,
+    pub(crate) outgoing: OutgoingMemory,
     /// Who is let in, and when.
     pub(crate) door: Admission,
     /// In which order clients leave when the server stops.

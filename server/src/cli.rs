@@ -3,6 +3,7 @@
 //! Each flag is a variable `TIDELOG_…` too. `serve` has few: the rest is in the configuration file.
 //! What is a key there has its words and its default from there.
 
+pub mod certificate;
 pub mod check;
 pub mod check_config;
 pub mod manual;
@@ -13,7 +14,8 @@ pub mod token;
 
 pub use push::{PushArgs, PushCommand, PushListArgs, PushStatusArgs, PushTestArgs};
 pub use replica::{
-    ReplicaAddArgs, ReplicaArgs, ReplicaCommand, ReplicaNameArgs, ReplicaStatusArgs,
+    ReplicaAddArgs, ReplicaArgs, ReplicaChangeArgs, ReplicaCommand, ReplicaLimitArgs,
+    ReplicaNameArgs, ReplicaStatusArgs,
 };
 pub use store::{BackupArgs, CompactArgs, DocArgs, RestoreArgs};
 
@@ -119,6 +121,11 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Let other servers follow this one, and see how the links are
     Replica(ReplicaArgs),
+    /// Make a TLS certificate for a network without a public name, such as that of an edge
+    ///
+    /// Signed by an authority of your own, which is made along with it the first time, and which devices have
+    /// to be told to trust, once. Run it again before the certificate ends.
+    Certificate(CertificateArgs),
     /// Hand over or remove everything of one user
     User(UserArgs),
     /// Look at the devices that a running server wakes, or try one
@@ -145,6 +152,17 @@ impl Cli {
         let told = Self::from_arg_matches(&command().get_matches());
         told.unwrap_or_else(|error| error.exit())
     }
+}
+
+/// `tidelog certificate`
+#[derive(Clone, Debug, Args)]
+pub struct CertificateArgs {
+    /// What pages call the server: names and addresses
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+    /// The directory that the files go to
+    #[arg(long, env = "TIDELOG_DIR", value_name = "DIR", default_value = "tls")]
+    pub dir: PathBuf,
 }
 
 /// `tidelog serve`; what its keys mean is said in `config::Server`.
@@ -453,6 +471,8 @@ mod tests {
             "tidelog replica token ship-7",
             "tidelog replica status",
             "tidelog serve --upstream wss://cloud.example --replica ship-7 --upstream-token-file FILE",
+            "tidelog replica limit ship-7 --weight 3 --bandwidth 64KiB",
+            "tidelog certificate ship.local 10.0.0.5 --dir tls",
             "tidelog backup FILE --data DIR",
             "tidelog restore FILE --data DIR",
             "tidelog restore - --verify",
@@ -474,6 +494,8 @@ mod tests {
             "tidelog revoke",
             "tidelog revoke --user U --client U:C",
             "tidelog user erase",
+            "tidelog certificate",
+            "tidelog replica limit ship-7 --weight 0",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

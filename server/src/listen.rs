@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::connection::{self, Newcomer, Origin};
 use crate::http;
 use crate::metrics::Stage;
+use crate::replica;
 use crate::tls::{Tls, TlsError, TlsStream, speaks_http2};
 use crate::ws::{self, Impatient, Owner, Socket};
 use axum::Router;
@@ -172,6 +173,9 @@ async fn serve_http1(
             }
             if !ws::is_upgrade(&request) {
                 return door.answer(request, address).await;
+            }
+            if let Some(answer) = replica::upgrade(&door.0.app, &mut request) {
+                return Ok(answer);
             }
             let unsigned = match door.0.app.door.knock() {
                 Ok(unsigned) => unsigned,

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tidelog_server::cli::{Cli, Command, check, check_config, manual, token};
+use tidelog_server::cli::{Cli, Command, certificate, check, check_config, manual, token};
 use tidelog_server::revocations;
 
 /// Most of what is allocated is small, short-lived, and freed by another thread than asked for it; on musl the
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Backup(args) => tidelog_server::backup::backup(&args).map(done),
         Command::Restore(args) => tidelog_server::backup::restore(&args).map(done),
         Command::Replica(args) => tidelog_server::replica::run(&args).map(done),
+        Command::Certificate(args) => certificate::run(&args).map(done),
         Command::User(args) => tidelog_server::users::run(&args).map(done),
         Command::Push(args) => tidelog_server::wake::run(&args).map(done),
         Command::ConfigReference => manual::config_reference().map(done),

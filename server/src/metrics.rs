@@ -4,6 +4,7 @@
 //! choose would grow without bound.
 
 mod door;
+mod links;
 mod process;
 mod push;
 mod share;

@@ -14,7 +14,7 @@ const CHUNKS_MIN: usize = 16;
 
 /// The memory. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Outgoing {
+pub(crate) struct OutgoingMemory {
     chunks: Turns<Owner>,
     bytes_max: usize,
     /// What waits for all clients together.
@@ -24,7 +24,7 @@ pub(crate) struct Outgoing {
 /// A chunk of it, until it is dropped.
 pub(crate) type Chunk = Held<Owner>;
 
-impl Outgoing {
+impl OutgoingMemory {
     /// Memory of `bytes_max`, of which `waiting` tells what is in use.
     pub(crate) fn new(bytes_max: usize, waiting: Gauge) -> Self {
         let chunks = (bytes_max / CHUNK_BYTES).max(CHUNKS_MIN);

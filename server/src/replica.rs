@@ -1,28 +1,40 @@
 //! Edge replicas: a server that follows another one, works without it, and agrees with it again.
 //!
 //! In order of reading: `records` (entries as two servers say them), `scope`, `registry` (who may
-//! follow this server), `bench` (what they bring is judged), `desk` (what is answered to them), `link` (following another server), `body` (bytes),
-//! `door` and `client` (HTTP on both sides), `command`. `desk` and `link` know no network; what each of them
+//! follow this server), `bench` (what they bring is judged), `taken` (how far a feed was taken), `lag` (how far behind that is),
+//! `desk` (what is answered to them), `link` (following another server),
+//! `pace` and `shares` (who may how fast), `body` and `wire` (bytes), `door` and `socket` (where it is asked, over HTTP and WebSockets),
+//! `client` and `caller` (who asks), `watch`, `command`. `desk` and `link` know no network; what each of them
 //! remembers is how far it has taken the other's feed. `protocol/src/replica.rs` has what they say.
 
 mod bench;
 mod body;
+mod caller;
 mod client;
 mod command;
 mod desk;
 mod door;
+mod lag;
 mod link;
+mod pace;
 mod records;
 mod registry;
 mod scope;
+mod shares;
+mod socket;
+mod taken;
 #[cfg(test)]
 mod tests;
+mod watch;
+mod wire;
 
 pub(crate) use client::follow;
 pub(crate) use command::answer;
 pub use command::{Order, run};
 pub(crate) use desk::Desk;
 pub(crate) use door::routes;
+pub(crate) use socket::upgrade;
+pub(crate) use watch::watch;
 
 use crate::auth::Revoked;
 use crate::clock;

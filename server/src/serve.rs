@@ -14,7 +14,7 @@ use crate::listen::Door;
 use crate::log::{Log, PageLimit, Settings};
 use crate::metrics::{self, Metrics, Site};
 use crate::nodes::{self, Recent};
-use crate::outgoing::Outgoing;
+use crate::outgoing::OutgoingMemory;
 use crate::replica::Replicas;
 use crate::rules::Rules;
 use crate::sync_map::{Lives, Snapshots};
@@ -81,6 +81,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     alive.spawn(wake::follow(app.clone()));
     alive.spawn(admission::keep_pace(app.door.clone(), sources(&app)));
     alive.spawn(replica::follow(app.clone(), config.upstream.followed()));
+    alive.spawn(replica::watch(app.clone()));
     let outcome = tokio::select! {
         () = door.open(&listener, &mut connections) => Ok(()),
         signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }
@@ -166,7 +167,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         sessions_per_user: config.limits.sessions_per_user,
         page: PageLimit { entries: CHUNK_ACTIONS, bytes: CHUNK_BYTES },
         budget,
-        outgoing: Outgoing::new(config.limits.outgoing_bytes, waits),
+        outgoing: OutgoingMemory::new(config.limits.outgoing_bytes, waits),
         door,
         leaving: Leaving::default(),
         recent: Recent::new(config.limits.memory_or(16, 64 << 20)),

@@ -1,6 +1,8 @@
 //! TLS: the certificate, which is read again when the server is told to, and handshakes.
 //!
-//! The only file that knows the library, but for what `auth` fetches keys with.
+//! Nothing else knows the library, but for what connections to other servers are made with.
+
+pub(crate) mod client;
 
 use crate::config;
 use rustls::ServerConfig;

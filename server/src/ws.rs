@@ -1,10 +1,11 @@
-//! WebSockets: the upgrade of an HTTP request, and frames in and out. The only file that knows the
-//! WebSocket library.
+//! WebSockets: the upgrade of an HTTP request, and frames in and out. Nothing else knows the WebSocket
+//! library, but for `outward`: sockets that this server opens.
 
 #[cfg(test)]
 mod autobahn;
 mod impatient;
 mod metered;
+pub(crate) mod outward;
 
 pub(crate) use impatient::Impatient;
 pub(crate) use metered::{Budget, Large, Owner, Reserved, TooLong};

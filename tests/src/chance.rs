@@ -18,6 +18,11 @@ impl Chance {
         Self(seed)
     }
 
+    /// The stream of a seed.
+    pub fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// The next number.
     #[expect(clippy::should_implement_trait, reason = "it never ends, so it is no iterator")]
     pub fn next(&mut self) -> u64 {

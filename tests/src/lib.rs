@@ -5,7 +5,7 @@
 //! connection between two frames), `export` (what `tidelog log` prints), `commands` and `shell` (the
 //! others, and tools of the system), `http` and
 //! `exposition` (requests, and what `/metrics` says), `chance` (seeded), `disk` (an image of a disk at the
-//! moment of a power cut). Every wait has a deadline; nothing sleeps to let
+//! moment of a power cut), `replicas` (a cloud and an edge). Every wait has a deadline; nothing sleeps to let
 //! something happen.
 
 pub mod binary;
@@ -18,6 +18,7 @@ mod export;
 mod exposition;
 mod http;
 mod proxy;
+pub mod replicas;
 mod server;
 mod shell;
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use tidelog_tests::commands::{checked, judge_refused, refused, run, said, text};
 use tidelog_tests::disk::Disk;
+use tidelog_tests::replicas::{Shore, push_long};
 use tidelog_tests::{Device, Options, Server, write};
 
 /// Takes all of the disk but so much.
@@ -43,6 +44,32 @@ async fn a_full_disk_ends_the_server_and_what_was_acknowledged_is_there() -> any
     ensure!(stored.len() == device.dispatched.len());
     ensure!(server.log(&["--user", "bob"]).await?.len() == 20);
     checked(server.data(), 0).map(drop)
+}
+
+#[tokio::test]
+#[ignore = "needs root and loop devices: ./check power"]
+async fn an_edge_whose_disk_is_full_ends_and_goes_on_where_it_was() -> anyhow::Result<()> {
+    let disk = Disk::new()?;
+    let shore = Shore::open(&[]).await?;
+    let address = shore.cloud.address();
+    let data = Some(disk.path().join("data"));
+    let mut pair = shore.edge(address, Options { data, ..Options::default() }).await?;
+    push_long(&pair.edge, "bob", 1, 20).await?;
+    pair.until_agreed(20).await?;
+    let file = ballast(&disk, 8 << 20)?;
+    // What comes over the link fills the rest.
+    for first in 0..60 {
+        push_long(&pair.cloud, "ann", 1 + first * 500, 500).await?;
+    }
+    let (status, trace) = (pair.edge.exited().await?, pair.edge.trace());
+    ensure!(status.code() == Some(1) && !trace.contains("panicked"), "{status}\n{trace}");
+    ensure!(trace.contains("No space left"), "{trace}");
+    push_long(&pair.cloud, "eve", 1, 20).await?;
+    fs::remove_file(file)?;
+    pair.edge.start_again().await?;
+    pair.until_agreed(20 + 30_000 + 20).await?;
+    pair.edge.stop().await?;
+    checked(pair.edge.data(), 0).map(drop)
 }
 
 #[tokio::test]

@@ -5,10 +5,10 @@ use anyhow::{Context, ensure};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use tidelog_tests::{Device, Exposition, Family, Server};
+use tidelog_tests::{Device, Exposition, Family, Options, Server, commands, tidelog, within};
 
 /// Labels whose values are too many to list, or differ.
-const OPEN: [&str; 5] = ["le", "method", "path", "status", "version"];
+const OPEN: [&str; 6] = ["le", "method", "path", "replica", "status", "version"];
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
@@ -24,6 +24,31 @@ async fn busy() -> anyhow::Result<(Server, Device)> {
     device.until_acknowledged().await?;
     server.get("/v1/log", &["Authorization: Bearer zebulon"]).await?;
     Ok((server, device))
+}
+
+/// A server that follows `server` as a replica, which is known there by now.
+async fn edge(server: &Server) -> anyhow::Result<Server> {
+    let data = commands::text(server.data())?;
+    let added = tidelog(["replica", "add", "ship-7", "--data", data]).await?;
+    let added: serde_json::Value = serde_json::from_str(added.out.trim())?;
+    let token = server.data().join("token");
+    let text = added.get("token").and_then(serde_json::Value::as_str);
+    std::fs::write(&token, text.context("no token")?)?;
+    let flags = vec![
+        format!("--upstream=ws://{}", server.address()),
+        format!("--upstream-token-file={}", token.display()),
+    ];
+    let edge = Server::start_with(Options { flags, ..Options::default() }).await?;
+    let looking = async {
+        loop {
+            let status = tidelog(["replica", "status", "--data", data]).await?;
+            if status.out.contains("\"lacks_actions\":0") {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    within("the edge is known", looking).await??;
+    Ok(edge)
 }
 
 async fn scrape(server: &Server, accept: &str, older: bool) -> anyhow::Result<Exposition> {
@@ -51,6 +76,7 @@ fn labels(family: &Family) -> String {
 #[tokio::test]
 async fn every_metric_is_documented_with_its_type_labels_and_meaning() -> anyhow::Result<()> {
     let (server, _device) = busy().await?;
+    let _edge = edge(&server).await?;
     let live = scrape(&server, "text/plain", true).await?;
     let mut table = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for family in &live.families {
@@ -184,6 +210,7 @@ fn expressions(value: &serde_json::Value, found: &mut Vec<String>) {
 #[tokio::test]
 async fn the_dashboard_and_the_alerts_ask_for_nothing_that_is_not_there() -> anyhow::Result<()> {
     let (server, _device) = busy().await?;
+    let _edge = edge(&server).await?;
     let live = scrape(&server, "text/plain", true).await?;
     let dashboard = std::fs::read_to_string(file("server/packaging/grafana/tidelog.json"))?;
     let mut found = Vec::new();

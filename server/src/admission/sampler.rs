@@ -4,7 +4,7 @@ use super::lately::{Lately, Looked};
 use super::rate::Rate;
 use super::{Admission, Measured};
 use crate::clock::{self, Stopwatch};
-use crate::outgoing::Outgoing;
+use crate::outgoing::OutgoingMemory;
 use crate::ws::Budget;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) struct Sources {
     /// Memory for frames that come in.
     pub(crate) budget: Budget,
     /// Memory for frames that go out.
-    pub(crate) outgoing: Outgoing,
+    pub(crate) outgoing: OutgoingMemory,
 }
 
 /// What is kept between two looks.

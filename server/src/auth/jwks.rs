@@ -9,12 +9,11 @@
 mod cache;
 mod fetch;
 
-pub(crate) use fetch::authorities;
-
 use super::key_sets::KeySets;
 use super::keys::{self, Key};
 use crate::clock;
 use crate::config::{Algorithm, Jwks, KeySource};
+use crate::tls::client::authorities;
 use cache::{Cache, Cached};
 use futures_util::FutureExt as _;
 use std::convert::Infallible;
@@ -61,7 +60,7 @@ impl Remote {
         data: &Path,
     ) -> Result<Self, String> {
         if !terms.ca_file.as_os_str().is_empty() {
-            fetch::authorities(&terms.ca_file)?;
+            authorities(&terms.ca_file)?;
         }
         let cache = Cache::new(data, url);
         let mut state = State::default();

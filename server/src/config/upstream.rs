@@ -1,5 +1,6 @@
 //! `[upstream]`: the server that this one follows as a replica.
 
+use super::quantity::{read_bytes_or_off, show_or_off};
 use super::source::Source;
 use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,9 @@ pub struct Upstream {
     pub token_file: PathBuf,
     /// Certificates (PEM) that prove who it is; without it, those of the system.
     pub ca_file: PathBuf,
+    /// Bytes a second that go over the link, each way; batches are no larger then.
+    #[serde(deserialize_with = "read_bytes_or_off", serialize_with = "show_or_off")]
+    pub bandwidth: Option<usize>,
 }
 
 impl Upstream {

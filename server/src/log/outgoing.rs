@@ -24,7 +24,7 @@ pub(crate) enum Outgoing {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stretch {
     /// What is in it, ascending.
-    pub(crate) records: Vec<(Position, Outgoing)>,
+    pub(crate) records: Vec<Outgoing>,
     /// Up to where it goes.
     pub(crate) through: Position,
 }
@@ -50,7 +50,7 @@ impl Log {
                     if !stretch.records.is_empty() && bytes > limit.bytes {
                         return Ok(stretch);
                     }
-                    stretch.records.push((position, outgoing));
+                    stretch.records.push(outgoing);
                 }
                 (stretch.through, looked) = (position, looked + 1);
                 if stretch.records.len() >= limit.entries || looked >= looked_max {
@@ -91,7 +91,16 @@ impl Log {
 }
 
 impl Outgoing {
-    fn bytes(&self) -> usize {
+    /// When it was accepted here; only entries know.
+    pub(crate) fn accepted_ms(&self) -> Option<u64> {
+        match self {
+            Self::Entry(entry) => Some(entry.accepted_ms),
+            Self::Renamed(_) | Self::Cleaned(_) => None,
+        }
+    }
+
+    /// What it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Entry(entry) | Self::Renamed(entry) => entry.action.json().len() + 128,
             Self::Cleaned(_) => 128,

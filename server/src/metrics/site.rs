@@ -1,6 +1,7 @@
 //! What is not counted but looked at when somebody asks: the log, its disk, key sets, and memory for frames.
 
 use super::door::OfClass;
+use super::links;
 use crate::admission::{Admission, ClassLook, Look};
 use crate::auth::{Authenticator, KeySets};
 use crate::clock;
@@ -78,7 +79,7 @@ impl Collector for Site {
             self.wakes.waiting(),
         )?;
         door(to, &self.door.look())?;
-        self.links(to)?;
+        links::encode(to, &self.replicas, self.log.head())?;
         key_sets(to, self.auth.key_sets(clock::now_ms()))?;
         self.store_bytes(to)?;
         // A disk that cannot be asked has no number.
@@ -120,35 +121,6 @@ impl Site {
             "tidelog_tail_bytes",
             "The newest entries, which are kept in memory.",
             stats.tail_bytes,
-        )
-    }
-
-    fn links(&self, to: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let (link, head) = (self.replicas.upstream.now(), self.log.head().get());
-        gauge(
-            to,
-            "tidelog_replicas_linked",
-            "Replicas that follow this server and have asked within the last minute and a half.",
-            self.replicas.linked(),
-        )?;
-        let is_up = u64::from(link.since_ms.is_some());
-        gauge(
-            to,
-            "tidelog_upstream_linked",
-            "1 while the link to the server that is followed is up.",
-            is_up,
-        )?;
-        gauge(
-            to,
-            "tidelog_upstream_owed_positions",
-            "How much of this feed the server that is followed may still have to get.",
-            if link.known { head.saturating_sub(link.pushed) } else { 0 },
-        )?;
-        gauge(
-            to,
-            "tidelog_upstream_lacking_positions",
-            "How much of the feed that is followed may still have to come.",
-            link.their_head.saturating_sub(link.pulled),
         )
     }
 

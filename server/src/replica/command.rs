@@ -1,16 +1,20 @@
 //! `tidelog replica`: who may follow this server, and how the links are.
 
-use super::registry::{Registry, Replica, note_of};
+use super::registry::{Limits, Registry, Replica, note_of};
 use crate::admin;
 use crate::app::App;
-use crate::cli::{ReplicaArgs, ReplicaCommand};
+use crate::aside::blocking;
+use crate::cli::{ReplicaArgs, ReplicaCommand, ReplicaLimitArgs};
 use crate::clock;
+use crate::config::bytes;
 use crate::log::{Log, OpenError, Settings};
 use anyhow::{bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
+use tidelog_protocol::replica::Behind;
 
 /// What a command asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +28,15 @@ pub enum Order {
         users: Vec<String>,
         /// Globs over the channels.
         channels: Vec<String>,
+        /// What its link may take.
+        limits: Limits,
+    },
+    /// What its link may take, from now on.
+    Limit {
+        /// The name.
+        name: String,
+        /// What is not said stays.
+        limits: Limits,
     },
     /// It may not any more.
     Remove {
@@ -49,7 +62,12 @@ pub fn run(args: &ReplicaArgs) -> anyhow::Result<()> {
             };
             let (name, users, channels) =
                 (args.name.clone(), or_all(&args.users), or_all(&args.channels));
-            (&args.store, Order::Add { name, users, channels })
+            let limits = limits_of(&args.limits)?;
+            (&args.store, Order::Add { name, users, channels, limits })
+        }
+        ReplicaCommand::Limit(args) => {
+            let (name, limits) = (args.name.clone(), limits_of(&args.limits)?);
+            (&args.store, Order::Limit { name, limits })
         }
         ReplicaCommand::Remove(args) => (&args.store, Order::Remove { name: args.name.clone() }),
         ReplicaCommand::Token(args) => (&args.store, Order::Token { name: args.name.clone() }),
@@ -65,6 +83,16 @@ pub fn run(args: &ReplicaArgs) -> anyhow::Result<()> {
         print!("{text}");
     }
     Ok(())
+}
+
+/// The limits among the arguments.
+fn limits_of(args: &ReplicaLimitArgs) -> anyhow::Result<Limits> {
+    let bandwidth = match args.bandwidth.as_deref() {
+        None => None,
+        Some("off") => Some(0),
+        Some(text) => Some(bytes(text).map_err(anyhow::Error::msg)? as u64),
+    };
+    Ok(Limits { weight: args.weight, bandwidth })
 }
 
 fn to_stopped(data: &Path, order: Order) -> anyhow::Result<String> {
@@ -88,14 +116,19 @@ fn to_stopped(data: &Path, order: Order) -> anyhow::Result<String> {
 /// Does what a command asks for: first on disk, then in the running server.
 async fn carry_out(log: &Log, registry: &Registry, order: Order) -> anyhow::Result<String> {
     let (replica, token) = match order {
-        Order::Add { name, users, channels } => {
+        Order::Add { name, users, channels, limits } => {
             ensure!(
                 registry.get(&name).is_none(),
                 "there is a replica {name:?}: `tidelog replica token` gives it another token"
             );
-            Replica::make(&name, (users, channels), clock::now_ms())?
+            let (replica, token) = Replica::make(&name, (users, channels), clock::now_ms())?;
+            (replica.limited(limits), Some(token))
         }
-        Order::Token { name } => known(registry, &name)?.renewed()?,
+        Order::Token { name } => {
+            let (replica, token) = known(registry, &name)?.renewed()?;
+            (replica, Some(token))
+        }
+        Order::Limit { name, limits } => (known(registry, &name)?.limited(limits), None),
         Order::Remove { name } => {
             known(registry, &name)?;
             log.keep_note(note_of(&name), None).await?;
@@ -106,12 +139,10 @@ async fn carry_out(log: &Log, registry: &Registry, order: Order) -> anyhow::Resu
     };
     let (note, bytes) = replica.note()?;
     log.keep_note(note, Some(bytes)).await?;
-    let line = json!({
-        "replica": replica.name,
-        "users": replica.users,
-        "channels": replica.channels,
-        "token": token,
-    });
+    let mut line = about(&replica);
+    if let (Some(line), Some(token)) = (line.as_object_mut(), token) {
+        line.insert("token".into(), token.into());
+    }
     registry.set(&replica.name.clone(), Some(replica));
     Ok(format!("{line}\n"))
 }
@@ -128,7 +159,11 @@ fn known(registry: &Registry, name: &str) -> anyhow::Result<std::sync::Arc<Repli
 /// Answers a command that asks the running server.
 pub(crate) async fn answer(app: &App, order: Order) -> anyhow::Result<String> {
     match order {
-        Order::Status {} => status(app),
+        Order::Status {} => {
+            let (log, replicas) = (app.log.clone(), Arc::clone(&app.replicas));
+            blocking(move || replicas.look(&log, u64::MAX)).await?;
+            status(app)
+        }
         order => {
             let what = match &order {
                 Order::Remove { name } => Some(name.clone()),
@@ -136,6 +171,8 @@ pub(crate) async fn answer(app: &App, order: Order) -> anyhow::Result<String> {
             };
             let text = carry_out(&app.log, &app.replicas.desk.registry, order).await?;
             if let Some(replica) = what {
+                let note = app.replicas.desk.forget(&replica);
+                app.log.keep_note(note, None).await?;
                 tracing::info!(replica, "a replica was removed");
             }
             Ok(text)
@@ -149,39 +186,62 @@ fn about(replica: &Replica) -> serde_json::Value {
         "users": replica.users,
         "channels": replica.channels,
         "added": replica.added_ms,
+        "weight": replica.weight(),
+        "bandwidth": replica.bandwidth,
     })
 }
 
 fn status(app: &App) -> anyhow::Result<String> {
     let (mut text, head, now) = (String::new(), app.log.head().get(), clock::now_ms());
-    for replica in app.replicas.desk.registry.list() {
-        let known = app.replicas.desk.known(&replica.name);
+    let desk = &app.replicas.desk;
+    for replica in desk.registry.list() {
+        let (known, lag) = (desk.known(&replica.name), desk.lag(&replica.name));
         let linked = known.is_linked(now);
         let mut line = about(&replica);
+        let has = lag.has().map_or(0, tidelog_crdt::Position::get);
+        let lacks = of_lag("lacks", head.saturating_sub(has), lag.behind(now));
+        let owes = of_lag("owes", known.head.saturating_sub(known.taken), lag.ahead(now));
+        let rest = [
+            ("linked".to_owned(), linked.into()),
+            ("since".to_owned(), json!(known.since_ms.filter(|_| linked))),
+            ("seen".to_owned(), json!(Some(known.seen_ms).filter(|seen| *seen > 0))),
+            ("accepted".to_owned(), known.accepted.into()),
+            ("refused".to_owned(), known.refused.into()),
+            ("undone".to_owned(), known.undone.into()),
+        ];
         if let Some(line) = line.as_object_mut() {
-            line.insert("linked".into(), linked.into());
-            line.insert("since".into(), json!(known.since_ms.filter(|_| linked)));
-            line.insert("seen".into(), json!(Some(known.seen_ms).filter(|seen| *seen > 0)));
-            line.insert("lacks_positions".into(), head.saturating_sub(known.given).into());
-            line.insert("owes_positions".into(), known.head.saturating_sub(known.taken).into());
-            line.insert("accepted".into(), known.accepted.into());
-            line.insert("refused".into(), known.refused.into());
-            line.insert("undone".into(), known.undone.into());
+            line.extend(lacks.into_iter().chain(owes).chain(rest));
         }
         writeln!(text, "{line}")?;
     }
     if app.upstream {
-        let seen = app.replicas.upstream.now();
-        let line = json!({
+        let (seen, lag) = (app.replicas.upstream.now(), &desk.upstream);
+        let mut line = json!({
             "upstream": true,
+            "socket": seen.socket && seen.since_ms.is_some(),
             "linked": seen.since_ms.is_some(),
             "since": seen.since_ms,
             "trouble": seen.trouble,
-            "owes_positions": head.saturating_sub(seen.pushed),
-            "lacks_positions": seen.their_head.saturating_sub(seen.pulled),
             "refused": seen.refused,
         });
+        let has = lag.has().map_or(0, tidelog_crdt::Position::get);
+        let lacks = seen.their_head.saturating_sub(seen.pulled);
+        if let Some(line) = line.as_object_mut() {
+            line.extend(of_lag("owes", head.saturating_sub(has), lag.behind(now)));
+            line.extend(of_lag("lacks", lacks, lag.ahead(now)));
+        }
         writeln!(text, "{line}")?;
     }
     Ok(text)
+}
+
+/// How much somebody `lacks` or `owes`; null is what is not known.
+fn of_lag(which: &str, positions: u64, behind: Option<Behind>) -> [(String, serde_json::Value); 4] {
+    let seconds = behind.map(|it| it.age_ms.unwrap_or_default() / 1000);
+    [
+        (format!("{which}_positions"), positions.into()),
+        (format!("{which}_actions"), json!(behind.map(|it| it.actions))),
+        (format!("{which}_bytes"), json!(behind.map(|it| it.bytes))),
+        (format!("{which}_seconds"), json!(seconds)),
+    ]
 }

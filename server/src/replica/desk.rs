@@ -1,20 +1,23 @@
 //! What is answered to servers that follow this one.
 
 use super::bench::Bench;
+use super::lag::Lag;
+use super::pace::{Paces, batch_bytes, narrower};
 use super::records::{self, Guard};
 use super::registry::{Registry, Replica};
 use super::scope::Scope;
+use super::shares::Shares;
+use super::taken::{self, Saved};
 use crate::aside::blocking;
 use crate::auth::{Change, Revoked, Target};
-use crate::clock::{self, Stopwatch};
+use crate::clock;
 use crate::log::{Log, Outcome, PageLimit, ReadError, Step, Stopped};
 use crate::revocations;
 use crate::rules::Rules;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tidelog_crdt::{Dot, Incarnation, Position};
 use tidelog_protocol::replica::{
     Batch, Held, Hello, Pull, Push, Pushed, Reason, Record, Refusal, Refused, Revocation,
@@ -27,13 +30,16 @@ pub(super) const BATCH: PageLimit =
     PageLimit { entries: if cfg!(test) { 7 } else { 1000 }, bytes: 1 << 20 };
 /// Records that are looked at for one batch.
 pub(super) const LOOKED_MAX: usize = 20_000;
-/// How far a feed was taken is written so often; after a crash a little is taken again.
-pub(super) const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// Records that are counted with one batch, beyond what was counted before.
+pub(super) const COUNTED_MAX: u64 = 20_000;
 
 /// The notes that say how far the feeds of others were taken.
 const TAKEN_NOTES: &str = "replica-taken/";
 /// The notes that say which replica an incarnation came by first.
 const CAME_BY_NOTES: &str = "replica-of/";
+/// The notes that say where those stand that follow this server, and where the one stands that it follows.
+const LAG_NOTES: &str = "replica-lag/";
+const UPSTREAM_LAG_NOTE: &str = "upstream-lag";
 
 /// Why nothing is answered.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +62,6 @@ pub(crate) struct Known {
     pub(crate) seen_ms: u64,
     /// When the link came up, if it is up.
     pub(crate) since_ms: Option<u64>,
-    /// Up to where of this server's feed it has everything.
-    pub(crate) given: u64,
     /// The end of its feed, and how much of it is here.
     pub(crate) head: u64,
     pub(crate) taken: u64,
@@ -88,22 +92,41 @@ pub(crate) struct Desk {
     settled: AtomicU64,
     /// Who they are.
     pub(crate) registry: Registry,
+    /// How far the server is behind that this one follows.
+    pub(super) upstream: Arc<Lag>,
+    /// Whose turn it is to bring.
+    shares: Shares,
     memory: Mutex<Memory>,
 }
 
 #[derive(Default)]
 struct Memory {
     /// By store: how far its feed was taken, and when that was written down.
-    taken: HashMap<String, (Taken, Option<Stopwatch>)>,
+    taken: HashMap<String, (Taken, Saved)>,
     /// By which replica an incarnation came first.
     came_by: HashMap<Incarnation, String>,
     known: HashMap<String, Known>,
+    lags: HashMap<String, Arc<Lag>>,
+    paces: HashMap<String, Arc<Paces>>,
     /// The stores that this server follows, its own first.
     chain: Vec<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct TakenNote(u8, Taken);
+/// Steps of a batch that are committed at once, and their bytes.
+const PART: (usize, usize) = (if cfg!(test) { 3 } else { 256 }, 256 << 10);
+
+/// The parts of a batch, and what each costs.
+fn parts_of(steps: Vec<Step>) -> impl Iterator<Item = (Vec<Step>, usize)> {
+    let mut steps = steps.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let (mut part, mut cost) = (Vec::new(), 0);
+        while let Some(step) = steps.next_if(|_| part.len() < PART.0 && cost < PART.1) {
+            cost += records::cost_of(&step);
+            part.push(step);
+        }
+        (!part.is_empty()).then_some((part, cost))
+    })
+}
 
 /// What becomes of a push.
 #[derive(Default)]
@@ -126,9 +149,8 @@ impl Desk {
         let mut memory = Memory { chain: vec![log.store_id().to_string()], ..Memory::default() };
         for (name, note) in log.notes(TAKEN_NOTES)? {
             let store = name.strip_prefix(TAKEN_NOTES).unwrap_or_default().to_owned();
-            // One that cannot be read costs repeats.
-            if let Ok(TakenNote(1, taken)) = rmp_serde::from_slice(&note) {
-                memory.taken.insert(store, (taken, None));
+            if let Some(taken) = taken::read(&note) {
+                memory.taken.insert(store, (taken, Saved::default()));
             }
         }
         for (name, note) in log.notes(CAME_BY_NOTES)? {
@@ -138,11 +160,18 @@ impl Desk {
                 memory.came_by.insert(Incarnation(incarnation), replica);
             }
         }
+        for (name, note) in log.notes(LAG_NOTES)? {
+            let name = name.strip_prefix(LAG_NOTES).unwrap_or_default().to_owned();
+            memory.lags.insert(name, Arc::new(Lag::read(&log, &note)));
+        }
+        let upstream = log.note(UPSTREAM_LAG_NOTE)?;
+        let upstream = Arc::new(upstream.map(|note| Lag::read(&log, &note)).unwrap_or_default());
         let registry = Registry::open(&log)?;
         let settled = AtomicU64::new(log.settled()?.get());
         let bench = Bench::new(rules);
         let memory = Mutex::new(memory);
-        Ok(Self { log, bench, revoked, has_upstream, settled, registry, memory })
+        let shares = Shares::default();
+        Ok(Self { log, bench, revoked, has_upstream, settled, registry, upstream, shares, memory })
     }
 
     /// What was said of revocations.
@@ -186,6 +215,48 @@ impl Desk {
         self.memory().known.get(replica).cloned().unwrap_or_default()
     }
 
+    /// How far `replica` is behind.
+    pub(super) fn lag(&self, replica: &str) -> Arc<Lag> {
+        Arc::clone(self.memory().lags.entry(replica.to_owned()).or_default())
+    }
+
+    /// What is to be written down of who is how far.
+    pub(super) fn lag_notes(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        let lags = self.memory().lags.clone();
+        let notes =
+            lags.iter().map(|(name, lag)| (format!("{LAG_NOTES}{name}"), lag.note(&self.log)));
+        let upstream = (UPSTREAM_LAG_NOTE.to_owned(), self.upstream.note(&self.log));
+        notes.chain([upstream]).filter(|(_, note)| note.is_some()).collect()
+    }
+
+    /// Nothing is known any more of a replica that was removed. The note to be deleted.
+    pub(super) fn forget(&self, replica: &str) -> String {
+        let mut memory = self.memory();
+        memory.lags.remove(replica);
+        memory.known.remove(replica);
+        memory.paces.remove(replica);
+        format!("{LAG_NOTES}{replica}")
+    }
+
+    /// Those whose link was up, and who have not asked for long.
+    pub(super) fn gone(&self, now_ms: u64) -> Vec<String> {
+        let memory = self.memory();
+        let gone =
+            memory.known.iter().filter(|(_, it)| it.since_ms.is_some() && !it.is_linked(now_ms));
+        gone.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The link of a replica is down.
+    pub(super) fn tell_gone(&self, replica: &str, now_ms: u64) {
+        let Some(since_ms) = self.memory().known.get_mut(replica).and_then(|it| it.since_ms.take())
+        else {
+            return;
+        };
+        let seconds = now_ms.saturating_sub(since_ms) / 1000;
+        let lacks = self.lag(replica).behind(now_ms).map(|it| it.actions);
+        tracing::info!(replica, seconds, lacks, "the link of a replica is down");
+    }
+
     fn note(&self, replica: &Replica, change: impl FnOnce(&mut Known)) {
         let mut memory = self.memory();
         let known = memory.known.entry(replica.name.clone()).or_default();
@@ -208,15 +279,14 @@ impl Desk {
             return Err(Refusal::Loop.into());
         }
         let taken = self.memory().taken.get(&hello.store).map(|(taken, _)| *taken);
-        let is_shorter =
-            |it: &Taken| it.incarnation == hello.incarnation && it.through > hello.head;
-        if taken.as_ref().is_some_and(is_shorter) {
+        if taken.is_some_and(|it| taken::is_shorter(&it, hello.incarnation, hello.head)) {
             return Err(Refusal::EdgeTakenBack.into());
         }
         self.note(replica, |known| {
             known.since_ms = Some(clock::now_ms());
             known.head = hello.head.get();
         });
+        self.lag(&replica.name).begin_anew();
         let head = self.log.head();
         Ok(Welcome {
             version: VERSION,
@@ -228,12 +298,13 @@ impl Desk {
             users: replica.users.clone(),
             channels: replica.channels.clone(),
             revocations: self.revocations(&replica.scope(), 0),
+            bandwidth: replica.bandwidth,
         })
     }
 
     /// Takes what an edge has. All of it is on disk on return, but for what was refused.
     pub(crate) async fn take(&self, replica: &Replica, push: Push) -> Result<Pushed, Trouble> {
-        let Push { store, taken, records } = push;
+        let Push { store, taken, records, behind } = push;
         if store == self.log.store_id().to_string() {
             return Err(Refusal::SameStore.into());
         }
@@ -241,7 +312,7 @@ impl Desk {
         let Judged { steps, ids, mut refused, late } = self.judge(replica, taken, records);
         let bench = self.bench.clone();
         let (steps, undone) = blocking(move || bench.judge(steps, &late)).await;
-        let outcomes = self.log.commit(steps, clock::now_ms()).await?;
+        let outcomes = self.commit(replica, steps).await?;
         for (id, outcome) in ids.into_iter().zip(&outcomes) {
             if let (Some(id), Outcome::TooLarge) = (id, outcome) {
                 refused.push(Refused { id, reason: Reason::TooLarge });
@@ -254,8 +325,32 @@ impl Desk {
             known.taken = taken.through.get();
             known.head = known.head.max(taken.through.get());
         });
+        self.lag(&replica.name).is_told(behind);
         self.remember(store, taken).await?;
         Ok(Pushed { refused })
+    }
+
+    /// Commits part by part, so that nobody waits for a whole batch: neither who brings some too, nor who is
+    /// here.
+    async fn commit(&self, replica: &Replica, steps: Vec<Step>) -> Result<Vec<Outcome>, Trouble> {
+        let mut outcomes = Vec::with_capacity(steps.len());
+        let mut parts = parts_of(steps).peekable();
+        let queue = |cost: usize| self.shares.queue(&replica.name, replica.weight(), cost);
+        let Some(mut place) = parts.peek().map(|part| queue(part.1)) else { return Ok(outcomes) };
+        while let Some((part, _)) = parts.next() {
+            let turn = place.turn().await;
+            outcomes.extend(self.log.commit(part, clock::now_ms()).await?);
+            let Some((_, cost)) = parts.peek() else { break };
+            // A place in the line before the turn is given up: shares are of what is there.
+            place = queue(*cost);
+            drop(turn);
+        }
+        Ok(outcomes)
+    }
+
+    /// How fast each direction of a link goes.
+    pub(super) fn paces(&self, replica: &str) -> Arc<Paces> {
+        Arc::clone(self.memory().paces.entry(replica.to_owned()).or_default())
     }
 
     /// What of it is taken, and what the log is asked to do for that.
@@ -265,7 +360,7 @@ impl Desk {
             let beyond = dot.incarnation == taken.incarnation && dot.position > taken.through;
             !beyond && self.may_bring(replica, id, dot)
         };
-        let may_be_named = |id: &ActionId, dot: Dot| self.is_possible(id, dot);
+        let may_be_named = |id: &ActionId, dot: Dot| taken::is_possible(&self.log, id, dot);
         let guard = Guard { scope: Some(&scope), may_name: &may_name, may_be_named: &may_be_named };
         let mut judged = Judged::default();
         for record in records {
@@ -311,37 +406,22 @@ impl Desk {
     /// Whether `replica` can bring the action of this name.
     fn may_bring(&self, replica: &Replica, id: &ActionId, dot: Dot) -> bool {
         let owner = self.memory().came_by.get(&dot.incarnation).cloned();
-        owner.is_none_or(|owner| owner == replica.name) && self.is_possible(id, dot)
-    }
-
-    /// Whether an action can have this name: those that this store gave it knows, unless it lost them.
-    fn is_possible(&self, id: &ActionId, dot: Dot) -> bool {
-        match self.log.incarnations().resume(dot.incarnation, Position::MAX) {
-            Some(last) if dot.position <= last => {
-                let known = self.log.find(id).ok().flatten();
-                known.is_some_and(|position| position == dot.position)
-            }
-            _ => true,
-        }
+        owner.is_none_or(|owner| owner == replica.name) && taken::is_possible(&self.log, id, dot)
     }
 
     async fn remember(&self, store: String, taken: Taken) -> Result<(), Trouble> {
         let save = {
             let mut memory = self.memory();
-            let (known, saved) = memory.taken.entry(store.clone()).or_insert((taken, None));
+            let (known, saved) =
+                memory.taken.entry(store.clone()).or_insert((taken, Saved::default()));
             // Of two exchanges that overtook each other the later one counts.
             if known.incarnation != taken.incarnation || known.through < taken.through {
                 *known = taken;
             }
-            let is_due = saved.as_ref().is_none_or(|saved| saved.has_passed(SAVE_EVERY));
-            if is_due {
-                *saved = Some(Stopwatch::start());
-            }
-            is_due
+            saved.is_due()
         };
         if save {
-            let note = rmp_serde::to_vec(&TakenNote(1, taken)).unwrap_or_default();
-            self.log.keep_note(format!("{TAKEN_NOTES}{store}"), Some(note)).await?;
+            taken::write(&self.log, format!("{TAKEN_NOTES}{store}"), taken).await?;
         }
         Ok(())
     }
@@ -376,20 +456,27 @@ impl Desk {
         let (lives, head) = (self.log.incarnations(), self.log.head());
         let incarnation = self.log.incarnation();
         let above = match pull.taken {
-            Some(taken) if taken.incarnation == incarnation && taken.through > head => {
+            Some(taken) if taken::is_shorter(&taken, incarnation, head) => {
                 return Err(Refusal::CloudTakenBack.into());
             }
             Some(taken) => lives.resume(taken.incarnation, taken.through).unwrap_or_default(),
             None => Position::ZERO,
         };
         let (log, theirs, scope) = (self.log.clone(), pull.held.clone(), replica.scope());
-        let stretch = blocking(move || {
-            log.outgoing(above, (BATCH, LOOKED_MAX), &mut |outgoing| {
+        let rate = narrower(replica.bandwidth, pull.rate);
+        let limit = PageLimit { bytes: batch_bytes(BATCH.bytes, rate), ..BATCH };
+        let lag = self.lag(&replica.name);
+        lag.stands_at(above, &pull.held);
+        lag.is_told(pull.owes);
+        let (stretch, behind) = blocking(move || {
+            let stretch = log.outgoing(above, (limit, LOOKED_MAX), &mut |outgoing| {
                 records::is_wanted(outgoing, Some(&scope), &theirs)
-            })
+            })?;
+            let behind = lag.beyond(&log, Some(&scope), stretch.through, COUNTED_MAX)?;
+            Ok::<_, ReadError>((stretch, behind))
         })
         .await?;
-        self.note(replica, |known| known.given = above.get());
+        self.note(replica, |_| {});
         let revocations = self.revocations(&replica.scope(), pull.heard);
         Ok(Batch {
             taken: Taken { incarnation, through: stretch.through },
@@ -397,7 +484,8 @@ impl Desk {
             revocations,
             settled,
             chain: self.chain(),
-            records: stretch.records.iter().map(|(_, outgoing)| records::say(outgoing)).collect(),
+            records: stretch.records.iter().map(records::say).collect(),
+            behind,
         })
     }
 }

@@ -3,13 +3,16 @@
 use super::body::{self, BODY_BYTES_MAX, MEDIA_TYPE};
 use super::desk::Trouble;
 use super::registry::Replica;
+use super::taken::LOOK_EVERY;
+use super::wire::What;
 use crate::app::App;
 use crate::aside::aside;
+use crate::clock;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
@@ -23,32 +26,36 @@ use tokio::time::Instant;
 
 /// No answer is kept back longer, so that proxies do not give up.
 const WAIT_MAX: Duration = Duration::from_secs(50);
-/// What nobody tells of, such as a body that was taken out, is looked for so often.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// An edge that says or asks more than its bandwidth allows is answered later, and no later than this.
+const KEPT_WAITING_MAX: Duration = Duration::from_secs(20);
 
 /// The routes.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/v1/replica/hello", post(hello))
-        .route("/v1/replica/push", post(push))
-        .route("/v1/replica/pull", post(pull))
+        .route("/v1/replica/{what}", post(ask))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
 /// Why nothing is answered.
-struct Failed(StatusCode, &'static str, String);
+pub(super) struct Failed(pub(super) StatusCode, pub(super) &'static str, pub(super) String);
+
+/// What a problem says, as JSON.
+pub(super) fn problem(status: StatusCode, name: &str, detail: &str) -> String {
+    let body = json!({
+        "type": format!("urn:tidelog:problem:{name}"),
+        "title": "The servers do not work together",
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    body.to_string()
+}
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let Self(status, name, detail) = self;
-        let body = json!({
-            "type": format!("urn:tidelog:problem:{name}"),
-            "title": "The servers do not work together",
-            "status": status.as_u16(),
-            "detail": detail,
-        });
         let json = [(header::CONTENT_TYPE, "application/problem+json")];
-        (status, json, body.to_string()).into_response()
+        (status, json, problem(status, name, &detail)).into_response()
     }
 }
 
@@ -71,11 +78,16 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Failed;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failed> {
-        let token = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
-        let replica = token.and_then(|token| app.replicas.desk.registry.of_token(token));
-        replica.map(Self).ok_or_else(removed)
+        who(&parts.headers, app).map(Self)
     }
+}
+
+/// Whose token is in the headers of a request.
+pub(super) fn who(headers: &HeaderMap, app: &App) -> Result<Arc<Replica>, Failed> {
+    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+    let replica = token.and_then(|token| app.replicas.desk.registry.of_token(token));
+    replica.ok_or_else(removed)
 }
 
 fn removed() -> Failed {
@@ -89,40 +101,66 @@ fn said<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Failed> {
     })
 }
 
-fn answer<T: Serialize>(of: &T) -> Result<Response, Failed> {
-    let bytes = body::write(of)
-        .map_err(|error| Failed(StatusCode::SERVICE_UNAVAILABLE, "stopping", error.to_string()))?;
-    let headers = [(header::CONTENT_TYPE, MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, Body::from(bytes)).into_response())
+fn written<T: Serialize>(of: &T) -> Result<Vec<u8>, Failed> {
+    body::write(of)
+        .map_err(|error| Failed(StatusCode::SERVICE_UNAVAILABLE, "stopping", error.to_string()))
 }
 
-async fn hello(
+async fn ask(
     State(app): State<App>,
+    Path(what): Path<String>,
     Caller(replica): Caller,
     bytes: Bytes,
 ) -> Result<Response, Failed> {
-    let hello: Hello = said(&bytes)?;
+    let Some(what) = What::ALL.into_iter().find(|it| it.path() == what) else {
+        let detail = "a replica asks hello, push or pull".to_owned();
+        return Err(Failed(StatusCode::NOT_FOUND, "not-found", detail));
+    };
+    let said = answer(&app, &replica, what, &bytes).await?;
+    let headers = [(header::CONTENT_TYPE, MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, Body::from(said)).into_response())
+}
+
+/// What is said to `replica`, whichever way it asks.
+pub(super) async fn answer(
+    app: &App,
+    replica: &Replica,
+    what: What,
+    bytes: &Bytes,
+) -> Result<Vec<u8>, Failed> {
+    // Its limits may be others by now.
+    let replica = app.replicas.desk.registry.now(replica).ok_or_else(removed)?;
+    let (paces, rate) = (app.replicas.desk.paces(&replica.name), replica.bandwidth);
+    paces.up.spend(bytes.len(), rate, KEPT_WAITING_MAX).await;
+    let said = match what {
+        What::Hello => hello(app, &replica, bytes)?,
+        What::Push => push(app, &replica, bytes).await?,
+        What::Pull => pull(app, &replica, bytes).await?,
+    };
+    paces.down.spend(said.len(), rate, KEPT_WAITING_MAX).await;
+    Ok(said)
+}
+
+fn hello(app: &App, replica: &Replica, bytes: &Bytes) -> Result<Vec<u8>, Failed> {
+    let hello: Hello = said(bytes)?;
     let desk = &app.replicas.desk;
-    let welcome = desk.welcome(&replica, &hello).inspect_err(|trouble| {
+    let welcome = desk.welcome(replica, &hello).inspect_err(|trouble| {
         tracing::warn!(replica = replica.name, %trouble, "a replica was refused");
     })?;
     tracing::info!(
         replica = replica.name,
         store = hello.store,
         incarnation = %hello.incarnation,
-        lacks = hello.head.get().saturating_sub(welcome.taken.map_or(0, |it| it.through.get())),
+        owes_positions = hello.head.get().saturating_sub(welcome.taken.map_or(0, |it| it.through.get())),
+        lacks = desk.lag(&replica.name).behind(clock::now_ms()).map(|it| it.actions),
         "a replica is linked"
     );
-    answer(&welcome)
+    written(&welcome)
 }
 
-async fn push(
-    State(app): State<App>,
-    Caller(replica): Caller,
-    bytes: Bytes,
-) -> Result<Response, Failed> {
-    let push: Push = said(&bytes)?;
-    let pushed = app.replicas.desk.take(&replica, push).await?;
+async fn push(app: &App, replica: &Replica, bytes: &Bytes) -> Result<Vec<u8>, Failed> {
+    let push: Push = said(bytes)?;
+    let pushed = app.replicas.desk.take(replica, push).await?;
     if let Some(first) = pushed.refused.first() {
         tracing::warn!(
             replica = replica.name,
@@ -132,34 +170,30 @@ async fn push(
             "actions of a replica were refused"
         );
     }
-    answer(&pushed)
+    written(&pushed)
 }
 
-async fn pull(
-    State(app): State<App>,
-    Caller(replica): Caller,
-    bytes: Bytes,
-) -> Result<Response, Failed> {
-    let pull: Pull = said(&bytes)?;
+async fn pull(app: &App, replica: &Arc<Replica>, bytes: &Bytes) -> Result<Vec<u8>, Failed> {
+    let pull: Pull = said(bytes)?;
     let wait = Duration::from_millis(pull.wait_ms.into()).min(WAIT_MAX);
     let until = Instant::now() + wait;
     let desk = &app.replicas.desk;
     loop {
         let mut committed = std::pin::pin!(app.replicas.committed.notified());
         committed.as_mut().enable();
-        let batch = desk.give(&replica, &pull).await?;
+        let batch = desk.give(replica, &pull).await?;
         let is_new = !batch.records.is_empty()
             || batch.taken.through < batch.head
             || !batch.revocations.changes.is_empty();
         if is_new || Instant::now() >= until {
-            return answer(&batch);
+            return written(&batch);
         }
         let look = until.min(Instant::now() + LOOK_EVERY);
         tokio::select! {
             () = committed => {}
             () = tokio::time::sleep_until(look) => {}
-            () = app.stopping() => return answer(&batch),
-            () = desk.registry.until_changed(&replica) => return Err(removed()),
+            () = app.stopping() => return written(&batch),
+            () = desk.registry.until_changed(replica) => return Err(removed()),
         }
     }
 }

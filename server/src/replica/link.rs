@@ -1,18 +1,19 @@
 //! Following another server: what is said to it, and what becomes of its answers. Knows no network.
 
-use super::desk::{BATCH, Desk, LOOKED_MAX, SAVE_EVERY, Trouble};
+use super::desk::{BATCH, COUNTED_MAX, Desk, LOOKED_MAX, Trouble};
+use super::pace::batch_bytes;
 use super::records::{self, Guard};
+use super::taken::{self, Saved};
 use crate::aside::blocking;
-use crate::clock::{self, Stopwatch};
-use crate::log::{Log, Outcome, Outgoing, Step};
+use crate::clock;
+use crate::log::{Log, Outcome, Outgoing, PageLimit, ReadError, Step};
 use crate::revocations;
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidelog_crdt::{Dot, Position};
 use tidelog_protocol::ActionId;
 use tidelog_protocol::replica::{
-    Batch, Held, Hello, Pull, Push, Record, Refusal, Revocations, Taken, VERSION, Welcome,
+    Batch, Behind, Held, Hello, Pull, Push, Record, Refusal, Revocations, Taken, VERSION, Welcome,
 };
 
 /// The notes that say how far the feed of the server that this one follows was taken.
@@ -39,7 +40,7 @@ struct Their {
     /// How far its feed was taken.
     taken: Option<Taken>,
     /// When that was written down.
-    saved: Option<Stopwatch>,
+    saved: Saved,
     /// The end of its feed.
     head: Position,
     /// What it has said of revocations, until that is heard.
@@ -52,9 +53,6 @@ struct Their {
     /// Up to where it had this feed when its own went up to there, ascending.
     judged: VecDeque<(Position, Position)>,
 }
-
-#[derive(Serialize, Deserialize)]
-struct TakenNote(u8, Taken);
 
 /// The first thing that is said.
 pub(crate) fn hello(log: &Log) -> Hello {
@@ -83,12 +81,8 @@ impl<'a> Link<'a> {
             return Err(Refusal::Loop.into());
         }
         let note = log.note(&format!("{TAKEN_NOTES}{store}"))?;
-        // One that cannot be read costs repeats.
-        let taken = note.and_then(|note| rmp_serde::from_slice(&note).ok());
-        let taken = taken.map(|TakenNote(_, taken)| taken);
-        let is_shorter =
-            |it: &Taken| it.incarnation == welcome.incarnation && it.through > welcome.head;
-        if taken.as_ref().is_some_and(is_shorter) {
+        let taken = note.and_then(|note| taken::read(&note));
+        if taken.is_some_and(|it| taken::is_shorter(&it, welcome.incarnation, welcome.head)) {
             return Err(Refusal::CloudTakenBack.into());
         }
         let has =
@@ -97,7 +91,7 @@ impl<'a> Link<'a> {
             held: welcome.held.clone(),
             has: has.unwrap_or_default().min(log.head()),
             taken,
-            saved: None,
+            saved: Saved::default(),
             head: welcome.head,
             revocations: Some(welcome.revocations.clone()),
             heard: 0,
@@ -106,6 +100,8 @@ impl<'a> Link<'a> {
             judged: VecDeque::new(),
         };
         desk.follows(&welcome.chain);
+        desk.upstream.begin_anew();
+        desk.upstream.stands_at(their.has, &their.held);
         Ok(Self { log, desk, store: store.clone(), their: Mutex::new(their) })
     }
 
@@ -113,11 +109,12 @@ impl<'a> Link<'a> {
         self.their.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the other lacks; none if that is nothing now.
-    pub(crate) async fn push(&self) -> Result<Option<Push>, Trouble> {
+    /// What the other lacks; none if that is nothing now. Over a line of `rate` bytes a second a batch is small.
+    pub(crate) async fn push(&self, rate: Option<u64>) -> Result<Option<Push>, Trouble> {
         // First: what it says of some authors is said to it with their actions.
         let said = self.their().revocations.take();
         self.hear(said.unwrap_or_default()).await?;
+        let limit = PageLimit { bytes: batch_bytes(BATCH.bytes, rate), ..BATCH };
         loop {
             let (above, held) = {
                 let their = self.their();
@@ -126,7 +123,7 @@ impl<'a> Link<'a> {
             let log = self.log.clone();
             let stretch = blocking(move || {
                 let wanted = &mut |outgoing: &_| records::is_wanted(outgoing, None, &held);
-                log.outgoing(above, (BATCH, LOOKED_MAX), wanted)
+                log.outgoing(above, (limit, LOOKED_MAX), wanted)
             })
             .await?;
             if stretch.through == above {
@@ -135,14 +132,17 @@ impl<'a> Link<'a> {
             let far = stretch.through.get() - above.get() >= LOOKED_MAX as u64;
             if stretch.records.is_empty() && !far {
                 // Nothing of it is lacking: that need not be told before there is more.
-                self.their().has = stretch.through;
+                let mut their = self.their();
+                their.has = stretch.through;
+                self.desk.upstream.stands_at(their.has, &their.held);
                 continue;
             }
             let through = stretch.through;
             return Ok(Some(Push {
                 store: self.log.store_id().to_string(),
                 taken: Taken { incarnation: self.log.incarnation(), through },
-                records: stretch.records.iter().map(|(_, it)| self.say(it)).collect(),
+                records: stretch.records.iter().map(|it| self.say(it)).collect(),
+                behind: self.beyond(through).await?,
             }));
         }
     }
@@ -173,17 +173,36 @@ impl<'a> Link<'a> {
     pub(crate) fn pushed(&self, through: Position) {
         let mut their = self.their();
         their.has = their.has.max(through);
+        self.desk.upstream.stands_at(their.has, &their.held);
+    }
+
+    /// What the other lacks of this feed above `through`.
+    async fn beyond(&self, through: Position) -> Result<Behind, ReadError> {
+        if through >= self.log.head() {
+            return Ok(Behind::default());
+        }
+        let (log, lag) = (self.log.clone(), Arc::clone(&self.desk.upstream));
+        blocking(move || lag.beyond(&log, None, through, COUNTED_MAX)).await
     }
 
     /// What to ask for.
-    pub(crate) fn pull(&self, wait_ms: u32) -> Pull {
+    pub(crate) fn pull(&self, wait_ms: u32, rate: Option<u64>) -> Pull {
         let held = Held(self.log.incarnations().held(self.log.head()));
         let mut their = self.their();
         their.asked = their.has;
         let (version, changes) = self.desk.revoked().changes_since(their.told.0);
         their.told.1 = version;
-        let revocations = changes.into_iter().map(revocations::told).collect();
-        Pull { taken: their.taken, held, wait_ms, heard: their.heard, revocations }
+        let has_all = their.has >= self.log.head();
+        let owes = self.desk.upstream.behind(clock::now_ms()).filter(|_| !has_all);
+        Pull {
+            taken: their.taken,
+            held,
+            wait_ms,
+            heard: their.heard,
+            revocations: changes.into_iter().map(revocations::told).collect(),
+            owes: owes.unwrap_or_default(),
+            rate,
+        }
     }
 
     /// Takes what came. All of it is on disk on return; how many records could not be taken.
@@ -197,6 +216,7 @@ impl<'a> Link<'a> {
             let mut their = self.their();
             their.told.0 = their.told.1;
         }
+        self.desk.upstream.is_told(batch.behind);
         let all = batch.records.len();
         let steps = self.steps(batch.records);
         // Before the log has it, or it would be sent back.
@@ -210,19 +230,9 @@ impl<'a> Link<'a> {
 
     /// What the log is asked to do.
     fn steps(&self, records: Vec<Record>) -> Vec<Step> {
-        let may = |id: &ActionId, dot: Dot| self.is_possible(id, dot);
+        let may = |id: &ActionId, dot: Dot| taken::is_possible(self.log, id, dot);
         let guard = Guard { scope: None, may_name: &may, may_be_named: &may };
         records.into_iter().filter_map(|it| records::take(it, &guard).ok()).collect()
-    }
-
-    /// Whether an action can have this name: those that this store gave it knows, unless it lost them.
-    fn is_possible(&self, id: &ActionId, dot: Dot) -> bool {
-        match self.log.incarnations().resume(dot.incarnation, Position::MAX) {
-            Some(last) if dot.position <= last => {
-                self.log.find(id).ok().flatten().is_some_and(|position| position == dot.position)
-            }
-            _ => true,
-        }
     }
 
     /// What the other had when it was asked is judged by now, and the verdicts are in its feed up to its
@@ -260,15 +270,10 @@ impl<'a> Link<'a> {
             let is_new = their.taken != Some(taken);
             their.taken = Some(taken);
             their.head = head;
-            let due = their.saved.as_ref().is_none_or(|saved| saved.has_passed(SAVE_EVERY));
-            if is_new && due {
-                their.saved = Some(Stopwatch::start());
-            }
-            is_new && due
+            is_new && their.saved.is_due()
         };
         if save {
-            let note = rmp_serde::to_vec(&TakenNote(1, taken)).unwrap_or_default();
-            self.log.keep_note(format!("{TAKEN_NOTES}{}", self.store), Some(note)).await?;
+            taken::write(self.log, format!("{TAKEN_NOTES}{}", self.store), taken).await?;
         }
         Ok(())
     }

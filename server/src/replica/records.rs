@@ -144,6 +144,15 @@ pub(super) fn id_of(step: &Step) -> Option<ActionId> {
     }
 }
 
+/// What a step costs, in bytes about.
+pub(super) fn cost_of(step: &Step) -> usize {
+    match step {
+        Step::Adopt(foreign) => 512 + foreign.draft.action.json().len(),
+        Step::Reject(rejected) => 512 + rejected.foreign.draft.action.json().len(),
+        Step::Append(_) | Step::Clean(..) => 512,
+    }
+}
+
 /// The dot that a step brings in order.
 pub(super) fn dot_of(step: &Step) -> Option<Dot> {
     match step {

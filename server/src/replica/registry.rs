@@ -19,6 +19,15 @@ const NAME_BYTES_MAX: usize = 64;
 /// Bytes of chance in a token.
 const SECRET_BYTES: usize = 32;
 
+/// What a link may take of what there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Its share, compared with others.
+    pub weight: Option<u32>,
+    /// Bytes in a second, each way; 0 is no limit.
+    pub bandwidth: Option<u64>,
+}
+
 /// A server that may follow this one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Replica {
@@ -32,6 +41,12 @@ pub(crate) struct Replica {
     pub(crate) channels: Vec<String>,
     /// When it was added, in ms since the epoch.
     pub(crate) added_ms: u64,
+    /// How much it gets of what all bring at once, compared with others; 1 if nothing is said.
+    #[serde(default)]
+    weight: Option<u32>,
+    /// Bytes in a second, each way.
+    #[serde(default)]
+    pub(crate) bandwidth: Option<u64>,
 }
 
 impl Replica {
@@ -52,7 +67,29 @@ impl Replica {
             "a replica's name has up to {NAME_BYTES_MAX} letters, digits, - and _: {name:?}"
         );
         let (hash, token) = draw(name)?;
-        Ok((Self { name: name.to_owned(), hash, users, channels, added_ms }, token))
+        let name = name.to_owned();
+        let (weight, bandwidth) = (None, None);
+        Ok((Self { name, hash, users, channels, added_ms, weight, bandwidth }, token))
+    }
+
+    /// How much it gets of what all bring at once, compared with others.
+    pub(crate) fn weight(&self) -> u32 {
+        self.weight.unwrap_or(1)
+    }
+
+    /// The same with other limits; what is not said stays.
+    pub(super) fn limited(&self, limits: Limits) -> Self {
+        let bandwidth = match limits.bandwidth {
+            Some(0) => None,
+            Some(bandwidth) => Some(bandwidth),
+            None => self.bandwidth,
+        };
+        Self { weight: limits.weight.or(self.weight), bandwidth, ..self.clone() }
+    }
+
+    /// Whether `other` is let in by the same token to the same.
+    fn is_same(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.users == other.users && self.channels == other.channels
     }
 
     /// The same with another token.
@@ -137,10 +174,14 @@ impl Registry {
         self.changed.send_modify(|times| *times += 1);
     }
 
-    /// Waits until `replica` is no more what it was.
+    /// The replica as it is now, if it is let in as before.
+    pub(super) fn now(&self, replica: &Replica) -> Option<Arc<Replica>> {
+        self.get(&replica.name).filter(|now| now.is_same(replica))
+    }
+
+    /// Waits until `replica` is no more let in as before.
     pub(crate) async fn until_changed(&self, replica: &Arc<Replica>) {
-        let is_other =
-            |_: &u64| self.get(&replica.name).is_none_or(|now| !Arc::ptr_eq(&now, replica));
+        let is_other = |_: &u64| self.now(replica).is_none();
         // The sender lives as long as this.
         drop(self.changed.subscribe().wait_for(is_other).await);
     }

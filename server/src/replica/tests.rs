@@ -1,3 +1,4 @@
+mod cuts;
 mod revocations;
 mod undone;
 mod world;
@@ -9,7 +10,7 @@ use crate::log::{Addresses, Draft, Entry, Log, LogName, Outcome, PageLimit, Sett
 use std::path::Path;
 use std::sync::Arc;
 use tidelog_crdt::{Context, Dot, Position, Ranges, Seen};
-use tidelog_protocol::replica::{Held, Pull, Push, Reason, Record, Refusal, Taken};
+use tidelog_protocol::replica::{Behind, Held, Pull, Push, Reason, Record, Refusal, Taken};
 use tidelog_protocol::{Action, ActionId, NodeId, UserId};
 use world::World;
 
@@ -203,7 +204,7 @@ fn an_edge_has_only_what_is_in_its_scope_and_brings_nothing_else() {
 fn forged(world: &World, change: impl FnOnce(&mut Push)) -> Result<Vec<Reason>, Trouble> {
     world.append(1, draft("ann:phone", 1, &add(1)));
     let link = world.link(1);
-    let mut push = wait(link.push()).unwrap().unwrap();
+    let mut push = wait(link.push(None)).unwrap().unwrap();
     change(&mut push);
     let pushed = wait(world.desk(0).take(&world.replica(1), push))?;
     Ok(pushed.refused.into_iter().map(|refused| refused.reason).collect())
@@ -307,7 +308,15 @@ fn copies_circles_and_data_taken_back_are_told() {
     assert_eq!(with(&|it| it.incarnation = here), Refusal::SameStore);
     assert_eq!(with(&|it| it.head = Position::ZERO), Refusal::EdgeTakenBack);
     let taken = Some(Taken { incarnation: here, through: at(900) });
-    let pull = Pull { taken, held: Held::default(), wait_ms: 0, heard: 0, revocations: Vec::new() };
+    let pull = Pull {
+        taken,
+        held: Held::default(),
+        wait_ms: 0,
+        heard: 0,
+        revocations: Vec::new(),
+        owes: Behind::default(),
+        rate: None,
+    };
     let given = wait(world.desk(0).give(&world.replica(1), &pull));
     assert!(matches!(given, Err(Trouble::Refused(Refusal::CloudTakenBack))));
     // 1 follows 0, and 0 is to follow 1.

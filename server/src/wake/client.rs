@@ -2,10 +2,9 @@
 
 use super::endpoint::is_public;
 use super::outcome::{Answer, Outcome, retry_after};
-use crate::auth::authorities;
 use crate::clock;
 use crate::config::Wake;
-use crate::tls;
+use crate::tls::client::{authorities, trusting};
 use anyhow::Context;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -17,7 +16,6 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -56,10 +54,7 @@ pub(super) struct Sender {
 impl Sender {
     pub(super) fn new(settings: &Wake, whom: Whom) -> anyhow::Result<Self> {
         let roots = authorities(&settings.ca_file).map_err(anyhow::Error::msg)?;
-        let config = ClientConfig::builder_with_provider(tls::provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = trusting(roots)?;
         let allow_private = whom != Whom::Stranger || settings.allow_private;
         let mut http = HttpConnector::new_with_resolver(Resolver { allow_private });
         http.enforce_http(false);

@@ -2,7 +2,7 @@
 
 use crate::aside::blocking;
 use crate::config::Jwks;
-use crate::tls;
+use crate::tls::client::{authorities, trusting};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::header::{ACCEPT, USER_AGENT};
@@ -11,12 +11,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use std::error::Error;
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// The text of the set at `url`, or the reason why there is none.
 pub(super) async fn set(url: &str, terms: &Jwks) -> Result<String, String> {
@@ -59,34 +55,10 @@ async fn connector(url: &str, terms: &Jwks) -> Result<HttpsConnector<HttpConnect
         let way = "install the package ca-certificates, or name a file with ca_file in [auth.jwks]";
         return Err(format!("this machine knows no certificate authorities: {way}"));
     }
-    let config = ClientConfig::builder_with_provider(tls::provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = trusting(roots).map_err(|error| error.to_string())?;
     // Which schemes a URL may have was checked when it was read.
     let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
     Ok(builder.enable_http1().build())
-}
-
-/// Those in `file`, or the system's if it is empty.
-pub(crate) fn authorities(file: &Path) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    if file.as_os_str().is_empty() {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return Ok(roots);
-    }
-    let unusable = |_| format!("{} (ca_file) holds no certificates in PEM", file.display());
-    let content = super::keys::read(file)?;
-    for certificate in CertificateDer::pem_slice_iter(&content) {
-        roots.add(certificate.map_err(unusable)?).map_err(|error| {
-            format!("{} (ca_file) has a certificate that cannot be used: {error}", file.display())
-        })?;
-    }
-    if roots.is_empty() {
-        return Err(format!("{} (ca_file) holds no certificates in PEM", file.display()));
-    }
-    Ok(roots)
 }
 
 /// An error and what caused it: the outermost alone says little.

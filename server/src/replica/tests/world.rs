@@ -164,14 +164,15 @@ impl World {
         let (link, other) = (self.link(at), self.sites[at].follows.unwrap());
         let (mut up, mut down) = (0, 0);
         loop {
-            let pushed = wait(link.push()).unwrap();
+            let pushed = wait(link.push(None)).unwrap();
             if let Some(push) = &pushed {
                 up += push.records.len();
                 let through = push.taken.through;
                 wait(self.desk(other).take(&self.replica(at), push.clone())).unwrap();
                 link.pushed(through);
             }
-            let batch = wait(self.desk(other).give(&self.replica(at), &link.pull(0))).unwrap();
+            let batch =
+                wait(self.desk(other).give(&self.replica(at), &link.pull(0, None))).unwrap();
             let is_all = batch.records.is_empty() && batch.taken.through == batch.head;
             down += batch.records.len();
             assert_eq!(wait(link.take(batch)).unwrap(), 0, "seed {}", self.seed);
@@ -184,7 +185,7 @@ impl World {
     /// What the other refuses of the next push.
     pub(super) fn refusals(&self, at: usize) -> Vec<Refused> {
         let (link, other) = (self.link(at), self.sites[at].follows.unwrap());
-        let push = wait(link.push()).unwrap().unwrap();
+        let push = wait(link.push(None)).unwrap().unwrap();
         wait(self.desk(other).take(&self.replica(at), push)).unwrap().refused
     }
 
@@ -278,7 +279,7 @@ impl World {
             for lot in lots {
                 match lot {
                     0..=3 => {
-                        let Some(push) = wait(link.push()).unwrap() else { continue };
+                        let Some(push) = wait(link.push(None)).unwrap() else { continue };
                         let through = push.taken.through;
                         if lot == 3 {
                             late = Some(push.clone());
@@ -298,7 +299,7 @@ impl World {
                         }
                     }
                     _ => {
-                        let pull = link.pull(0);
+                        let pull = link.pull(0, None);
                         let batch = wait(self.desk(other).give(&replica, &pull)).unwrap();
                         if lot == 6 {
                             wait(link.take(batch.clone())).unwrap();

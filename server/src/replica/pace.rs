@@ -1,0 +1,94 @@
+//! A limit to bandwidth: who has said much waits before it says more.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a batch may hold at least, in bytes, however narrow the line is.
+const BATCH_BYTES_MIN: usize = 16 << 10;
+
+/// One direction of a link.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// When what was said so far has gone over a line of that bandwidth.
+    free: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    /// `bytes` go over the line, which carries `rate` of them in a second. When the line is free again.
+    fn book(&self, bytes: usize, rate: u64, now: Instant) -> Instant {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let us = (bytes as u64).saturating_mul(1_000_000) / rate.max(1);
+        let until = free.unwrap_or(now).max(now) + Duration::from_micros(us);
+        *free = Some(until);
+        until
+    }
+
+    /// `bytes` go over the line now; waits until it is free again, and no longer than `most`.
+    pub(super) async fn spend(&self, bytes: usize, rate: Option<u64>, most: Duration) {
+        let Some(rate) = rate else { return };
+        let now = Instant::now();
+        let until = self.book(bytes, rate, now).min(now + most);
+        tokio::time::sleep_until(until).await;
+    }
+}
+
+/// Both directions of a link.
+#[derive(Debug, Default)]
+pub(super) struct Paces {
+    /// To the cloud.
+    pub(super) up: Pace,
+    /// To the edge.
+    pub(super) down: Pace,
+}
+
+/// The narrower of two limits.
+pub(super) fn narrower(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}
+
+/// What a batch may hold, so that it does not take the line for much longer than a second.
+pub(super) fn batch_bytes(most: usize, rate: Option<u64>) -> usize {
+    let in_a_second = rate.map_or(most, |rate| usize::try_from(rate).unwrap_or(usize::MAX));
+    in_a_second.max(BATCH_BYTES_MIN).min(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_said_takes_as_long_as_it_would_over_a_narrow_line() {
+        let (pace, start) = (Pace::default(), Instant::now());
+        let long = Duration::from_secs(1_000);
+        pace.spend(1 << 20, None, long).await;
+        assert_eq!(start.elapsed(), Duration::ZERO, "no limit");
+        for _ in 0..10 {
+            pace.spend(5_000, Some(10_000), long).await;
+        }
+        let took = start.elapsed();
+        assert!((5_000..5_100).contains(&took.as_millis()), "{took:?}");
+        // Nobody is kept for ever, and what was not paid is owed.
+        pace.spend(1_000_000, Some(10_000), Duration::from_secs(1)).await;
+        let took = start.elapsed();
+        assert!((6_000..6_100).contains(&took.as_millis()), "{took:?}");
+        pace.spend(0, Some(10_000), long).await;
+        assert!((105_000..105_200).contains(&start.elapsed().as_millis()));
+        // What was not used is gone: a line does not carry yesterday's bytes today.
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        let start = Instant::now();
+        pace.spend(20_000, Some(10_000), long).await;
+        assert!((2_000..2_100).contains(&start.elapsed().as_millis()));
+    }
+
+    #[test]
+    fn over_a_narrow_line_batches_are_small() {
+        assert_eq!(batch_bytes(1 << 20, None), 1 << 20);
+        assert_eq!(batch_bytes(1 << 20, Some(100_000)), 100_000);
+        assert_eq!(batch_bytes(1 << 20, Some(10)), BATCH_BYTES_MIN);
+        assert_eq!(batch_bytes(1 << 20, Some(u64::MAX)), 1 << 20);
+        assert_eq!(narrower(Some(3), None), Some(3));
+        assert_eq!(narrower(Some(3), Some(2)), Some(2));
+        assert_eq!(narrower(None, None), None);
+    }
+}
