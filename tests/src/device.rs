@@ -175,6 +175,16 @@ impl Device {
         }
     }
 
+    /// Takes at most so many things that have come in already, as long as it is online.
+    pub async fn take_some(&mut self, most: usize) -> anyhow::Result<()> {
+        for _ in 0..most {
+            if self.is_online() {
+                self.next_if_any().await?;
+            }
+        }
+        Ok(())
+    }
+
     fn on_event(&mut self, event: Result<Event, ClientError>) -> anyhow::Result<()> {
         match event {
             Ok(Event::Sync(sync)) => self.on_sync(sync),

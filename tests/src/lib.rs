@@ -1,7 +1,7 @@
 //! The harness of the whole-system tests: the real binary as a process, and devices that behave like
 //! the stock clients and count what they hear.
 //!
-//! In order of reading: `binary` and `server` (the process and its data), `device`, `crowd`, `proxy` (cuts a
+//! In order of reading: `binary` and `server` (the process and its data), `device`, `phone`, `crowd`, `proxy` (cuts a
 //! connection between two frames), `export` (what `tidelog log` prints), `commands` and `shell` (the
 //! others, and tools of the system), `http` and
 //! `exposition` (requests, and what `/metrics` says), `chance` (seeded), `disk` (an image of a disk at the
@@ -17,6 +17,7 @@ pub mod disk;
 mod export;
 mod exposition;
 mod http;
+mod phone;
 mod proxy;
 mod server;
 mod shell;
@@ -27,6 +28,7 @@ pub use device::{Device, Verdict, write};
 pub use export::{Line, export};
 pub use exposition::{Exposition, Family, Sample};
 pub use http::Answer;
+pub use phone::Phone;
 pub use proxy::{Cut, Direction, Proxy};
 pub use server::{Options, Server, command};
 pub use shell::{Ran, has, run, tidelog, tidelog_with};
