@@ -39,6 +39,9 @@ use std::time::Duration;
 /// How long a test waits for an event; a loaded machine is no failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// So much later is later by every clock, however pages have mended theirs.
+pub const LATER_MS: u64 = 10_000;
+
 /// Waits for `what`, and no longer than [`PATIENCE`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> anyhow::Result<T> {
     let done = tokio::time::timeout(PATIENCE, future).await;
