@@ -54,6 +54,7 @@ impl Session {
             sent_at: None,
             implied_by: Some(by.clone()),
             lift: Lift::default(),
+            over_base: Position::ZERO,
             loaded_ms: at.now,
             late: None,
         };

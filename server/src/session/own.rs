@@ -48,6 +48,8 @@ pub(super) struct ToldStates {
     through: Position,
     /// The first such entry that came since; its document is sent anew.
     late: Option<Position>,
+    /// A base was shown when the log ended here.
+    over_base: Position,
 }
 
 impl OwnLoad {
@@ -106,6 +108,20 @@ impl ToldStates {
         }
     }
 
+    /// A base is shown while the log goes as far as `head`.
+    pub(super) fn tell_base(&mut self, meta: &mut Meta, at: Moment) {
+        self.tell(meta, at.now);
+        self.over_base = at.head;
+    }
+
+    /// An entry of the user's log is passed over that the page has made itself, which a base would hide from
+    /// who goes by what comes.
+    pub(super) fn note_own(&mut self, entry: &Entry) {
+        if entry.position <= self.over_base {
+            self.late.get_or_insert(entry.position);
+        }
+    }
+
     /// A state is sent, under this meta.
     pub(super) fn tell(&mut self, meta: &mut Meta, now: u64) {
         self.lift.tell(meta);
@@ -151,7 +167,7 @@ impl Session {
         match self.delivery.done_reading() {
             Some(Reading::History) => self.take_own_history(part, at),
             Some(Reading::Load(key, serial)) if self.subscriptions.is_loading(&key, serial) => {
-                self.take_anew(&key, part);
+                self.take_anew(&key, part, at);
             }
             Some(Reading::Load(..)) | None => {}
         }

@@ -48,6 +48,9 @@ pub(super) struct Subscription {
     pub implied_by: Option<Key>,
     /// Times of documents' states.
     pub lift: Lift,
+    /// A base was shown when the log ended here. What the page had by then is hidden under it from who goes by
+    /// what comes, where it is above.
+    pub over_base: Position,
     /// When the last load was over.
     pub loaded_ms: u64,
     /// The first such entry that came since; its document is sent anew.
@@ -158,6 +161,7 @@ impl Subscription {
             sent_at: None,
             implied_by: None,
             lift: Lift::default(),
+            over_base: Position::ZERO,
             loaded_ms: 0,
             late: None,
         }
@@ -293,7 +297,7 @@ impl Subscription {
 
     /// Adds `entry` as this subscription shows it: rendered, or what `fates` says. The actions of one
     /// item are in a frame each, because a list of a stock client misses the second one of a frame.
-    pub(super) fn show(&mut self, entry: &Entry, fates: &Fates, to: &mut Frames) {
+    pub(super) fn show(&mut self, entry: &Entry, fates: &Fates, head: Position, to: &mut Frames) {
         match fates.instead(entry.position).filter(|_| self.is_of_map()) {
             None => {
                 if let (true, [_, item]) = (self.is_of_map(), &*entry.addresses.channels) {
@@ -303,6 +307,7 @@ impl Subscription {
                 // What compaction has made a document of already.
                 if documents::is_state(entry) {
                     self.lift.tell(&mut shown.1);
+                    self.over_base = head;
                 }
                 to.last().push(shown);
             }
