@@ -55,6 +55,7 @@ impl Session {
             implied_by: Some(by.clone()),
             lift: Lift::default(),
             over_base: Position::ZERO,
+            untold: None,
             loaded_ms: at.now,
             late: None,
         };

@@ -90,7 +90,7 @@ impl Session {
         let State::Loading(load) = std::mem::replace(&mut subscription.state, State::Live) else {
             return;
         };
-        subscription.loaded_ms = at.now;
+        subscription.is_loaded(at.now);
         self.delivery.on_loaded(subscription.through, self.frames.sent, at.now);
         self.following.on_sent(key, self.frames.sent, at.now);
         self.changed = true;

@@ -50,6 +50,8 @@ pub(super) struct ToldStates {
     late: Option<Position>,
     /// A base was shown when the log ended here.
     over_base: Position,
+    /// What the page was told above this may not be known: the process was killed.
+    untold: Option<Position>,
 }
 
 impl OwnLoad {
@@ -91,6 +93,11 @@ impl ToldStates {
         Self { lift, ..Self::default() }
     }
 
+    /// What earlier connections told above `known` may not be known.
+    pub(super) fn may_hide_above(&mut self, known: Position) {
+        self.untold = Some(known);
+    }
+
     /// The latest time of the states that the page was sent.
     pub(super) fn latest_ms(&self) -> u64 {
         self.lift.told_ms()
@@ -98,12 +105,15 @@ impl ToldStates {
 
     /// No further ones come for now.
     pub(super) fn none_come(&mut self) {
-        *self = Self::new(self.lift);
+        *self = Self { untold: self.untold, ..Self::new(self.lift) };
     }
 
     /// An entry of the user's log comes by.
     pub(super) fn note(&mut self, entry: &Entry) {
-        if self.lift.hides(entry) {
+        if let Some(known) = self.untold.take() {
+            self.late.get_or_insert(known.plus(1));
+            self.lift.has_forgotten();
+        } else if self.lift.hides(entry) {
             self.late.get_or_insert(entry.position);
         }
     }
@@ -214,6 +224,7 @@ impl Session {
             return;
         }
         let Some(late) = self.delivery.own_states.late.take() else { return };
+        self.delivery.own_states.lift.begin_anew();
         self.delivery.own_load = Some(OwnLoad {
             claimed: self.delivery.cursor,
             began: at.head,
