@@ -120,6 +120,8 @@ struct ActionRule {
     clients: Vec<Template>,
     nodes: Vec<Template>,
     kept: bool,
+    /// It enters its author's log, too.
+    own_log: bool,
 }
 
 /// A compiled `[[channel]]`.
@@ -331,12 +333,15 @@ impl Rules {
         scope: &Scope<'_>,
     ) -> Result<Placement, UndoReason> {
         rule.allow.check(scope)?;
-        let mut to = Addresses::new(Self::own_log(subject, true), self.addresses_max);
-        for template in &rule.users {
-            template.render(scope, |user| to.user(user, &self.anonymous))?;
-        }
+        let mut to = Addresses::new(self.addresses_max);
         for template in &rule.channels {
             template.render(scope, |channel| to.channel(channel))?;
+        }
+        if rule.own_log || !to.has_channels() {
+            to.own_log(Self::own_log(subject, true).users);
+        }
+        for template in &rule.users {
+            template.render(scope, |user| to.user(user, &self.anonymous))?;
         }
         for template in &rule.clients {
             template.render(scope, |client| to.client(client))?;

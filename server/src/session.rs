@@ -165,6 +165,9 @@ impl Session {
             None => None,
         };
         let mut delivery = Delivery::resume(resumed, head, &node, now);
+        if resumed.is_some() && !node.is_exact && shared.rules.loads_own_state() {
+            delivery.own_states.may_hide_above(node.acked);
+        }
         let following = resumed.map(|_| Following::resume(&node)).unwrap_or_default();
         let own_log = (!subject.anonymous()).then(|| LogName::User(subject.user().clone()));
         if own_log.is_some() {
@@ -377,7 +380,7 @@ impl Session {
     /// The connection ended: what is to be remembered of the node.
     pub fn end(self) -> NodeState {
         let mut state = self.state();
-        state.sent = self.delivery.claimed();
+        (state.sent, state.is_exact) = (self.delivery.claimed(), true);
         state
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tidelog_client_sim::client::Client;
 use tidelog_client_sim::now_ms;
 use tidelog_protocol::{Action, ActionId, Meta, NodeId};
-use tidelog_tests::{Device, Options, Server, within};
+use tidelog_tests::{Device, LATER_MS, Options, Server, within};
 
 const CONFIG: &str = r#"
 [[action]]
@@ -69,7 +69,7 @@ async fn who_removes_on_a_channel_takes_away_what_it_was_shown_of_it() -> anyhow
     bob.dispatch(r#"{"type":"logux/subscribe","channel":"board"}"#).await?;
     bob.until_heard(&apples).await?;
     bob.until_acknowledged().await?;
-    later().await;
+    bob.ahead_ms = LATER_MS;
     bob.dispatch(&set("remove", "apples")).await?;
     bob.until_acknowledged().await?;
     ensure!(board(&server).await?.is_null(), "{}", board(&server).await?);

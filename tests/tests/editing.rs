@@ -282,11 +282,6 @@ async fn ends_as_recorded(name: &str) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn two_friends_write_to_each_other() -> anyhow::Result<()> {
-    ends_as_recorded("friendsforever-400").await
-}
-
-#[tokio::test]
 async fn two_clowns_write_to_each_other() -> anyhow::Result<()> {
     ends_as_recorded("clownschool-400").await
 }
@@ -294,4 +289,23 @@ async fn two_clowns_write_to_each_other() -> anyhow::Result<()> {
 #[tokio::test]
 async fn two_clients_write_a_program_in_turns() -> anyhow::Result<()> {
     ends_as_recorded("sveltecomponent").await
+}
+
+/// All of it, of tens of thousands of transactions.
+#[tokio::test]
+async fn two_friends_write_a_whole_text_to_each_other() -> anyhow::Result<()> {
+    ends_as_recorded("friendsforever").await
+}
+
+#[tokio::test]
+#[ignore = "EDITING_TRACES is to name a folder with all recordings: see crdt/tests/data/editing-traces/README.md"]
+async fn all_recordings_end_as_recorded() -> anyhow::Result<()> {
+    let folder = std::env::var_os("EDITING_TRACES").context("EDITING_TRACES names a folder")?;
+    for name in ["friendsforever", "clownschool", "sveltecomponent", "automerge-paper"] {
+        let trace = Trace::read(&File::new(&folder).join(format!("{name}.json.gz")));
+        let began_ms = now_ms();
+        World::new(&trace).await?.ends_as_recorded(&trace).await.context(name)?;
+        println!("{name}: {} transactions in {} ms", trace.transactions.len(), now_ms() - began_ms);
+    }
+    Ok(())
 }

@@ -26,7 +26,7 @@ use tidelog_client_sim::client::Target;
 use tidelog_client_sim::now_ms;
 use tidelog_protocol::codec::Version;
 use tidelog_protocol::{ActionId, Form, NodeId};
-use tidelog_tests::{Chance, Device, Options, Server, tidelog, within};
+use tidelog_tests::{Chance, Device, Options, Phone, Server, tidelog, within};
 
 const CONFIG: &str = r#"
 [[action]]
@@ -108,60 +108,24 @@ fn shown(told: &Told, doc: &str) -> Value {
 
 enum Author {
     Page { device: Box<Device>, number: usize, reloads: usize },
-    Phone(Phone),
+    Phone(Clocked),
 }
 
-/// A device that pushes and pulls over HTTP.
-struct Phone {
-    user: &'static str,
-    /// When it made its last action, by its own clock, on which an action takes long.
+/// Its clock is its own, and an action takes long on it.
+struct Clocked {
+    phone: Phone,
     clock_ms: u64,
     made: u64,
-    cursor: Option<String>,
-    queue: Vec<Value>,
-    told: Told,
 }
 
-impl Phone {
-    fn act(&mut self, action: &Value) -> anyhow::Result<ActionId> {
+impl Clocked {
+    fn act(&mut self, action: &Value) -> ActionId {
         self.made += 1;
-        let node = NodeId::new(&format!("{}:phone:tab", self.user))?;
         self.clock_ms += ACTION_MS;
+        let node = self.phone.node().clone();
         let id = ActionId { node, ms: self.clock_ms, sequence: self.made };
-        self.queue.push(json!([action, { "id": id.to_string(), "time": id.ms }]));
-        self.told.insert(key(&id, id.ms), action.clone());
-        Ok(id)
-    }
-
-    async fn sync(&mut self, server: &Server) -> anyhow::Result<()> {
-        let (bearer, client) = (
-            format!("Authorization: Bearer {}", self.user),
-            format!("Tidelog-Client: {}:phone", self.user),
-        );
-        loop {
-            let mut body = json!({ "actions": self.queue, "channels": ["board"] });
-            if let Some(cursor) = &self.cursor {
-                body["since"] = cursor.as_str().into();
-                body["seen"] = cursor.as_str().into();
-            }
-            let headers = [&bearer, "Content-Type: application/json", &client];
-            let answer = server.request("POST", "/v1/sync", &headers, &body.to_string()).await?;
-            ensure!(answer.status == 200, "{answer:?}");
-            let page: Value = serde_json::from_str(&answer.body)?;
-            for result in page["results"].as_array().context("results")? {
-                ensure!(result["status"] == "processed", "{result}");
-            }
-            for pair in page["actions"].as_array().context("actions")? {
-                let id = pair[1]["id"].as_str().context("an id")?.parse()?;
-                let time = pair[1]["time"].as_u64().context("a time")?;
-                self.told.insert(key(&id, time), pair[0].clone());
-            }
-            self.queue.clear();
-            self.cursor = page["cursor"].as_str().map(str::to_owned);
-            if page["more"] == false {
-                return Ok(());
-            }
-        }
+        self.phone.dispatch_as(action.clone(), id.clone());
+        id
     }
 }
 
@@ -186,7 +150,7 @@ impl Author {
     fn told(&self) -> Told {
         match self {
             Self::Page { device, .. } => told_to(device),
-            Self::Phone(phone) => phone.told.clone(),
+            Self::Phone(Clocked { phone, .. }) => told_to_phone(phone),
         }
     }
 }
@@ -197,6 +161,10 @@ fn told_to(device: &Device) -> Told {
         (key(&meta.id, meta.time), serde_json::from_slice(action.json()).unwrap())
     })
     .collect()
+}
+
+fn told_to_phone(phone: &Phone) -> Told {
+    phone.told.iter().map(|(action, meta)| (key(&meta.id, meta.time), action.clone())).collect()
 }
 
 struct World {
@@ -216,15 +184,8 @@ impl World {
             authors.push(page(&server, number, 0)?);
         }
         for (user, clock_ms) in [("ann", now_ms() - BEHIND_MS), ("bob", now_ms() + AHEAD_MS)] {
-            let (queue, told) = (Vec::new(), Told::new());
-            authors.push(Author::Phone(Phone {
-                user,
-                clock_ms,
-                made: 0,
-                cursor: None,
-                queue,
-                told,
-            }));
+            let phone = Phone::new(user, "phone", &["board"])?;
+            authors.push(Author::Phone(Clocked { phone, clock_ms, made: 0 }));
         }
         Ok(Self { server, authors, made: Vec::new(), compacted: 0, chance: Chance::seeded() })
     }
@@ -288,7 +249,7 @@ impl World {
                 (id, meta.time)
             }
             Author::Phone(phone) => {
-                let id = phone.act(&action)?;
+                let id = phone.act(&action);
                 (id.clone(), id.ms)
             }
         };
@@ -304,15 +265,8 @@ impl World {
 
     async fn take_in(&mut self, author: usize) -> anyhow::Result<()> {
         match &mut self.authors[author] {
-            Author::Page { device, .. } => {
-                for _ in 0..5 {
-                    if device.is_online() {
-                        device.next_if_any().await?;
-                    }
-                }
-                Ok(())
-            }
-            Author::Phone(phone) => phone.sync(&self.server).await,
+            Author::Page { device, .. } => device.take_some(5).await,
+            Author::Phone(of) => of.phone.sync(&self.server).await,
         }
     }
 
@@ -361,7 +315,7 @@ impl World {
             self.connect(author).await?;
             match &mut self.authors[author] {
                 Author::Page { device, .. } => device.until_acknowledged().await?,
-                Author::Phone(phone) => phone.sync(&self.server).await?,
+                Author::Phone(of) => of.phone.sync(&self.server).await?,
             }
         }
         let expected = self.expected();
@@ -372,9 +326,9 @@ impl World {
                     let shows = |device: &Device| screen(&told_to(device)) == expected;
                     device.until("the screen of a page", shows).await
                 }
-                Author::Phone(phone) => {
+                Author::Phone(Clocked { phone, .. }) => {
                     let syncing = async {
-                        while screen(&phone.told) != expected {
+                        while screen(&told_to_phone(phone)) != expected {
                             phone.sync(&self.server).await?;
                         }
                         anyhow::Ok(())

@@ -47,6 +47,9 @@ pub struct ActionRule {
     /// False: live only, not stored.
     #[serde(default = "yes")]
     pub keep: bool,
+    /// False: in the logs of its channels and users alone, and not in its author's.
+    #[serde(default)]
+    pub own_log: Option<Spanned<bool>>,
 }
 
 fn yes() -> bool {

@@ -65,10 +65,14 @@ impl<'a> Look<'a> {
             looked_at: 0,
             own_states: None,
         };
+        look.view.after.begin_look();
         look.begin_squashed()?;
         look.begin_own()?;
         look.at_items()?;
         look.at_entries(source.log.head())?;
+        if look.view.more {
+            look.view.after.owe_over_bases(source.log.head());
+        }
         look.at_late()?;
         Ok(look.view)
     }
@@ -89,16 +93,19 @@ impl<'a> Look<'a> {
 
     /// Items of the maps whose items are being sent, and documents of channels likewise.
     fn at_items(&mut self) -> Result<(), Unread> {
-        let mut channels = std::mem::take(&mut self.view.after.channels);
-        let done = channels.iter_mut().try_for_each(|followed| {
-            let sending = followed.mark.stage == Stage::Items && !self.view.more;
-            if sending { self.at_items_of(followed) } else { Ok(()) }
-        });
-        for (at, followed) in self.channels_at.iter_mut().zip(&channels) {
-            *at = followed.mark.through.max(*at);
+        for at in 0..self.view.after.channels.len() {
+            let followed = self.view.after.channels.get(at);
+            let sending = followed.filter(|it| it.mark.stage == Stage::Items && !self.view.more);
+            let Some(mut followed) = sending.cloned() else { continue };
+            self.at_items_of(&mut followed)?;
+            if let Some(reached) = self.channels_at.get_mut(at) {
+                *reached = followed.mark.through.max(*reached);
+            }
+            if let Some(sent) = self.view.after.channels.get_mut(at) {
+                *sent = followed;
+            }
         }
-        self.view.after.channels = channels;
-        done
+        Ok(())
     }
 
     fn at_items_of(&mut self, followed: &mut Followed) -> Result<(), Unread> {
@@ -108,6 +115,14 @@ impl<'a> Look<'a> {
             Some(map) => self.source.snapshot(channel, map, begins)?,
             None => self.source.states(channel, true)?,
         };
+        if followed.map.is_none() {
+            // What is in them comes first, where it comes by another log, too: a reader that takes actions as
+            // they come would count it twice.
+            self.at_entries(snapshot.through)?;
+            if self.view.more {
+                return Ok(());
+            }
+        }
         for item in snapshot.above(followed.mark.through) {
             // A reader that has nothing need not hear of what is gone.
             let told: Vec<_> = item.told().filter(|shown| !(shown.gone && begins)).collect();

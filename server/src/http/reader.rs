@@ -56,7 +56,7 @@ impl Reader {
             let known = known.filter(|mark| mark.stage != Stage::Items || loads);
             let mark = known.unwrap_or_else(|| first_mark(access, head));
             let (is_state, squash) = (access.loads_documents(), access.squash);
-            Followed { channel: channel.clone(), key, map, is_state, squash, mark }
+            Followed { channel: channel.clone(), key, map, is_state, squash, mark, base: None }
         };
         let own = (!subject.anonymous()).then(|| LogName::User(caller.user().clone()));
         let first = |mark| first_own(app, mark, since.is_some());
@@ -67,6 +67,7 @@ impl Reader {
             channels: accesses.iter().map(follow).collect(),
             device: caller.device().cloned(),
             renewed_ms: 0,
+            own_base: None,
         };
         let user = caller.user().clone();
         Ok(Self { app: app.clone(), user, standpoint, others, accesses, causality: false })

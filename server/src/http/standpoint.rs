@@ -4,7 +4,7 @@
 //! is new to the reader is behind, and one that is read from now on is ahead.
 
 use super::causality;
-use super::cursor::{self, ChannelKey, Mark, Owed, Reached, Stage};
+use super::cursor::{ChannelKey, Mark, Reached, Stage};
 use super::look::{Look, Stretch};
 use super::source::{Source, Unread};
 use crate::documents;
@@ -31,6 +31,8 @@ pub(super) struct Standpoint {
     pub(super) device: Option<ClientId>,
     /// When it was last sent documents anew, if that was by this connection.
     pub(super) renewed_ms: u64,
+    /// The first base in the user's log that this look has come over.
+    pub(super) own_base: Option<Position>,
 }
 
 /// A channel that a reader follows.
@@ -45,6 +47,8 @@ pub(super) struct Followed {
     /// Who missed more actions than this gets what they add up to.
     pub(super) squash: Option<usize>,
     pub(super) mark: Mark,
+    /// The first base that this look has come over.
+    pub(super) base: Option<Position>,
 }
 
 /// What a reader sees from where it stands.
@@ -109,29 +113,55 @@ impl Standpoint {
     }
 
     /// Of an entry that was read in this stretch: is it a document already, or older than the states that
-    /// the reader was sent, so that a store which goes by time would not show it?
+    /// the reader was sent, so that a store which goes by time would not show it? Or did the reader have it
+    /// before a base that it is sent now, which would hide it from who goes by what comes?
     pub(super) fn note_late(&mut self, entry: &Entry, stretch: &Stretch, head: Position) {
         let is_own = self.own.as_ref().is_some_and(|own| entry.addresses.includes(own));
-        let own = (stretch.own && is_own).then_some(&mut self.own_mark);
+        let mine = self.is_mine(entry);
+        let brought = is_own && !stretch.own;
+        let own = (stretch.own && is_own).then_some((&mut self.own_mark, &mut self.own_base));
         let within = self.channels.iter_mut().zip(&stretch.channels).filter(|(_, it)| **it);
         let marks = within
             .filter(|(followed, _)| entry.addresses.channels.contains(&followed.channel))
-            .map(|(followed, _)| &mut followed.mark);
-        for mark in own.into_iter().chain(marks) {
+            .map(|(followed, _)| (&mut followed.mark, &mut followed.base));
+        for (mark, base) in own.into_iter().chain(marks) {
             if documents::is_state(entry) {
                 mark.state_ms = mark.state_ms.max(entry.time);
-            } else if mark.state_ms > 0 && (entry.time <= mark.state_ms || entry.is_undo()) {
-                let after = Position::new(entry.position.get() - 1).unwrap_or_default();
-                let complete_through = cursor::nothing_is_left_out();
-                let owed = Owed { after, began: head, has_shown: true, complete_through };
-                mark.owed.get_or_insert(owed);
+                base.get_or_insert(entry.position);
+                continue;
+            }
+            let came_before = brought || (mine && entry.position > mark.echo_through);
+            let is_older = mark.state_ms > 0 && (entry.time <= mark.state_ms || entry.is_undo());
+            if is_older || (came_before && base.is_some()) {
+                mark.owe(before(entry.position), head);
             }
         }
     }
 
+    /// The look begins, and has come over no base.
+    pub(super) fn begin_look(&mut self) {
+        self.own_base = None;
+        self.channels.iter_mut().for_each(|followed| followed.base = None);
+    }
+
+    /// The look ends before all was read: what the reader had of what is above a base is not known.
+    pub(super) fn owe_over_bases(&mut self, head: Position) {
+        let own = (&mut self.own_mark, self.own_base);
+        let channels = self.channels.iter_mut().map(|it| (&mut it.mark, it.base));
+        for (mark, base) in channels.chain([own]) {
+            if let Some(base) = base {
+                mark.owe(base, head);
+            }
+        }
+    }
+
+    fn is_mine(&self, entry: &Entry) -> bool {
+        self.device.as_ref().is_some_and(|it| it.as_str() == entry.id.node.client_str())
+    }
+
     /// How the reader sees an entry that was read in this stretch, if it does.
     pub(super) fn visible(&self, entry: &Arc<Entry>, stretch: &Stretch) -> Option<Visible> {
-        let mine = self.device.as_ref().is_some_and(|it| it.as_str() == entry.id.node.client_str());
+        let mine = self.is_mine(entry);
         let shows = |mark: &Mark| !mine || entry.position <= mark.echo_through;
         if self.own.as_ref().is_some_and(|own| entry.addresses.includes(own)) {
             // Outside the stretch, the user's log is ahead: it has brought the entry.
@@ -193,6 +223,10 @@ impl Visible {
             }
         }
     }
+}
+
+fn before(position: Position) -> Position {
+    Position::new(position.get().saturating_sub(1)).unwrap_or_default()
 }
 
 fn pulled(meta: Meta, position: Position, channels: &[Channel]) -> PulledMeta {

@@ -19,6 +19,13 @@ impl Mark {
         let latest = told.iter().map(|shown| shown.meta.time).max();
         self.state_ms = self.state_ms.max(latest.unwrap_or_default());
     }
+
+    /// Documents that changed above `after` are sent anew, once everything up to there was.
+    pub(super) fn owe(&mut self, after: Position, head: Position) {
+        let complete_through = nothing_is_left_out();
+        let owed = Owed { after, began: head, has_shown: true, complete_through };
+        self.owed.get_or_insert(owed);
+    }
 }
 
 impl Look<'_> {

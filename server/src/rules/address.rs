@@ -22,8 +22,17 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    pub(super) fn new(placement: Placement, addresses_max: usize) -> Self {
-        Self { placement, left: addresses_max, spoilt: false }
+    pub(super) fn new(addresses_max: usize) -> Self {
+        Self { placement: Placement::default(), left: addresses_max, spoilt: false }
+    }
+
+    /// Its author's log, if that has one. It is no address that the rule gave.
+    pub(super) fn own_log(&mut self, users: Vec<UserId>) {
+        self.placement.users = users;
+    }
+
+    pub(super) fn has_channels(&self) -> bool {
+        !self.placement.channels.is_empty()
     }
 
     /// A user's log. Anonymous users have none: an action addressed to them goes nowhere.

@@ -99,6 +99,13 @@ impl Compiler<'_> {
         let client: AddressCheck =
             |text| ClientId::new(text).map(drop).map_err(|it| it.to_string());
         let node: AddressCheck = |text| NodeId::new(text).map(drop).map_err(|it| it.to_string());
+        if let Some(own_log) = rule.own_log.as_ref().filter(|own| !own.get_ref())
+            && rule.channels.is_empty()
+        {
+            let reason = "own_log = false is for actions that go to channels: this one would be in \
+                          no log that its author's other devices could read";
+            return Err(self.error(own_log, reason));
+        }
         let mut compiled = ActionRule {
             line: self.source.line(rule.kind.span().start),
             kind: Glob::new(kind),
@@ -109,6 +116,7 @@ impl Compiler<'_> {
             clients: self.templates(&rule.clients, client)?,
             nodes: self.templates(&rule.nodes, node)?,
             kept: rule.keep,
+            own_log: rule.own_log.as_ref().is_none_or(|own_log| *own_log.get_ref()),
         };
         compiled.reads = reads(&compiled);
         Ok(compiled)

@@ -10,6 +10,9 @@ use tidelog_protocol::Meta;
 
 /// Clocks are mended to within this.
 const MENDED_WITHIN_MS: u64 = 1_000;
+/// What a page was told that the server has forgotten is no further above its documents: it was of the last seconds,
+/// and each connection lifts a state once.
+const FORGOTTEN_WITHIN_MS: u64 = 10_000;
 
 /// How a page is told the times of the documents of one log, in milliseconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +23,10 @@ pub(super) struct Lift {
     above: u64,
     /// The latest time of a state that it was told, on whatever connection.
     told: u64,
+    /// What is sent anew next has to lie above what was forgotten.
+    forgotten: bool,
+    /// What is sent anew now lies higher by so much.
+    extra: u64,
 }
 
 impl Lift {
@@ -27,7 +34,7 @@ impl Lift {
     pub(super) fn new(is_old: bool, told_ms: u64) -> Self {
         let by = if is_old { MENDED_WITHIN_MS } else { 0 };
         let above = if told_ms > 0 { told_ms + by } else { 0 };
-        Self { by, above, told: told_ms }
+        Self { by, above, told: told_ms, ..Self::default() }
     }
 
     /// The latest time of a state that the page was told.
@@ -35,10 +42,24 @@ impl Lift {
         self.told
     }
 
+    /// The page may have been told more than is known.
+    pub(super) fn has_forgotten(&mut self) {
+        self.forgotten = true;
+    }
+
+    /// Documents are about to be sent anew.
+    pub(super) fn begin_anew(&mut self) {
+        self.extra = if std::mem::take(&mut self.forgotten) { FORGOTTEN_WITHIN_MS } else { 0 };
+    }
+
     /// A state is sent: when it is said to be made.
     pub(super) fn tell(&mut self, meta: &mut Meta) {
-        meta.time = meta.time.saturating_add(self.by).max(self.above);
+        meta.time = meta.time.saturating_add(self.by + self.extra).max(self.above);
         self.told = self.told.max(meta.time);
+        if self.extra > 0 {
+            // What follows on this connection is not to lie below.
+            self.above = self.told;
+        }
     }
 
     /// Whether a store that goes by time would not show `entry` under the states that were sent, or could not

@@ -54,6 +54,8 @@ impl Session {
             sent_at: None,
             implied_by: Some(by.clone()),
             lift: Lift::default(),
+            over_base: Position::ZERO,
+            untold: None,
             loaded_ms: at.now,
             late: None,
         };

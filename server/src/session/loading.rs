@@ -90,7 +90,7 @@ impl Session {
         let State::Loading(load) = std::mem::replace(&mut subscription.state, State::Live) else {
             return;
         };
-        subscription.loaded_ms = at.now;
+        subscription.is_loaded(at.now);
         self.delivery.on_loaded(subscription.through, self.frames.sent, at.now);
         self.following.on_sent(key, self.frames.sent, at.now);
         self.changed = true;
@@ -101,7 +101,7 @@ impl Session {
     }
 
     /// A page of a channel's entries, or the head alone.
-    pub(super) fn take_load_page(&mut self, key: &Key, page: &Page, fates: &Fates) {
+    pub(super) fn take_load_page(&mut self, key: &Key, page: &Page, fates: &Fates, at: Moment) {
         let mut rendered = Frames::default();
         for entry in &page.entries {
             if !self.is_loaded_by(key, entry) {
@@ -109,11 +109,11 @@ impl Session {
             }
             self.subscriptions.note_late_of(key, entry);
             match self.comes_otherwise(entry, key) {
-                Otherwise::Came => {}
+                Otherwise::Came => self.note_had(key, entry),
                 Otherwise::WillCome => self.subscriptions.owe(key, entry.position),
                 Otherwise::No => {
                     if let Some(subscription) = self.subscriptions.get_mut(key) {
-                        subscription.show(entry, fates, &mut rendered);
+                        subscription.show(entry, fates, at.head, &mut rendered);
                     }
                     self.end_deleted(entry, fates);
                 }
@@ -137,11 +137,11 @@ impl Session {
     }
 
     /// A page of a channel's entries, and then the documents that are sent anew.
-    pub(super) fn take_anew(&mut self, key: &Key, part: OwnPart) {
+    pub(super) fn take_anew(&mut self, key: &Key, part: OwnPart, at: Moment) {
         let Some(LoadKind::Anew(after)) = self.subscriptions.load_mut(key).map(|it| it.kind) else {
             return;
         };
-        self.take_load_page(key, &part.page, &part.fates);
+        self.take_load_page(key, &part.page, &part.fates, at);
         let (done, after) = part.states.as_ref().map_or((false, after), |it| (it.done, it.after));
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
         let mut frames = Frames::default();
@@ -159,6 +159,14 @@ impl Session {
         load.queue.extend(frames);
         if !done {
             (load.kind, load.read) = (LoadKind::Anew(after), false);
+        }
+    }
+
+    /// An entry of the load of `key` has come by another way, or is to come by the user's log.
+    fn note_had(&mut self, key: &Key, entry: &Entry) {
+        let own = entry.id.node.client_str() == self.subject.client().as_str();
+        if own || entry.position <= self.delivery.cursor() {
+            self.subscriptions.note_had(key, entry);
         }
     }
 

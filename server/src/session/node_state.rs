@@ -35,6 +35,9 @@ pub struct NodeState {
     /// nobody can say what was sent.
     #[serde(skip)]
     pub sent: Position,
+    /// This is as its last connection has ended. Not stored: a crash may have come after what is.
+    #[serde(skip)]
+    pub is_exact: bool,
 }
 
 /// One subscription of a node that may come back.

@@ -48,6 +48,10 @@ pub(super) struct ToldStates {
     through: Position,
     /// The first such entry that came since; its document is sent anew.
     late: Option<Position>,
+    /// A base was shown when the log ended here.
+    over_base: Position,
+    /// What the page was told above this may not be known: the process was killed.
+    untold: Option<Position>,
 }
 
 impl OwnLoad {
@@ -89,6 +93,11 @@ impl ToldStates {
         Self { lift, ..Self::default() }
     }
 
+    /// What earlier connections told above `known` may not be known.
+    pub(super) fn may_hide_above(&mut self, known: Position) {
+        self.untold = Some(known);
+    }
+
     /// The latest time of the states that the page was sent.
     pub(super) fn latest_ms(&self) -> u64 {
         self.lift.told_ms()
@@ -96,12 +105,29 @@ impl ToldStates {
 
     /// No further ones come for now.
     pub(super) fn none_come(&mut self) {
-        *self = Self::new(self.lift);
+        *self = Self { untold: self.untold, ..Self::new(self.lift) };
     }
 
     /// An entry of the user's log comes by.
     pub(super) fn note(&mut self, entry: &Entry) {
-        if self.lift.hides(entry) {
+        if let Some(known) = self.untold.take() {
+            self.late.get_or_insert(known.plus(1));
+            self.lift.has_forgotten();
+        } else if self.lift.hides(entry) {
+            self.late.get_or_insert(entry.position);
+        }
+    }
+
+    /// A base is shown while the log goes as far as `head`.
+    pub(super) fn tell_base(&mut self, meta: &mut Meta, at: Moment) {
+        self.tell(meta, at.now);
+        self.over_base = at.head;
+    }
+
+    /// An entry of the user's log is passed over that the page has made itself, which a base would hide from
+    /// who goes by what comes.
+    pub(super) fn note_own(&mut self, entry: &Entry) {
+        if entry.position <= self.over_base {
             self.late.get_or_insert(entry.position);
         }
     }
@@ -151,7 +177,7 @@ impl Session {
         match self.delivery.done_reading() {
             Some(Reading::History) => self.take_own_history(part, at),
             Some(Reading::Load(key, serial)) if self.subscriptions.is_loading(&key, serial) => {
-                self.take_anew(&key, part);
+                self.take_anew(&key, part, at);
             }
             Some(Reading::Load(..)) | None => {}
         }
@@ -198,6 +224,7 @@ impl Session {
             return;
         }
         let Some(late) = self.delivery.own_states.late.take() else { return };
+        self.delivery.own_states.lift.begin_anew();
         self.delivery.own_load = Some(OwnLoad {
             claimed: self.delivery.cursor,
             began: at.head,

@@ -31,7 +31,7 @@ impl Session {
         match self.delivery.done_reading() {
             Some(Reading::History) => self.take_history(page, fates, at),
             Some(Reading::Load(key, serial)) if self.subscriptions.is_loading(&key, serial) => {
-                self.take_load_page(&key, page, fates);
+                self.take_load_page(&key, page, fates, at);
             }
             Some(Reading::Load(..)) | None => {}
         }
@@ -127,12 +127,12 @@ impl Session {
             || entry.addresses.nodes.contains(self.subject.node());
         let echoed = entry.kept && self.delivery.echoes(entry.position);
         if own && !echoed && !(live && named) {
-            return;
+            return self.note_own(entry);
         }
         if (live && named) || self.in_own_log(entry) {
             let mut shown = sync_map::shown(entry, None);
             if documents::is_state(entry) {
-                self.delivery.own_states.tell(&mut shown.1, showing.at.now);
+                self.delivery.own_states.tell_base(&mut shown.1, showing.at);
             }
             showing.frames.last().push(shown);
             return;
@@ -147,9 +147,17 @@ impl Session {
             showing.implied.extend(implied.map(|key| (key, showing.frames.count())));
         }
         if let Some(subscription) = self.subscriptions.get_mut(&key) {
-            subscription.show(entry, showing.fates, &mut showing.frames);
+            subscription.show(entry, showing.fates, showing.at.head, &mut showing.frames);
         }
         self.end_deleted(entry, showing.fates);
+    }
+
+    /// An entry of the client's own is passed over.
+    fn note_own(&mut self, entry: &Entry) {
+        self.subscriptions.note_own(entry);
+        if self.in_own_log(entry) {
+            self.delivery.own_states.note_own(entry);
+        }
     }
 
     /// An item that goes takes along the subscription that its list had brought.

@@ -47,11 +47,14 @@ struct Resumed {
     state_ms: u64,
     /// Items that it had brought along.
     brought: Vec<Brought>,
+    /// This is from what was remembered of the node.
+    is_known: bool,
 }
 
 impl From<Remembered> for Resumed {
     fn from(known: Remembered) -> Self {
-        Self { from: known.through, state_ms: known.state_ms, brought: known.brought }
+        let Remembered { through: from, state_ms, brought, .. } = known;
+        Self { from, state_ms, brought, is_known: true }
     }
 }
 
@@ -153,13 +156,17 @@ impl Session {
         let resumed = self.resumed_from(&mut asked);
         let goes_on = resumed.is_some();
         let kind = if goes_on { missed(&asked) } else { full_load(&asked) };
-        let Resumed { from, state_ms, brought } = resumed.unwrap_or_default();
+        let Resumed { from, state_ms, brought, is_known } = resumed.unwrap_or_default();
         self.intake.loading(waiting.frame);
         let load = Load::new(kind, goes_on, self.intake.received(), Some(waiting));
         let subscription = Subscription::new(&asked.key, asked.filter, asked.access, load);
         let lift = Lift::new(self.is_old, state_ms);
         let resumed = goes_on;
-        self.begin(Subscription { from, resumed, through: from, lift, ..subscription });
+        // Of a page that is not known, what it was told first is not known either.
+        let known = if is_known { from } else { Position::ZERO };
+        let may_hide = goes_on && !self.dormant.is_exact && subscription.access.loads_documents();
+        let untold = may_hide.then_some(known);
+        self.begin(Subscription { from, resumed, through: from, lift, untold, ..subscription });
         self.resume_brought(&asked.key, brought);
     }
 

@@ -48,6 +48,12 @@ pub(super) struct Subscription {
     pub implied_by: Option<Key>,
     /// Times of documents' states.
     pub lift: Lift,
+    /// A base was shown when the log ended here. What the page had by then is hidden under it from who goes by
+    /// what comes, where it is above.
+    pub over_base: Position,
+    /// What the page was told of documents above this may not be known: the process was killed. What comes
+    /// may be hidden under that.
+    pub untold: Option<Position>,
     /// When the last load was over.
     pub loaded_ms: u64,
     /// The first such entry that came since; its document is sent anew.
@@ -158,9 +164,30 @@ impl Subscription {
             sent_at: None,
             implied_by: None,
             lift: Lift::default(),
+            over_base: Position::ZERO,
+            untold: None,
             loaded_ms: 0,
             late: None,
         }
+    }
+
+    /// Whether `entry`, which comes, is or may be hidden under what the page was told of its documents, so that
+    /// these are to be sent anew.
+    pub(super) fn is_late(&mut self, entry: &Entry) -> bool {
+        if let Some(known) = self.untold.take() {
+            self.late.get_or_insert(known.plus(1));
+            self.lift.has_forgotten();
+        } else if self.lift.hides(entry) {
+            self.late.get_or_insert(entry.position);
+        }
+        self.late.is_some()
+    }
+
+    /// Its load is over.
+    pub(super) fn is_loaded(&mut self, now: u64) {
+        self.loaded_ms = now;
+        // What it was told above that was of entries that would have come again.
+        self.untold = self.untold.filter(|known| *known == Position::ZERO);
     }
 
     /// Whether its load is over.
@@ -238,6 +265,7 @@ impl Subscription {
         };
         self.state = State::Loading(Load { serial, ..Load::new(kind, false, 0, None) });
         self.through = self.through.max(cursor);
+        self.lift.begin_anew();
         // If this is cut, it is loaded in full.
         (self.sent_at, self.resumed, self.late) = (None, false, None);
     }
@@ -293,7 +321,7 @@ impl Subscription {
 
     /// Adds `entry` as this subscription shows it: rendered, or what `fates` says. The actions of one
     /// item are in a frame each, because a list of a stock client misses the second one of a frame.
-    pub(super) fn show(&mut self, entry: &Entry, fates: &Fates, to: &mut Frames) {
+    pub(super) fn show(&mut self, entry: &Entry, fates: &Fates, head: Position, to: &mut Frames) {
         match fates.instead(entry.position).filter(|_| self.is_of_map()) {
             None => {
                 if let (true, [_, item]) = (self.is_of_map(), &*entry.addresses.channels) {
@@ -303,6 +331,7 @@ impl Subscription {
                 // What compaction has made a document of already.
                 if documents::is_state(entry) {
                     self.lift.tell(&mut shown.1);
+                    self.over_base = head;
                 }
                 to.last().push(shown);
             }

@@ -87,10 +87,19 @@ impl Subscriptions {
 
     /// An entry is shown: where it is older than what was sent of its documents, they are sent anew.
     pub(super) fn note_late(&mut self, entry: &Entry) {
-        let channels = entry.addresses.channels.iter();
-        for channel in channels {
+        for channel in &entry.addresses.channels {
             let all = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
-            for subscription in all.filter(|it| it.is_live() && it.lift.hides(entry)) {
+            for subscription in all.filter(|it| it.is_live() && entry.position > it.through) {
+                self.late |= subscription.is_late(entry);
+            }
+        }
+    }
+
+    /// An entry is passed over that the page has made itself: documents under which it is are sent anew.
+    pub(super) fn note_own(&mut self, entry: &Entry) {
+        for channel in &entry.addresses.channels {
+            let all = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
+            for subscription in all.filter(|it| it.is_live() && entry.position <= it.over_base) {
                 if entry.position > subscription.through {
                     subscription.late.get_or_insert(entry.position);
                     self.late = true;
@@ -99,10 +108,20 @@ impl Subscriptions {
         }
     }
 
-    /// The same of an entry of the load of `key`.
-    pub(super) fn note_late_of(&mut self, key: &Key, entry: &Entry) {
-        if let Some(subscription) = self.get_mut(key).filter(|it| it.lift.hides(entry)) {
+    /// The same of an entry of the load of `key` that the page has had.
+    pub(super) fn note_had(&mut self, key: &Key, entry: &Entry) {
+        let under = |it: &&mut Subscription| entry.position <= it.over_base;
+        if let Some(subscription) = self.get_mut(key).filter(under) {
             subscription.late.get_or_insert(entry.position);
+            self.late = true;
+        }
+    }
+
+    /// As `note_late`, of an entry of the load of `key`.
+    pub(super) fn note_late_of(&mut self, key: &Key, entry: &Entry) {
+        if let Some(subscription) = self.get_mut(key)
+            && subscription.is_late(entry)
+        {
             self.late = true;
         }
     }

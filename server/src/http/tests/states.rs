@@ -284,8 +284,14 @@ async fn over_one_stream_documents_of_the_own_log_come_anew_once_a_second() {
     site.push("10:b", &[cart("a")]).await;
     let own = Some(LogName::User(UserId::new("10").unwrap()));
     let own_mark = first(Mark::default(), site.app.log.head(), false);
-    let mut reader =
-        Standpoint { own, own_mark, channels: Vec::new(), device: None, renewed_ms: 0 };
+    let mut reader = Standpoint {
+        own,
+        own_mark,
+        channels: Vec::new(),
+        device: None,
+        renewed_ms: 0,
+        own_base: None,
+    };
     let begun = 1_000_000;
     assert_eq!(look(&site, &mut reader, begun), ["crdt/state"]);
     push_late(&site, "10:b", 0, &cart("a")).await;

@@ -28,6 +28,7 @@ const FAULTS: &[(&str, usize, &str)] = &[
     ("[[action]]\ntype = \"a\"\nusers = [\"a\", \"b:c\"]", 3, "colon"),
     ("[[action]]\ntype = \"a\"\nclients = [\"a b\"]", 3, "space"),
     ("[[action]]\ntype = \"a\"\nnodes = [\"a b\"]", 3, "space"),
+    ("[[action]]\ntype = \"a\"\nusers = [\"b\"]\nown_log = false", 4, "go to channels"),
     ("[[channel]]\npattern = \"a/:\"", 2, "parameter"),
     ("[[channel]]\npattern = \"a/:id\"\nallow = \"params.ide == 'a'\"", 3, "no params.ide"),
     ("[[channel]]\npattern = \"a\"\nload = \"log\"\nsquash = 9", 4, "load = \"state\""),

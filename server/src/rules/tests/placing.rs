@@ -70,6 +70,29 @@ fn templates_address_logs_and_live_targets_each_once() {
 }
 
 #[test]
+fn what_a_channel_has_need_not_be_in_its_authors_log() {
+    let rules = rules(
+        r#"[[action]]
+        type     = "*"
+        channels = ["{has(action.id) ? ['tasks/' + action.id] : []}"]
+        users    = ["{has(action.to) ? action.to : []}"]
+        own_log  = false"#,
+    );
+    let placement = place(&rules, r#"{"type":"a","id":"14"}"#).unwrap();
+    assert!(placement.kept && placement.users.is_empty());
+    assert_eq!(channels(&placement), ["tasks/14"]);
+    for (json, users) in [
+        (r#"{"type":"a","id":"14","to":["20"]}"#, &["20"][..]),
+        (r#"{"type":"a","id":"14","to":["10"]}"#, &["10"]),
+        // What goes to no channel would be lost otherwise.
+        (r#"{"type":"a"}"#, &["10"]),
+        (r#"{"type":"a","to":["20"]}"#, &["10", "20"]),
+    ] {
+        assert_eq!(names(&place(&rules, json).unwrap().users), users, "{json}");
+    }
+}
+
+#[test]
 fn a_list_addresses_as_many_as_it_has() {
     let rules = rules(
         "[[action]]\ntype = \"*\"\n\
