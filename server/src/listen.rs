@@ -209,7 +209,7 @@ async fn serve_http1(
     let upgraded = on_upgrade.await.ok()?;
     let message_max = door.0.app.peer.limits.frame_bytes_before_sign_in;
     let owner = Owner::Address(origin.address);
-    let socket = Socket::new(upgraded, door.0.app.budget.clone(), owner, message_max).await;
+    let socket = Socket::new(upgraded, door.0.app.budget.clone(), owner, message_max);
     Some(Newcomer { socket: Box::new(socket), origin: Box::new(origin), unsigned })
 }
 
