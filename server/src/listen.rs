@@ -279,7 +279,7 @@ impl Door {
             return None;
         }
         self.0.app.door.told().shed(Stage::Drain);
-        Some(http::stopping())
+        Some(http::stopping(&self.0.app))
     }
 
     async fn answer(
