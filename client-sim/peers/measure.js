@@ -1,7 +1,8 @@
 // A server as a new process on an empty directory, and the generator against it.
 
 const { execFileSync, spawn } = require('node:child_process')
-const { mkdtempSync, rmSync } = require('node:fs')
+const { randomBytes } = require('node:crypto')
+const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs')
 const { createServer } = require('node:net')
 const { tmpdir } = require('node:os')
 const { join } = require('node:path')
@@ -22,13 +23,31 @@ function freePort() {
   })
 }
 
+const CONFIG = join(__dirname, 'tidelog.toml')
+/** As many as the generator has devices over HTTP. */
+const USERS = 64
+
+const serve = (home, config) => ['serve', '--listen', '127.0.0.1:0', '--data', join(home, 'data'), '--config', config]
+
 const SERVERS = {
   tidelog: {
     notForIt: [],
     async command(target, home) {
-      const config = join(__dirname, 'tidelog.toml')
-      const flags = ['--listen', '127.0.0.1:0', '--data', join(home, 'data'), '--config', config]
-      return [join(target, 'tidelog'), ['serve', '--dev', ...flags], {}]
+      return [join(target, 'tidelog'), [...serve(home, CONFIG), '--dev'], {}]
+    }
+  },
+  /** The same, not in development: over HTTP each request has a token that proves its user. */
+  checking: {
+    notForIt: [],
+    flags: home => ['--tokens', join(home, 'tokens')],
+    async command(target, home) {
+      const [binary, key, config] = [join(target, 'tidelog'), join(home, 'key'), join(home, 'tidelog.toml')]
+      writeFileSync(key, randomBytes(48).toString('base64'))
+      writeFileSync(config, `${readFileSync(CONFIG)}\n[[auth.jwt]]\nsecret_file = "${key}"\n`)
+      const users = Array.from({ length: USERS }, (_, n) => `user-${n}`)
+      const token = user => execFileSync(binary, ['token', '--user', user, '--key', key, '--ttl', '1h'], { encoding: 'utf8' })
+      writeFileSync(join(home, 'tokens'), users.map(user => `${user} ${token(user)}`).join('\n'))
+      return [binary, serve(home, config), {}]
     }
   },
   logux: {
@@ -56,7 +75,7 @@ async function measure(target, server, scenario) {
   try {
     const address = await listening(child)
     const own = ['actions', 'push', 'pull'].includes(scenario[0]) ? server.notForIt : []
-    const flags = ['--json', '--server', address, '--server-pid', String(child.pid)]
+    const flags = ['--json', '--server', address, '--server-pid', String(child.pid), ...(server.flags?.(home) ?? [])]
     return JSON.parse(await output(join(target, 'tidelog-sim'), [...scenario, ...own, ...flags]))
   } finally {
     child.kill('SIGTERM')

@@ -5,6 +5,7 @@ use crate::plan::Protocol;
 use crate::secure::Place;
 use anyhow::{Context, ensure};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use tidelog_protocol::codec::Version;
 use tidelog_protocol::{Form, Token};
 
@@ -60,7 +61,13 @@ impl Access {
 }
 
 /// Reads a file of users: a name and a token in each line.
-pub(crate) fn users(text: &str) -> anyhow::Result<Vec<(String, String)>> {
+pub(crate) fn read_users(path: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    users(&text).with_context(|| format!("{}", path.display()))
+}
+
+fn users(text: &str) -> anyhow::Result<Vec<(String, String)>> {
     let lines = text.lines().filter(|line| !line.trim().is_empty()).enumerate();
     let user = |(at, line): (usize, &str)| {
         let mut words = line.split_whitespace();

@@ -288,12 +288,15 @@ pub struct IdleArgs {
 #[derive(Clone, Debug, Args)]
 pub struct PushArgs {
     /// What all scenarios are told; over HTTP each device signs in with its user's name, as development
-    /// has it.
+    /// has it, unless there are `tokens`.
     #[command(flatten)]
     pub common: Common,
     /// Devices, each with a connection and a user of its own.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = count())]
     pub clients: u64,
+    /// A file with a user and a token in each line, for servers that check them; as many as clients.
+    #[arg(long, value_name = "FILE")]
+    pub tokens: Option<PathBuf>,
     /// Actions in a request.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub batch: u64,
@@ -315,12 +318,15 @@ pub struct PushArgs {
 #[derive(Clone, Debug, Args)]
 pub struct PullArgs {
     /// What all scenarios are told; over HTTP each device signs in with its user's name, as development
-    /// has it.
+    /// has it, unless there are `tokens`.
     #[command(flatten)]
     pub common: Common,
     /// Devices, each with a connection and a user of its own.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = count())]
     pub clients: u64,
+    /// A file with a user and a token in each line, for servers that check them; as many as clients.
+    #[arg(long, value_name = "FILE")]
+    pub tokens: Option<PathBuf>,
     /// Actions that each pull gets; with 0 the log is empty, and pulls are conditional.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000))]
     pub actions: u64,

@@ -10,6 +10,7 @@ mod pull;
 mod push;
 mod relay;
 
+use crate::access::read_users;
 use crate::cli::{Common, Scenario};
 use crate::client::{Client, Target};
 use crate::clock::now_ms;
@@ -32,7 +33,13 @@ const GATHER_AT_A_TIME: usize = 64;
 
 /// Runs a scenario.
 pub async fn run(scenario: &Scenario) -> anyhow::Result<Report> {
-    let stage = Stage::new(scenario.common())?;
+    let tokens = match scenario {
+        Scenario::Push(args) => args.tokens.as_deref(),
+        Scenario::Pull(args) => args.tokens.as_deref(),
+        _ => None,
+    };
+    let users = tokens.map(read_users).transpose()?.unwrap_or_default();
+    let stage = Stage::new(scenario.common(), users)?;
     match scenario {
         Scenario::Actions(args) => actions::run(&stage, args).await,
         Scenario::FanOut(args) => fan_out::run(&stage, args).await,
@@ -50,12 +57,14 @@ struct Stage {
     target: Target,
     sources: u8,
     run: String,
+    /// Users that there are, with their tokens; names are made where this is empty.
+    users: Vec<(String, String)>,
     process: Option<Process>,
     patience: Duration,
 }
 
 impl Stage {
-    fn new(common: &Common) -> anyhow::Result<Self> {
+    fn new(common: &Common, users: Vec<(String, String)>) -> anyhow::Result<Self> {
         ensure!(
             common.server.address.ip().is_loopback() || common.beyond_loopback,
             "{} is not this machine; --beyond-loopback says that it is yours all the same",
@@ -65,6 +74,7 @@ impl Stage {
             target: common.target()?,
             sources: common.sources,
             run: common.run.clone().unwrap_or_else(|| format!("sim{}", now_ms())),
+            users,
             process: common.server_pid.map(Process::new),
             patience: Duration::from_secs(common.patience),
         })
@@ -72,7 +82,12 @@ impl Stage {
 
     /// The name of a user of this run.
     fn user(&self, number: u64) -> String {
-        format!("{}-{number}", self.run)
+        self.given(number).map_or_else(|| format!("{}-{number}", self.run), |it| it.0.clone())
+    }
+
+    /// The `number`th of the users that there are, with its token.
+    fn given(&self, number: u64) -> Option<&(String, String)> {
+        self.users.get(usize::try_from(number).ok()?)
     }
 
     /// The server, as seen from the `number`th client.

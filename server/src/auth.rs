@@ -14,7 +14,8 @@
 //!   `wrong-credentials` stops trying, and one that waits longer than a handshake may is only
 //!   disconnected and comes again.
 //! - What needs no key is checked first: the token's form, its algorithm, and what its claims say
-//!   of user, time, issuer and audience. A signature is verified once all of it fits.
+//!   of user, time, issuer and audience. A signature is verified once all of it fits, and once for all
+//!   requests that show the same token ([`verified`]).
 //! - A token whose key is not known here proves nothing and forges nothing: it is no failure.
 //!
 //! What is remembered is bounded in number and forgotten with time.
@@ -28,6 +29,7 @@ mod keys;
 mod limiter;
 mod revoked;
 mod signing;
+mod verified;
 
 pub(crate) use jwks::authorities;
 pub(crate) use jwt::seconds_as_ms;
@@ -37,7 +39,7 @@ pub(crate) use signing::{SigningError, SigningKey};
 
 use crate::config::{Config, ConfigError, Cors};
 use crate::hub::Inbox;
-use jwt::{Issuer, Proof, Reason, Token};
+use jwt::{Claims, Issuer, Proof, Reason};
 use limiter::Limiter;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -46,6 +48,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_protocol::{ClientId, NodeId, UserId};
+use verified::{KeysOfAll, Shown, Verified};
 
 /// The claim that binds a token to a device.
 pub(crate) const CLIENT_CLAIM: &str = "client";
@@ -166,6 +169,7 @@ pub struct Authenticator {
     cookie: Option<String>,
     cors: Cors,
     issuers: Vec<Issuer>,
+    verified: Verified,
     limiter: Limiter,
     revoked: Arc<Revoked>,
 }
@@ -183,6 +187,7 @@ impl Authenticator {
             cookie: auth.cookie.clone(),
             cors: config.cors.clone(),
             issuers: issuers.collect::<Result<_, _>>()?,
+            verified: Verified::new(),
             limiter: Limiter::new(&config.limits),
             revoked: Arc::new(Revoked::new(auth)),
         })
@@ -293,14 +298,17 @@ impl Authenticator {
         if self.dev {
             return development(attempt.claim, text).map_err(Obstacle::Refused);
         }
-        let token = text.filter(|text| text.len() <= TOKEN_BYTES_MAX).and_then(Token::parse);
-        let stated = || self.issuers.iter().find_map(|issuer| issuer.user(token.as_ref()?));
+        let text = text.filter(|text| text.len() <= TOKEN_BYTES_MAX);
+        let keys: KeysOfAll =
+            self.issuers.iter().map(|issuer| issuer.keys.current(now_ms)).collect();
+        let token = text.and_then(|text| Shown::read(text, &self.verified, &keys));
+        let stated = || self.issuers.iter().find_map(|it| it.user(token.as_ref()?.claims()));
         let user = named.map(Cow::Borrowed).or_else(stated).unwrap_or_default();
         if self.limiter.locked(attempt.address, &user, now_ms) {
             return Err(Obstacle::Refused(Refusal::TooManyFailures));
         }
         let refused = Obstacle::Refused(Refusal::Credentials);
-        let verify = |token: &Token<'_>| self.verify(attempt.claim, token, now_ms);
+        let verify = |token: &Shown<'_>| self.verify(attempt.claim, token, keys, now_ms);
         token.as_ref().map_or(Err(refused), verify).inspect_err(|obstacle| {
             if *obstacle == refused {
                 self.limiter.failed(attempt.address, &user, now_ms);
@@ -312,13 +320,18 @@ impl Authenticator {
     fn verify(
         &self,
         claim: Claim<'_>,
-        token: &Token<'_>,
+        token: &Shown<'_>,
+        keys: KeysOfAll,
         now_ms: u64,
     ) -> Result<Identity, Obstacle> {
         let mut obstacle = Obstacle::Refused(Refusal::Credentials);
         for (nth, issuer) in self.issuers.iter().enumerate() {
-            match self.verify_by(issuer, claim, token, now_ms) {
-                Ok(identity) => return Ok(identity),
+            let proof = || token.proof(nth, issuer, now_ms);
+            match self.verify_by(issuer, claim, token.claims(), proof, now_ms) {
+                Ok(identity) => {
+                    token.is_signed(nth, &self.verified, keys);
+                    return Ok(identity);
+                }
                 Err(Fault::KeyUnknown) => obstacle = Obstacle::Keys(nth),
                 Err(Fault::Token(reason)) => {
                     let issuer_line = issuer.line;
@@ -333,23 +346,24 @@ impl Authenticator {
         &self,
         issuer: &Issuer,
         claim: Claim<'_>,
-        token: &Token<'_>,
+        claims: &Arc<Claims>,
+        proof: impl FnOnce() -> Proof,
         now_ms: u64,
     ) -> Result<Identity, Fault> {
         if matches!(claim, Claim::Node(node) if node.user_str().is_none()) {
             return Err(Fault::Token("the node id has no user"));
         }
-        let user = issuer.user(token).ok_or("it names no user")?;
-        let expires_ms = issuer.fits(token, now_ms)?;
+        let user = issuer.user(claims).ok_or("it names no user")?;
+        let expires_ms = issuer.fits(claims, now_ms)?;
         if claim.user().is_some_and(|named| named != user) {
             return Err(Fault::Token("it is of another user"));
         }
         let user = UserId::new(&user).ok().filter(|user| user.as_str() != "server");
         let user = user.ok_or("its user cannot be")?;
-        match issuer.proof(token, now_ms) {
+        match proof() {
             Proof::Signed => {
                 let anonymous = self.anonymous.contains(&user);
-                Ok(Identity { user, claims: token.claims(), expires_ms, anonymous })
+                Ok(Identity { user, claims: Arc::clone(claims), expires_ms, anonymous })
             }
             Proof::Forged => Err(Fault::Token("no key of the issuer signed it")),
             Proof::KeyUnknown => Err(Fault::KeyUnknown),

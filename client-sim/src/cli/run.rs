@@ -1,6 +1,6 @@
 //! What `tidelog-sim run` and its neighbours are told, and what they do.
 
-use crate::access::{Access, users};
+use crate::access::{Access, read_users};
 use crate::plan::{Plan, RULES, Spec, builtin, builtins};
 use crate::report::{Comparison, read, write};
 use crate::run::{With, check, run};
@@ -165,14 +165,7 @@ impl RunArgs {
     }
 
     fn access(&self) -> anyhow::Result<Access> {
-        let given = match &self.users {
-            Some(path) => {
-                let text = std::fs::read_to_string(path);
-                let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-                users(&text).with_context(|| format!("{}", path.display()))?
-            }
-            None => Vec::new(),
-        };
+        let given = self.users.as_deref().map(read_users).transpose()?.unwrap_or_default();
         Ok(Access {
             servers: Place::all(&self.server, self.ca.as_deref())?,
             replicas: self.replicas,

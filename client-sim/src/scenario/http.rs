@@ -18,11 +18,13 @@ const AT_ONCE: u64 = 1_000;
 
 /// Connects so many devices, of one user each.
 pub(super) async fn devices(stage: &Stage, count: u64) -> anyhow::Result<Vec<Http>> {
+    let given = stage.users.len();
+    ensure!(given == 0 || given as u64 >= count, "--tokens has {given} users of {count}");
     let mut devices = Vec::new();
     for number in 0..count {
         let client = device(stage, number)?;
         // In development a token over HTTP is the user's name.
-        let token = stage.user(number);
+        let token = stage.given(number).map_or_else(|| stage.user(number), |it| it.1.clone());
         devices.push(Http::connect(&stage.target(number), client.as_str(), &token).await?);
     }
     Ok(devices)

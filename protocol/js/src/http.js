@@ -48,7 +48,8 @@ export class Api {
   async pull({ signal, wait, ...reading } = {}) {
     const query = parameters({ ...reading, causality: this.causality, wait })
     const ms = this.timeout + (wait ?? 0) * 1000
-    return this.#answered(`/v1/log${query}`, { signal }, ms)
+    // A browser that keeps pages would give an old one again when nothing is new, and its `time` would be the old one.
+    return this.#answered(`/v1/log${query}`, { cache: 'no-store', signal }, ms)
   }
 
   /**

@@ -133,14 +133,8 @@ test('a user whose token cannot be had does not keep the others from what is new
 })
 
 test('what the worker pulls for pages with another store is theirs to take, once', async t => {
-  const scene = new Scene(t)
-  const user = scene.user()
-  const indexedDB = browser()
-  const desk = await openStore(scene, tidelog, { user })
-  const proxy = await pushServer(scene)
-  const worker = new FakeWorker({ indexedDB })
-  const page = { client: `${user}:browser`, indexedDB, registration: worker.registration, token: user, user }
-  await registerPush({ ...page, shareToken: true, url: httpOf(proxy) })
+  const { desk, indexedDB, options, user, worker } = await registering(t)
+  await registerPush({ ...options, client: `${user}:browser` })
   await send(desk, add(1))
   await worker.push({ head: 1, tidelog: 1 })
   const news = await takeNews({ indexedDB, user })
@@ -254,13 +248,7 @@ test('who has signed out has the worker do nothing; what a store has there is no
 })
 
 test('what was pulled for a page with another store goes with the user, also when the server cannot be told', async t => {
-  const scene = new Scene(t)
-  const user = scene.user()
-  const indexedDB = browser()
-  const desk = await openStore(scene, tidelog, { user })
-  const proxy = await pushServer(scene)
-  const worker = new FakeWorker({ indexedDB })
-  const options = { indexedDB, registration: worker.registration, shareToken: true, token: user, url: httpOf(proxy), user }
+  const { desk, indexedDB, options, proxy, user, worker } = await registering(t)
   await registerPush(options)
   await send(desk, add(1))
   await worker.push({ head: 1, tidelog: 1 })
@@ -276,6 +264,18 @@ test('what was pulled for a page with another store goes with the user, also whe
   await unregisterPush(options)
   assert.deepEqual(gone(proxy), ['web-1', 'web-1'])
 })
+
+/** What a page with another store registers with, its service worker, and another device of its user. */
+async function registering(t) {
+  const scene = new Scene(t)
+  const user = scene.user()
+  const indexedDB = browser()
+  const desk = await openStore(scene, tidelog, { user })
+  const proxy = await pushServer(scene)
+  const worker = new FakeWorker({ indexedDB })
+  const options = { indexedDB, registration: worker.registration, shareToken: true, token: user, url: httpOf(proxy), user }
+  return { desk, indexedDB, options, proxy, user, worker }
+}
 
 /** The ids that were to be forgotten. */
 const gone = proxy => proxy.deleted.map(url => url.slice('/v1/push/devices/'.length))

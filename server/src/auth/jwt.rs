@@ -11,11 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A token that is well-formed. Nothing it says is true before [`Issuer::signed`] says so.
+/// What a token says of itself.
+pub(super) type Claims = Map<String, Value>;
+
+/// A token that is well-formed. Nothing it says is true before [`Issuer::proof`] says so.
 pub(super) struct Token<'a> {
     algorithm: Algorithm,
     key_id: Option<String>,
-    claims: Arc<Map<String, Value>>,
+    pub(super) claims: Arc<Claims>,
     /// Header and claims as they were signed.
     message: &'a str,
     signature: &'a str,
@@ -42,10 +45,6 @@ impl<'a> Token<'a> {
             signature,
         };
         header.crit.is_none().then_some(token)
-    }
-
-    pub(super) fn claims(&self) -> Arc<Map<String, Value>> {
-        Arc::clone(&self.claims)
     }
 }
 
@@ -102,8 +101,8 @@ impl Issuer {
     }
 
     /// The user that the token is about: a text, or a whole number as its digits.
-    pub(super) fn user<'t>(&self, token: &'t Token<'_>) -> Option<Cow<'t, str>> {
-        match token.claims.get(&self.user_claim)? {
+    pub(super) fn user<'c>(&self, claims: &'c Claims) -> Option<Cow<'c, str>> {
+        match claims.get(&self.user_claim)? {
             Value::String(user) => Some(Cow::Borrowed(user)),
             Value::Number(user) if !user.is_f64() => Some(Cow::Owned(user.to_string())),
             _ => None,
@@ -114,15 +113,15 @@ impl Issuer {
     /// a client in whose token has just expired; it makes no token last longer.
     ///
     /// A token with an audience is not for a server that has none, as RFC 7519 has it.
-    pub(super) fn fits(&self, token: &Token<'_>, now_ms: u64) -> Result<Option<u64>, Reason> {
-        let time = |name: &str| match token.claims.get(name) {
+    pub(super) fn fits(&self, claims: &Claims, now_ms: u64) -> Result<Option<u64>, Reason> {
+        let time = |name: &str| match claims.get(name) {
             Some(time) => seconds_as_ms(time).map(Some).ok_or("a time in it is no time"),
             None => Ok(None),
         };
         let expires_ms = self.end(time("exp")?, time("iat")?)?;
         let late_ms = expires_ms.map(|ms| ms.saturating_add(self.leeway_ms));
         let starts_ms = time("nbf")?.map(|ms| ms.saturating_sub(self.leeway_ms));
-        let issuer = match (&self.name, token.claims.get("iss")) {
+        let issuer = match (&self.name, claims.get("iss")) {
             (None, _) => true,
             (Some(expected), Some(Value::String(issuer))) => issuer == expected,
             (Some(_), _) => false,
@@ -133,7 +132,7 @@ impl Issuer {
             Err("it is not valid yet")
         } else if !issuer {
             Err("it is of another issuer")
-        } else if !self.is_audience(token.claims.get("aud")) {
+        } else if !self.is_audience(claims.get("aud")) {
             Err("it is for another audience")
         } else {
             Ok(expires_ms.filter(|ms| now_ms < *ms).or(late_ms))

@@ -24,9 +24,9 @@ fn issuer(keys: &Keys) -> Issuer {
 fn look_at(issuer: &Issuer, text: &str, signed: &[String]) {
     let Some(token) = within(text.len() * TIMES + BESIDE, || Token::parse(text)) else { return };
     for now_ms in [0, NOW, u64::MAX] {
-        let _ = issuer.fits(&token, now_ms);
+        let _ = issuer.fits(&token.claims, now_ms);
     }
-    drop(issuer.user(&token));
+    drop(issuer.user(&token.claims));
     // The last digit of a signature may say the same in two ways.
     let message = |text: &str| text.rsplit_once('.').map(|(message, _)| message.to_owned());
     let known = signed.iter().any(|it| message(it) == message(text));

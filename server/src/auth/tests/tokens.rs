@@ -175,3 +175,28 @@ fn the_leeway_lets_in_but_makes_no_token_last_longer() {
     assert_eq!(ends(json!(NOW_S)), Some(NOW + 30_000), "and not at once, or it would come again");
     assert_eq!(ends(json!(NOW_S - 10)), Some(NOW + 20_000));
 }
+
+/// What is known of a token that was verified is who signed it, and no more.
+#[test]
+fn a_token_that_has_signed_in_is_looked_at_each_time() {
+    let keys = Keys::new();
+    let authenticator = keys.authenticator(SECRET).unwrap();
+    let token = keys.sign("secret", &json!({ "sub": "10", "exp": NOW_S + 60 }));
+    let (mine, other) = (NodeId::new("10:a:b").unwrap(), NodeId::new("11:a:b").unwrap());
+    let mut address = 0;
+    let mut signs_in = |node: &NodeId, text: &str, now: u64| {
+        // From elsewhere each time, so that failures lock nobody.
+        address += 1;
+        let attempt = Attempt { address: [10, 2, 0, address].into(), ..attempt(node, Some(text)) };
+        authenticator.sign_in(&attempt, now).map(|identity| identity.expires_ms)
+    };
+    for _ in 0..2 {
+        assert_eq!(signs_in(&mine, &token, NOW), Ok(Some(NOW + 60_000)));
+        assert_eq!(signs_in(&other, &token, NOW), Err(Refusal::Credentials));
+        let forged = format!("{}A", &token[..token.len() - 1]);
+        if forged != token {
+            assert_eq!(signs_in(&mine, &forged, NOW), Err(Refusal::Credentials));
+        }
+    }
+    assert_eq!(signs_in(&mine, &token, NOW + 3_600_000), Err(Refusal::Credentials), "it is over");
+}
