@@ -25,26 +25,27 @@ const GROWN_BYTES: usize = 4 << 10;
 pub(super) struct Stream<S> {
     socket: Metered<S>,
     library: WebSocketContext,
-    /// The library has something that the socket did not take.
-    blocked: bool,
+    out: Out,
     /// Nothing comes in any more.
     ended: bool,
-    /// The library has something that is not flushed.
-    dirty: bool,
     /// A message was long enough that the buffers have grown.
     grown: bool,
 }
 
+/// How far what was sent has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Out {
+    /// All of it is with the socket.
+    Flushed,
+    /// The library may have some of it.
+    Unflushed,
+    /// The library has some that the socket did not take.
+    Blocked,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     pub(super) fn new(socket: Metered<S>) -> Self {
-        Self {
-            socket,
-            library: library(),
-            blocked: false,
-            ended: false,
-            dirty: false,
-            grown: false,
-        }
+        Self { socket, library: library(), out: Out::Flushed, ended: false, grown: false }
     }
 
     pub(super) fn socket(&self) -> &Metered<S> {
@@ -74,7 +75,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
             Ok(message) => {
                 self.grown |= message.len() > GROWN_BYTES;
                 // The library answers these by itself.
-                self.dirty |= message.is_ping() || message.is_close();
+                if self.out == Out::Flushed && (message.is_ping() || message.is_close()) {
+                    self.out = Out::Unflushed;
+                }
                 Some(Ok(message))
             }
             Err(error) => {
@@ -87,23 +90,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
 
     /// Whether grown buffers are empty, and nothing else is under way.
     fn is_quiet(&self) -> bool {
-        self.grown && !self.dirty && self.library.can_write() && self.socket.is_between_messages()
+        self.grown
+            && self.out == Out::Flushed
+            && self.library.can_write()
+            && self.socket.is_between_messages()
     }
 
     /// Whether there is room for a message.
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.blocked { self.poll_flush(cx) } else { Poll::Ready(Ok(())) }
+        if self.out == Out::Blocked { self.poll_flush(cx) } else { Poll::Ready(Ok(())) }
     }
 
     /// Puts a message behind those that are on their way out, once there is room.
     pub(super) fn send(&mut self, cx: &mut Context<'_>, message: Message) -> Result<(), Error> {
         self.grown |= message.len() > GROWN_BYTES;
-        self.dirty = true;
+        self.out = Out::Unflushed;
         match self.with(cx, |library, socket| library.write(socket, message)) {
             Poll::Ready(sent) => sent,
             // It has the message.
             Poll::Pending => {
-                self.blocked = true;
+                self.out = Out::Blocked;
                 Ok(())
             }
         }
@@ -111,12 +117,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
 
     /// Writes what was put.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if !self.dirty {
+        if self.out == Out::Flushed {
             return Poll::Ready(Ok(()));
         }
         let flushed = ready!(self.with(cx, |library, socket| library.flush(socket)));
-        self.blocked = false;
-        self.dirty = false;
+        self.out = Out::Flushed;
         Poll::Ready(match flushed {
             Err(Error::ConnectionClosed) => Ok(()),
             flushed => flushed,

@@ -31,7 +31,7 @@ async fn nothing_comes(stream: &mut Stream<DuplexStream>) {
 #[tokio::test]
 async fn the_memory_of_a_long_message_goes_with_it() {
     let (mut peer, mut stream) = pair();
-    peer.write_all(&frame(0x82, &[7; LONG])).await.unwrap();
+    peer.write_all(&frame(0x82, &vec![7; LONG])).await.unwrap();
     let message = next(&mut stream).await;
     nothing_comes(&mut stream).await;
     assert!(message.is_unique(), "the library still has the buffer that it is in");
@@ -55,19 +55,19 @@ async fn so_does_that_of_one_that_went_out() {
 async fn nothing_is_lost_that_was_under_way() {
     let (mut peer, mut stream) = pair();
     // A long message, half of another, a fragment and a ping in between, the rest.
-    let long = frame(0x82, &[1; LONG]);
+    let long = frame(0x82, &vec![1; LONG]);
     let (begun, rest) = long.split_at(LONG / 2);
     peer.write_all(&[&long[..], begun].concat()).await.unwrap();
     assert_eq!(next(&mut stream).await, vec![1; LONG]);
     nothing_comes(&mut stream).await;
-    peer.write_all(&[rest, &frame(0x02, &[2; LONG])].concat()).await.unwrap();
+    peer.write_all(&[rest, &frame(0x02, &vec![2; LONG])].concat()).await.unwrap();
     assert_eq!(next(&mut stream).await, vec![1; LONG]);
     nothing_comes(&mut stream).await;
     peer.write_all(&[0x89, 0x80, 0, 0, 0, 0]).await.unwrap();
     assert!(next(&mut stream).await.is_empty(), "the ping");
     poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
     nothing_comes(&mut stream).await;
-    peer.write_all(&frame(0x80, &[3; LONG])).await.unwrap();
+    peer.write_all(&frame(0x80, &vec![3; LONG])).await.unwrap();
     assert_eq!(next(&mut stream).await, [vec![2; LONG], vec![3; LONG]].concat());
     nothing_comes(&mut stream).await;
     assert!(!stream.grown);
