@@ -25,9 +25,9 @@ const VERSION: u8 = 1;
 /// files that it never syncs (see `store`).
 pub(super) const ROW_BYTES_MAX: usize = 240 << 10;
 
-/// A row with so much in it is ended. What the engine keeps in memory is a few hundred leaves, however small
+/// A row with so much in it is ended; a commit of a hundred actions is one. What the engine keeps in memory is a few hundred leaves, however small
 /// its cache is set, and a leaf has 8 to 17 rows (see `store`).
-const ROW_BYTES_FULL: usize = 32 << 10;
+const ROW_BYTES_FULL: usize = 48 << 10;
 
 /// Version, count and checksum.
 const FRAME_BYTES: usize = 1 + 4 + 4;
