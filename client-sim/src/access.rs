@@ -2,6 +2,7 @@
 
 use crate::client::Target;
 use crate::plan::Protocol;
+use crate::secure::Place;
 use anyhow::{Context, ensure};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -12,7 +13,7 @@ use tidelog_protocol::{Form, Token};
 #[derive(Clone, Debug)]
 pub struct Access {
     /// Servers; devices that move go from one to the next.
-    pub servers: Vec<SocketAddr>,
+    pub servers: Vec<Place>,
     /// The servers send each other what they have.
     pub replicas: bool,
     /// Addresses to come from.
@@ -49,12 +50,13 @@ impl Access {
     pub fn target(&self, number: u64, moves: u64, protocol: Protocol, token: Token) -> Target {
         let turn = |of: usize| usize::try_from((number + moves) % of.max(1) as u64).unwrap_or(0);
         let server = self.servers.get(turn(self.servers.len())).or(self.servers.first());
-        let server = server.copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 31337)));
+        let nowhere = || SocketAddr::from(([127, 0, 0, 1], 31337)).into();
+        let Place { address: server, tls } = server.cloned().unwrap_or_else(nowhere);
         let on_loopback = server.ip().is_loopback() && server.is_ipv4();
         let host = u8::try_from(turn(usize::from(self.sources))).unwrap_or_default() + 1;
         let source = on_loopback.then(|| Ipv4Addr::new(127, 1, 0, host));
         let (version, form) = protocol.wire().unwrap_or((Version::V5, Form::Text));
-        Target { server, version, form, token: Some(token), source }
+        Target { server, tls, version, form, token: Some(token), source }
     }
 }
 
@@ -87,7 +89,7 @@ mod tests {
     fn users_are_read_from_lines_and_take_their_tokens_along() {
         let users = users("ann t1\n\nbob  t2\n").unwrap();
         let access = Access {
-            servers: vec!["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()],
+            servers: [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)).into()).into(),
             replicas: false,
             sources: 3,
             token: "secret of {user}".to_owned(),

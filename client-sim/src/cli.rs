@@ -5,10 +5,11 @@ mod run;
 pub use run::{RunArgs, compare, list, play, rules, show};
 
 use crate::client::Target;
+use crate::secure::{Place, Url};
+use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::io::{Write, stdout};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use tidelog_protocol::codec::Version;
 use tidelog_protocol::{Form, Token};
@@ -118,9 +119,12 @@ impl Scenario {
 /// What all scenarios are told.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
-    /// Where the server listens.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31337")]
-    pub server: SocketAddr,
+    /// Where the server listens, or a URL such as `wss://sync.example`.
+    #[arg(long, value_name = "ADDRESS|URL", default_value = "127.0.0.1:31337")]
+    pub server: Url,
+    /// Who signs the server's certificate, in PEM; those whom the system trusts when left out.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Let `--server` be on another machine, which has to be yours.
     #[arg(long)]
     pub beyond_loopback: bool,
@@ -149,7 +153,7 @@ pub struct Common {
 
 impl Common {
     /// How clients reach the server.
-    pub fn target(&self) -> Target {
+    pub fn target(&self) -> anyhow::Result<Target> {
         let (version, form) = match self.protocol {
             Protocol::V4 => (Version::V4, Form::Text),
             Protocol::V5 => (Version::V5, Form::Text),
@@ -157,7 +161,9 @@ impl Common {
             Protocol::V7Binary => (Version::V7, Form::Binary),
         };
         let token = Some(Token::new(self.token.clone()));
-        Target { server: self.server, version, form, token, source: None }
+        let place = Place::all(std::slice::from_ref(&self.server), self.ca.as_deref())?.pop();
+        let Place { address: server, tls } = place.context("there is no server")?;
+        Ok(Target { server, tls, version, form, token, source: None })
     }
 }
 

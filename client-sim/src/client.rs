@@ -14,6 +14,7 @@ pub(crate) use device::{Device, Ended};
 use crate::clock::now_ms;
 use crate::ids::Ids;
 use crate::line::Faults;
+use crate::secure::Tls;
 use crate::tape::{Side, Tape};
 use crate::wire::{OpenError, Wire};
 use std::collections::VecDeque;
@@ -33,6 +34,8 @@ use tidelog_protocol::{
 pub struct Target {
     /// Where it listens.
     pub server: SocketAddr,
+    /// TLS, if it is spoken there.
+    pub tls: Option<Tls>,
     /// The version of the protocol that devices speak.
     pub version: Version,
     /// What their frames are.
@@ -90,8 +93,7 @@ pub enum Event {
 impl Client {
     /// Connects as `node`, which has everything up to `synced`, and waits to be let in.
     pub async fn sign_in(target: &Target, node: &NodeId, synced: u64) -> Result<Self, ClientError> {
-        let wire = Wire::open(target.server, target.source).await?;
-        Self::sign_in_over(wire, target, node, synced).await
+        Self::sign_in_through(None, target, node, synced).await
     }
 
     /// The same over a line with faults.
@@ -101,7 +103,8 @@ impl Client {
         node: &NodeId,
         synced: u64,
     ) -> Result<Self, ClientError> {
-        let wire = Wire::open_through(target.server, target.source, faults).await?;
+        let wire =
+            Wire::open_through((target.server, target.tls.as_ref()), target.source, faults).await?;
         Self::sign_in_over(wire, target, node, synced).await
     }
 

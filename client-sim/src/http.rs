@@ -1,6 +1,8 @@
 //! A device without a WebSocket: one kept-alive connection, one request at a time.
 
 use crate::client::Target;
+use crate::line::Line;
+use crate::secure::Pipe;
 use crate::socket;
 use anyhow::Context;
 use bytes::Bytes;
@@ -41,7 +43,9 @@ impl Http {
     ) -> anyhow::Result<Self> {
         let stream =
             socket::connect(target.server, target.source).await.context("cannot connect")?;
-        let (requests, connection) = handshake(TokioIo::new(stream)).await?;
+        let pipe = Pipe::over(Line::new(stream, None), target.tls.as_ref()).await;
+        let pipe = pipe.context("cannot shake hands")?;
+        let (requests, connection) = handshake(TokioIo::new(pipe)).await?;
         // A connection that breaks shows in the request that was under way.
         tokio::task::spawn_local(async { drop(connection.await) });
         let mut authorization = HeaderValue::try_from(format!("Bearer {token}"))?;

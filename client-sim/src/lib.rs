@@ -1,7 +1,7 @@
 //! Simulated Logux clients that check what they receive.
 //!
 //! In order of reading: `plan` (who does what when: pure, from a scenario and a seed), `wire` (frames over a socket, or over a
-//! bad `line`), `client` (a device that signs in, on top of the protocol's peer in its client role, and lives by its
+//! bad `line`, under TLS or not: `secure`), `client` (a device that signs in, on top of the protocol's peer in its client role, and lives by its
 //! plan), `http` (a device without a WebSocket), `oracle` (what must be true of what the devices saw), `world` (what they share),
 //! `measure`, `run` (a whole scenario), `report`. `scenario` has the single measurements. It knows a server by its protocol
 //! alone, so it drives any Logux server.
@@ -20,6 +20,7 @@ mod process;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod secure;
 mod socket;
 mod tape;
 pub mod wire;

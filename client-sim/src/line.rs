@@ -28,8 +28,6 @@ const LOST_AT_MOST: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Line {
     tcp: TcpStream,
-    /// Bytes that were read so far.
-    read: u64,
     faults: Option<Box<Faults>>,
 }
 
@@ -179,12 +177,7 @@ impl Faults {
 
 impl Line {
     pub(crate) fn new(tcp: TcpStream, faults: Option<Box<Faults>>) -> Self {
-        Self { tcp, read: 0, faults }
-    }
-
-    /// Bytes that were read so far.
-    pub(crate) fn read(&self) -> u64 {
-        self.read
+        Self { tcp, faults }
     }
 
     /// The TCP stream below.
@@ -199,17 +192,14 @@ impl AsyncRead for Line {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { tcp, read, faults } = &mut *self;
-        let before = buffer.filled().len();
-        ready!(match faults {
+        let Self { tcp, faults } = &mut *self;
+        match faults {
             None => Pin::new(tcp).poll_read(cx, buffer),
             Some(faults) => {
                 faults.take_in(tcp, cx)?;
                 faults.read(cx, buffer)
             }
-        })?;
-        *read += (buffer.filled().len() - before) as u64;
-        Poll::Ready(Ok(()))
+        }
     }
 }
 
@@ -219,7 +209,7 @@ impl AsyncWrite for Line {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Self { tcp, faults, .. } = &mut *self;
+        let Self { tcp, faults } = &mut *self;
         let Some(faults) = faults else { return Pin::new(tcp).poll_write(cx, bytes) };
         if faults.outgoing.bytes >= ON_THE_WAY_BYTES {
             ready!(faults.give_out(tcp, cx))?;
@@ -230,7 +220,7 @@ impl AsyncWrite for Line {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { tcp, faults, .. } = &mut *self;
+        let Self { tcp, faults } = &mut *self;
         match faults {
             None => Pin::new(tcp).poll_flush(cx),
             Some(faults) => faults.give_out(tcp, cx),

@@ -15,6 +15,7 @@ use crate::measure::{Reading, Sampler, ServerWatch};
 use crate::plan::{Event, Happening, Plan, Spec, micros};
 use crate::process::Process;
 use crate::report::{Figures, Outcome};
+use crate::secure::Place;
 use crate::world::{Phase, World};
 use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
@@ -52,7 +53,7 @@ pub struct With {
 
 /// Runs a scenario.
 pub async fn run(spec: &Spec, access: Access, with: With) -> anyhow::Result<Outcome> {
-    let address = *access.servers.first().context("--server: there is no server")?;
+    let address = access.servers.first().context("--server: there is no server")?.address;
     let keeper = match &with.serve {
         Some(command) => Some(Keeper::start(command, address).await?),
         None => None,
@@ -276,7 +277,7 @@ pub(crate) fn used(before: Option<Reading>, after: Option<Reading>) -> Option<Du
 
 /// Checks what cannot work before anything is started.
 pub fn check(access: &Access, beyond_loopback: bool) -> anyhow::Result<()> {
-    for server in &access.servers {
+    for Place { address: server, .. } in &access.servers {
         ensure!(
             server.ip().is_loopback() || beyond_loopback,
             "{server} is not this machine; --beyond-loopback says that it is yours all the same"

@@ -66,12 +66,12 @@ struct Stage {
 impl Stage {
     fn new(common: &Common, users: Vec<(String, String)>) -> anyhow::Result<Self> {
         ensure!(
-            common.server.ip().is_loopback() || common.beyond_loopback,
+            common.server.address.ip().is_loopback() || common.beyond_loopback,
             "{} is not this machine; --beyond-loopback says that it is yours all the same",
             common.server
         );
         Ok(Self {
-            target: common.target(),
+            target: common.target()?,
             sources: common.sources,
             run: common.run.clone().unwrap_or_else(|| format!("sim{}", now_ms())),
             users,

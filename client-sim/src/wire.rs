@@ -1,6 +1,7 @@
 //! Frames over a WebSocket, without a word about what they mean.
 
 use crate::line::{Faults, Line};
+use crate::secure::{Pipe, Tls};
 use crate::socket;
 use bytes::Bytes;
 use futures_util::{FutureExt, Sink, Stream};
@@ -24,7 +25,7 @@ const FRAME_BYTES_MAX: usize = 256 << 20;
 /// A WebSocket in the client's role: frames in, frames out, both without waiting for the other.
 #[derive(Debug)]
 pub struct Wire {
-    socket: WebSocketStream<Line>,
+    socket: WebSocketStream<Pipe>,
     out: VecDeque<Message>,
     unflushed: bool,
     /// Bytes of the frames that were taken out of the socket.
@@ -36,7 +37,7 @@ pub struct Wire {
 /// Why there is no WebSocket.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// No TCP connection.
+    /// No TCP connection, or no TLS over it.
     #[error("cannot connect: {0}")]
     Tcp(#[from] io::Error),
     /// No upgrade.
@@ -64,19 +65,20 @@ fn config() -> WebSocketConfig {
 impl Wire {
     /// Connects to `server`; `source` is the address to come from, since one has 28,000 ports only.
     pub async fn open(server: SocketAddr, source: Option<Ipv4Addr>) -> Result<Self, OpenError> {
-        Self::open_through(server, source, None).await
+        Self::open_through((server, None), source, None).await
     }
 
-    /// The same over a line with faults.
+    /// The same under TLS, and over a line with faults.
     pub(crate) async fn open_through(
-        server: SocketAddr,
+        (server, tls): (SocketAddr, Option<&Tls>),
         source: Option<Ipv4Addr>,
         faults: Option<Box<Faults>>,
     ) -> Result<Self, OpenError> {
         if let Some(faults) = &faults {
             tokio::time::sleep(faults.round_trip()).await;
         }
-        let stream = Line::new(socket::connect(server, source).await?, faults);
+        let line = Line::new(socket::connect(server, source).await?, faults);
+        let stream = Pipe::over(line, tls).await?;
         let url = format!("ws://{server}/");
         let upgraded = client_async_with_config(url, stream, Some(config())).await;
         let (socket, _) = upgraded.map_err(|error| OpenError::Upgrade(Box::new(error)))?;
@@ -98,8 +100,8 @@ impl Wire {
 
     /// The same without those buffers: the library never gives them back, and thousands of devices have some.
     pub(crate) fn shrunk(self) -> Self {
-        let line = self.socket.into_inner();
-        let socket = WebSocketStream::from_raw_socket(line, Role::Client, Some(config()));
+        let pipe = self.socket.into_inner();
+        let socket = WebSocketStream::from_raw_socket(pipe, Role::Client, Some(config()));
         let socket = socket.now_or_never().unwrap_or_else(|| unreachable!("it waits for nothing"));
         Self { socket, out: VecDeque::new(), grown: false, ..self }
     }

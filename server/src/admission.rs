@@ -22,6 +22,7 @@ pub(crate) use lately::Lately;
 pub(crate) use line::{Class, Name, Who};
 pub(crate) use pace::Measured;
 pub(crate) use sampler::{Sources, keep_pace};
+pub(crate) use slots::{Slots, in_seconds};
 
 use crate::clock;
 use crate::config;
@@ -30,7 +31,6 @@ use fairness::Fairness;
 use line::{Line, Ticket};
 use pace::{Bounds, Pace, Targets};
 use rate::Rate;
-use slots::{Slots, in_seconds};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

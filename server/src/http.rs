@@ -123,8 +123,8 @@ pub(crate) fn busy(seconds: u64) -> Response<Body> {
 }
 
 /// The answer to who comes while the server stops.
-pub(crate) fn stopping() -> Response<Body> {
-    Problem::stopping().into_response()
+pub(crate) fn stopping(app: &App) -> Response<Body> {
+    Problem::stopping(app).into_response()
 }
 
 /// The routes.

@@ -213,7 +213,7 @@ async fn serve_http1(
     let upgraded = on_upgrade.await.ok()?;
     let message_max = door.0.app.peer.limits.frame_bytes_before_sign_in;
     let owner = Owner::Address(origin.address);
-    let socket = Socket::new(upgraded, door.0.app.budget.clone(), owner, message_max).await;
+    let socket = Socket::new(upgraded, door.0.app.budget.clone(), owner, message_max);
     Some(Newcomer { socket: Box::new(socket), origin: Box::new(origin), unsigned })
 }
 
@@ -283,7 +283,7 @@ impl Door {
             return None;
         }
         self.0.app.door.told().shed(Stage::Drain);
-        Some(http::stopping())
+        Some(http::stopping(&self.0.app))
     }
 
     async fn answer(

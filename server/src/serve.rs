@@ -93,7 +93,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     // A log that has failed answers nobody, so nobody is better off for staying.
     if !failed {
         let waiting = usize::try_from(app.metrics.waiting.get()).unwrap_or_default();
-        app.leaving.begin(app.door.sockets().saturating_add(waiting), config.limits.drain);
+        let all = app.door.sockets().saturating_add(waiting);
+        let limits = (config.limits.drain, config.admission.retry_after);
+        app.leaving.begin(all, limits, clock::now_ms());
     }
     // Without a receiver there is nobody left to stop.
     stop.send(true).ok();

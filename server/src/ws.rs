@@ -6,12 +6,12 @@ mod autobahn;
 mod impatient;
 mod metered;
 pub(crate) mod outward;
+mod stream;
 
 pub(crate) use impatient::Impatient;
 pub(crate) use metered::{Budget, Large, Owner, Reserved, TooLong};
 
 use bytes::Bytes;
-use futures_util::{Sink, SinkExt, Stream};
 use http_body_util::Empty;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -19,20 +19,17 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use metered::Metered;
 use std::collections::VecDeque;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use stream::Stream;
 use tidelog_protocol::{Form, Frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-/// The library's buffers. Small, because most connections are idle; a longer frame grows them while
-/// it lasts.
-const BUFFER_BYTES: usize = 1 << 10;
 /// Outgoing bytes that wait for the peer; with more, nothing further is put behind them.
 const OUT_BYTES_MAX: usize = 256 << 10;
 /// So few of them are as good as none.
@@ -79,14 +76,13 @@ fn fill(headers: &mut HeaderMap, accept: &str) {
 
 /// A WebSocket: frames in, frames out, both without waiting for the other.
 pub(crate) struct Socket {
-    inner: WebSocketStream<Metered<TokioIo<Upgraded>>>,
+    inner: Stream<TokioIo<Upgraded>>,
     out: VecDeque<Frame>,
     out_bytes: usize,
     /// What the library has and has not written.
     unflushed: usize,
     /// Bytes that went from here to the library.
     taken: u64,
-    dirty: bool,
 }
 
 /// What came from the peer.
@@ -116,46 +112,50 @@ pub(crate) enum Breach {
 impl Socket {
     /// The socket of an upgraded connection of `owner`, who may send messages of up to `message_max`
     /// bytes.
-    pub(crate) async fn new(
+    pub(crate) fn new(
         upgraded: Upgraded,
         budget: Budget,
         owner: Owner,
         message_max: usize,
     ) -> Self {
         let metered = Metered::new(TokioIo::new(upgraded), budget, owner, message_max);
-        let inner = WebSocketStream::from_raw_socket(metered, Role::Server, Some(config())).await;
-        let out = VecDeque::new();
-        Self { inner, out, out_bytes: 0, unflushed: 0, taken: 0, dirty: false }
+        Self {
+            inner: Stream::new(metered),
+            out: VecDeque::new(),
+            out_bytes: 0,
+            unflushed: 0,
+            taken: 0,
+        }
     }
 
     /// What comes from now on is `owner`'s.
     pub(crate) fn set_owner(&mut self, owner: Owner) {
-        self.inner.get_mut().set_owner(owner);
+        self.inner.socket_mut().set_owner(owner);
     }
 
     /// From now on the peer may send messages of up to `bytes`.
     pub(crate) fn set_message_max(&mut self, bytes: usize) {
-        self.inner.get_mut().set_message_max(bytes);
+        self.inner.socket_mut().set_message_max(bytes);
     }
 
     /// What was received is dealt with; the memory reserved for it is free.
     pub(crate) fn release(&mut self) {
-        self.inner.get_mut().release();
+        self.inner.socket_mut().release();
     }
 
     /// The large message that the peer is in the middle of.
     pub(crate) fn large_message(&self) -> Option<Large> {
-        self.inner.get_ref().large_message()
+        self.inner.socket().large_message()
     }
 
     /// Whether memory is reserved for what was received.
     pub(crate) fn holds_memory(&self) -> bool {
-        self.inner.get_ref().holds_memory()
+        self.inner.socket().holds_memory()
     }
 
     /// Whose it is.
     pub(crate) fn owner(&self) -> &Owner {
-        self.inner.get_ref().owner()
+        self.inner.socket().owner()
     }
 
     /// Puts a frame behind those that are on their way out.
@@ -190,7 +190,7 @@ impl Socket {
     /// A peer that takes what it is sent slowly, or not at all, is still read from: what it has taken
     /// shows in what it says. Who calls must not put more on its way out than there is room for.
     pub(crate) async fn next(&mut self, read: bool, wants_room: bool) -> Incoming {
-        std::future::poll_fn(|cx| self.poll_next(cx, read, wants_room)).await
+        poll_fn(|cx| self.poll_next(cx, read, wants_room)).await
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>, read: bool, wants_room: bool) -> Poll<Incoming> {
@@ -205,16 +205,12 @@ impl Socket {
             return Poll::Pending;
         }
         loop {
-            return match std::task::ready!(Pin::new(&mut self.inner).poll_next(cx)) {
+            return match ready!(self.inner.poll_next(cx)) {
                 Some(Ok(Message::Text(text))) => Poll::Ready(Incoming::Frame(Frame::text(text))),
                 Some(Ok(Message::Binary(bytes))) => {
                     Poll::Ready(Incoming::Frame(Frame::binary(bytes)))
                 }
-                // The library answers pings by itself.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-                    self.dirty = true;
-                    continue;
-                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                 Some(Err(error)) => Poll::Ready(fault(error)),
                 Some(Ok(Message::Close(_))) | None => Poll::Ready(Incoming::Closed),
             };
@@ -223,24 +219,24 @@ impl Socket {
 
     /// Writes as much as the peer takes now, and flushes once.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        if self.poll_put(cx)?.is_ready() && self.inner.poll_flush(cx)?.is_ready() {
+            self.unflushed = 0;
+        }
+        Ok(())
+    }
+
+    /// Hands the library as much as the peer takes now.
+    fn poll_put(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while !self.out.is_empty() {
-            match Pin::new(&mut self.inner).poll_ready(cx)? {
-                Poll::Ready(()) => {}
-                Poll::Pending => return Ok(()),
-            }
+            ready!(self.inner.poll_ready(cx))?;
             if let Some(frame) = self.out.pop_front() {
                 self.out_bytes -= frame.len();
                 self.unflushed += frame.len();
                 self.taken += frame.len() as u64;
-                Pin::new(&mut self.inner).start_send(message(frame))?;
-                self.dirty = true;
+                self.inner.send(cx, message(frame))?;
             }
         }
-        if self.dirty && Pin::new(&mut self.inner).poll_flush(cx)?.is_ready() {
-            self.dirty = false;
-            self.unflushed = 0;
-        }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     /// Sends what is on its way out and closes, within `patience`. Whoever does not take a goodbye in
@@ -252,10 +248,10 @@ impl Socket {
     async fn say_goodbye(&mut self, breach: Option<Breach>) -> Result<(), Error> {
         // After a goodbye of the peer these fail, and the answer to it is ready to be flushed.
         drop(self.put_goodbye(breach).await);
-        self.inner.flush().await?;
+        poll_fn(|cx| self.inner.poll_flush(cx)).await?;
         // A socket that is closed with something unread takes back what was sent last, so the rest is
         // read until the peer has closed, too.
-        let socket = self.inner.get_mut().socket();
+        let socket = self.inner.socket_mut().socket();
         socket.shutdown().await?;
         let mut unread = [0; 1 << 10];
         while socket.read(&mut unread).await? > 0 {}
@@ -263,9 +259,7 @@ impl Socket {
     }
 
     async fn put_goodbye(&mut self, breach: Option<Breach>) -> Result<(), Error> {
-        while let Some(frame) = self.out.pop_front() {
-            self.inner.feed(message(frame)).await?;
-        }
+        poll_fn(|cx| self.poll_put(cx)).await?;
         let frame = breach.map(|breach| CloseFrame {
             code: match breach {
                 Breach::Framing => CloseCode::Protocol,
@@ -273,7 +267,11 @@ impl Socket {
             },
             reason: Utf8Bytes::default(),
         });
-        self.inner.feed(Message::Close(frame)).await
+        poll_fn(|cx| {
+            ready!(self.inner.poll_ready(cx))?;
+            Poll::Ready(self.inner.send(cx, Message::Close(frame.clone())))
+        })
+        .await
     }
 }
 
@@ -301,13 +299,4 @@ fn fault(error: Error) -> Incoming {
         Error::Utf8(_) => Incoming::Malformed(Breach::Text),
         _ => Incoming::Closed,
     }
-}
-
-/// How long a message may be is the metered socket's to say, which knows before the library does.
-fn config() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
-        .max_message_size(None)
-        .max_frame_size(None)
 }

@@ -166,6 +166,7 @@ impl Server {
 pub(crate) fn target(address: SocketAddr) -> Target {
     Target {
         server: address,
+        tls: None,
         version: Version::V5,
         form: Form::Text,
         token: Some(Token::new("token".to_owned())),

@@ -1,13 +1,17 @@
 //! The scenarios of `tidelog-sim`, each in small, against the real server: the oracle finds nothing.
 
 use anyhow::{Context, ensure};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use serde_json::Value;
+use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tidelog_client_sim::access::Access;
 use tidelog_client_sim::plan::{RULES, Spec, builtin};
 use tidelog_client_sim::report::Outcome;
 use tidelog_client_sim::run::{With, run};
-use tidelog_tests::{Options, Server, within};
+use tidelog_client_sim::secure::Place;
+use tidelog_tests::{Options, Server, commands, tidelog, within};
 use tokio::task::LocalSet;
 
 /// How often what another process has done is looked for.
@@ -43,14 +47,21 @@ async fn server() -> anyhow::Result<Server> {
 }
 
 async fn play(spec: &Spec, servers: Vec<SocketAddr>, with: With) -> anyhow::Result<Outcome> {
-    let access = Access {
+    play_at(spec, access(servers.into_iter().map(Place::from).collect()), with).await
+}
+
+fn access(servers: Vec<Place>) -> Access {
+    Access {
         servers,
         replicas: false,
         sources: 4,
         token: "{user}".to_owned(),
         users: Vec::new(),
         run: "small".to_owned(),
-    };
+    }
+}
+
+async fn play_at(spec: &Spec, access: Access, with: With) -> anyhow::Result<Outcome> {
     let outcome = run(spec, access, With { quiet: true, ..with }).await?;
     ensure!(outcome.holds(), "{outcome}");
     ensure!(outcome.acknowledged > 10, "hardly anything was done: {outcome}");
@@ -134,6 +145,54 @@ async fn devices_that_roam_between_two_servers_lose_nothing() -> anyhow::Result<
     let outcome = LocalSet::new().run_until(playing).await?;
     let movers = outcome.group("movers").context("there is no such group")?;
     ensure!(movers.connections > movers.devices, "nobody moved: {outcome}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn devices_that_roam_between_replicas_find_everything_on_both() -> anyhow::Result<()> {
+    let cloud = server().await?;
+    let data = commands::text(cloud.data())?;
+    let added = tidelog(["replica", "add", "ship", "--data", data]).await?;
+    let credential: Value =
+        serde_json::from_str(&added.out).with_context(|| format!("{added:?}"))?;
+    let home = tempfile::tempdir()?;
+    let token = home.path().join("token");
+    fs::write(&token, credential.pointer("/token").and_then(Value::as_str).context("no token")?)?;
+    let edge = Server::start_with(Options {
+        config: RULES.to_owned(),
+        flags: vec![
+            format!("--upstream=ws://{}", cloud.address()),
+            "--replica=ship".to_owned(),
+            format!("--upstream-token-file={}", token.display()),
+        ],
+        ..Options::default()
+    });
+    let edge = edge.await?;
+    let spec = small("roaming")?;
+    let servers = [cloud.address(), edge.address()].map(Place::from).into();
+    let access = Access { replicas: true, ..access(servers) };
+    let outcome = LocalSet::new().run_until(play_at(&spec, access, With::default())).await?;
+    let movers = outcome.group("movers").context("there is no such group")?;
+    ensure!(movers.connections > movers.devices, "nobody moved: {outcome}");
+    ensure!(outcome.audited > 0, "no log was read back: {outcome}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn steady_holds_under_tls_on_every_protocol() -> anyhow::Result<()> {
+    let home = tempfile::tempdir()?;
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+    let (ca, key) = (home.path().join("cert.pem"), home.path().join("key.pem"));
+    fs::write(&ca, cert.pem())?;
+    fs::write(&key, signing_key.serialize_pem())?;
+    let (cert_file, key_file) = (ca.display(), key.display());
+    let tls = format!("[tls]\ncert_file = \"{cert_file}\"\nkey_file = \"{key_file}\"\n");
+    let config = format!("{RULES}\n{tls}");
+    let server = Server::start_with(Options { config, ..Options::default() }).await?;
+    let url = format!("wss://{}", server.address()).parse()?;
+    let access = access(Place::all(&[url], Some(&ca))?);
+    let spec = small("steady")?;
+    LocalSet::new().run_until(play_at(&spec, access, With::default())).await?;
     Ok(())
 }
 

@@ -190,6 +190,8 @@ async fn a_server_that_stops_lets_its_clients_go_one_after_the_other() -> anyhow
     // Who comes meanwhile is sent away, and whoever runs the server can still look.
     let late = post(&server, "eve", 1, "").await?;
     ensure!(late.status == 503 && late.body.contains("stopping"), "{late:?}");
+    let again: u64 = late.header("retry-after").parse().with_context(|| format!("{late:?}"))?;
+    ensure!((1..=7).contains(&again), "all have left after six seconds: {late:?}");
     ensure!(comes(&server, "eve:a:t").await.is_err(), "it was let in");
     ensure!(server.get("/ready", &[]).await?.status == 503);
     while let Some(end) = within("the end of every connection", crowd.join_next()).await? {
@@ -254,7 +256,7 @@ async fn a_frame_that_stops_half_way_does_not_keep_its_memory() -> anyhow::Resul
 #[tokio::test]
 async fn a_crowd_that_sends_and_never_reads_stays_under_the_ceiling() -> anyhow::Result<()> {
     const CROWD: usize = 1_000;
-    const CEILING_MIB: u64 = 320;
+    const CEILING_MIB: u64 = 256;
     let server = start(&format!(
         "[limits]\nmemory = \"{CEILING_MIB}MiB\"\nping = \"500ms\"\ntimeout = \"5s\"\n\
          [admission]\nlag_target = \"60s\"\n"

@@ -4,10 +4,10 @@ use crate::access::{Access, read_users};
 use crate::plan::{Plan, RULES, Spec, builtin, builtins};
 use crate::report::{Comparison, read, write};
 use crate::run::{With, check, run};
+use crate::secure::{Place, Url};
 use anyhow::{Context, bail};
 use clap::Args;
 use rustix::process::{getpid, setpriority_process};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// `tidelog-sim run`
@@ -26,9 +26,12 @@ pub struct RunArgs {
     /// Print who does what when, and do nothing.
     #[arg(long)]
     pub plan: bool,
-    /// Where a server listens; more than one for devices that move.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31337")]
-    pub server: Vec<SocketAddr>,
+    /// Where a server listens, or a URL such as `wss://sync.example`; more than one for devices that move.
+    #[arg(long, value_name = "ADDRESS|URL", default_value = "127.0.0.1:31337")]
+    pub server: Vec<Url>,
+    /// Who signs the certificates of servers, in PEM; those whom the system trusts when left out.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// The servers send each other what they have: all of them have to end with the same logs.
     #[arg(long)]
     pub replicas: bool,
@@ -164,7 +167,7 @@ impl RunArgs {
     fn access(&self) -> anyhow::Result<Access> {
         let given = self.users.as_deref().map(read_users).transpose()?.unwrap_or_default();
         Ok(Access {
-            servers: self.server.clone(),
+            servers: Place::all(&self.server, self.ca.as_deref())?,
             replicas: self.replicas,
             sources: self.sources,
             token: self.token.clone(),

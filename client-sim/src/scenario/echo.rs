@@ -13,7 +13,8 @@ use tidelog_protocol::Frame;
 
 pub(super) async fn run(stage: &Stage, args: &RelayArgs) -> anyhow::Result<Report> {
     let target = stage.target(0);
-    let mut wire = Wire::open(target.server, target.source).await?;
+    let mut wire =
+        Wire::open_through((target.server, target.tls.as_ref()), target.source, None).await?;
     let frame = Frame::text(action(super::KIND, "", args.bytes)?.json().clone());
     let (watch, until) = (Stopwatch::start(), Duration::from_secs(args.seconds));
     let (mut times, mut under_way) = (Times::new(), VecDeque::new());

@@ -27,7 +27,7 @@ async fn outcome(lie: Lie) -> anyhow::Result<Outcome> {
     let patience = if matches!(lie, Lie::Forget | Lie::Drop | Lie::Alter) { 3 } else { 60 };
     let spec = Spec::read("lies", SCENARIO, &[format!("patience={patience}")])?;
     let access = Access {
-        servers: vec![serve(lie).await?],
+        servers: vec![serve(lie).await?.into()],
         replicas: false,
         sources: 2,
         token: "{user}".to_owned(),

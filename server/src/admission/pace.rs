@@ -59,9 +59,10 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Begins with a quarter of the most: a server that starts does not know its disk yet.
+    /// Begins with a sixteenth of the most: a server that starts does not know its disk yet, and a crowd is there
+    /// within a second.
     pub(super) fn new(bounds: Bounds) -> Self {
-        let begin = (bounds.ceiling / 4).max(bounds.floor).min(bounds.ceiling);
+        let begin = (bounds.ceiling / 16).max(bounds.floor).min(bounds.ceiling);
         Self { bounds, permits: float(begin), halved_ms: None }
     }
 
@@ -124,8 +125,8 @@ mod tests {
     fn it_falls_within_seconds_when_the_disk_is_slow_and_comes_back_when_it_is_not() {
         let mut pace = Pace::new(Bounds { floor: 8, ceiling: 1024 });
         let mut now = 0;
-        assert_eq!(pace.permits(), 256);
-        assert_eq!(ticks_until(&mut pace, &well(), &mut now, 1024), 24);
+        assert_eq!(pace.permits(), 64);
+        assert_eq!(ticks_until(&mut pace, &well(), &mut now, 1024), 30);
         let slow = Measured { commit_ms: 251, ..well() };
         let falling = ticks_until(&mut pace, &slow, &mut now, 8);
         assert!(falling <= 14, "{falling} ticks of a quarter of a second");
@@ -143,12 +144,12 @@ mod tests {
         for measured in one {
             let mut pace = Pace::new(Bounds { floor: 1, ceiling: 64 });
             pace.tick(&measured, &TARGETS, true, 0);
-            assert_eq!(pace.permits(), 8, "{measured:?}");
+            assert_eq!(pace.permits(), 2, "{measured:?}");
         }
         let at_the_edge = Measured { commit_ms: 250, lag_ms: 100, debt_ms: 20_000, pressed: false };
         let mut pace = Pace::new(Bounds { floor: 1, ceiling: 64 });
         pace.tick(&at_the_edge, &TARGETS, true, 0);
-        assert_eq!(pace.permits(), 18);
+        assert_eq!(pace.permits(), 6);
         assert!(!TARGETS.are_far_away(&Measured { debt_ms: 40_000, ..well() }));
         assert!(TARGETS.are_far_away(&Measured { debt_ms: 40_001, ..well() }));
     }
@@ -157,7 +158,7 @@ mod tests {
     fn it_does_not_grow_while_nobody_wants_more() {
         let mut pace = Pace::new(Bounds { floor: 1, ceiling: 64 });
         pace.tick(&well(), &TARGETS, false, 0);
-        assert_eq!(pace.permits(), 16);
+        assert_eq!(pace.permits(), 4);
     }
 
     proptest! {

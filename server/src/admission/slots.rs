@@ -5,7 +5,7 @@
 
 /// The slots that were given.
 #[derive(Debug, Default)]
-pub(super) struct Slots {
+pub(crate) struct Slots {
     /// When the next is free, in µs.
     next_us: u64,
 }
@@ -13,7 +13,7 @@ pub(super) struct Slots {
 impl Slots {
     /// How many ms whoever is sent away at `now_ms` is to stay away, at most `most_ms`: so many are
     /// `ahead`, and so many are served in a second. `chance` moves it within its slot.
-    pub(super) fn give(
+    pub(crate) fn give(
         &mut self,
         now_ms: u64,
         (ahead, per_second): (usize, u64),
@@ -37,7 +37,7 @@ impl Slots {
 
 /// What `Retry-After` says of `wait_ms`: whole seconds, one at least. `chance` decides which of the two
 /// that are nearest, or everybody's slot would move to the end of its second.
-pub(super) fn in_seconds(wait_ms: u64, chance: u16) -> u64 {
+pub(crate) fn in_seconds(wait_ms: u64, chance: u16) -> u64 {
     let up = wait_ms % 1000 > (u64::from(chance) * 1000) >> 16;
     (wait_ms / 1000 + u64::from(up)).max(1)
 }

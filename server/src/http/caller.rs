@@ -96,7 +96,7 @@ impl FromRequestParts<App> for Caller {
         wait_in_line(app, address).await?;
         let signed_in = tokio::select! {
             signed_in = app.auth.admit(&attempt, clock::now_ms()) => signed_in,
-            () = app.stopping() => return Err(Problem::stopping()),
+            () = app.stopping() => return Err(Problem::stopping(app)),
         };
         app.metrics.signed_in(signed_in.as_ref().err().copied());
         let refused = |refusal| refused(app, refusal);
@@ -120,7 +120,7 @@ async fn wait_in_line(app: &App, address: IpAddr) -> Result<(), Problem> {
         return Err(too_many_failures(wait.as_secs()));
     }
     tokio::select! {
-        () = app.stopping() => Err(Problem::stopping()),
+        () = app.stopping() => Err(Problem::stopping(app)),
         () = tokio::time::sleep(wait) => Ok(()),
     }
 }

@@ -156,7 +156,7 @@ pub(super) async fn delete(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = named(&id)?;
-    app.wakes.book.forget(caller.user(), &id).await.map_err(not_kept)?;
+    app.wakes.book.forget(caller.user(), &id).await.map_err(|error| not_kept(&app, error))?;
     Ok(answer(StatusCode::NO_CONTENT.into_response()))
 }
 
@@ -168,7 +168,7 @@ async fn keep(
     id: Option<DeviceId>,
 ) -> Result<Response, Problem> {
     let Asked { request, format, reserved } = body::read(app, caller, headers, body).await?;
-    app.wakes.begin().await.map_err(|_| Problem::stopping())?;
+    app.wakes.begin().await.map_err(|_| Problem::stopping(app))?;
     let device = device(app, caller, &request, id)?;
     drop(reserved);
     let (auth, now) = (app.auth.clone(), clock::now_ms());
@@ -179,7 +179,8 @@ async fn keep(
         now < known.refreshed_ms.saturating_add(FRESH_MS)
             && auth.holds(&known.identity(), Some(&known.client), now).is_ok()
     };
-    let kept = app.wakes.book.keep(device, limits, fresh).await.map_err(not_kept)?;
+    let kept =
+        app.wakes.book.keep(device, limits, fresh).await.map_err(|error| not_kept(app, error))?;
     Ok(answer(Format::accepted(headers, format).write(&Shown::from(kept))))
 }
 
@@ -316,7 +317,7 @@ fn malformed(path: &str, what: &str) -> Problem {
     Problem::new(Kind::MalformedBody, what).at(place)
 }
 
-fn not_kept(error: NotKept) -> Problem {
+fn not_kept(app: &App, error: NotKept) -> Problem {
     match error {
         NotKept::Full(_) => {
             let detail = format!("{error}: forget one with DELETE /v1/push/devices/ID");
@@ -329,7 +330,7 @@ fn not_kept(error: NotKept) -> Problem {
             Problem::new(Kind::TooManyPushServices, detail)
         }
         NotKept::Read(error) => unread(error),
-        NotKept::Stopped(_) => Problem::stopping(),
+        NotKept::Stopped(_) => Problem::stopping(app),
     }
 }
 

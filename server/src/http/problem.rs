@@ -1,5 +1,7 @@
 //! What goes wrong over HTTP, as RFC 9457 has it: a stable `type`, and a `detail` that says what to do.
 
+use crate::app::App;
+use crate::clock;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -243,10 +245,10 @@ impl Problem {
     }
 
     /// The log takes nothing more, or nothing more is read.
-    pub(super) fn stopping() -> Self {
+    pub(super) fn stopping(app: &App) -> Self {
         let detail = "send the request again, here or to another server; actions with an id, or \
                       sent with an Idempotency-Key, are stored once";
-        Self::new(Kind::Stopping, detail).retry_after(1)
+        Self::new(Kind::Stopping, detail).retry_after(app.leaving.again(clock::now_ms()))
     }
 
     /// Too many want something at once; whoever waits as long as it is told is served then.

@@ -95,7 +95,7 @@ pub(super) async fn take(
         let known = known(app, caller, (&client, &pairs), &seen).await?;
         let submissions = pairs.into_iter().map(|pair| Submission { pair, known: known.clone() });
         let taken = app.ingest.take(&subject, submissions.collect(), clock::now_ms()).await;
-        let verdicts = taken.map_err(|_| Problem::stopping())?;
+        let verdicts = taken.map_err(|_| Problem::stopping(app))?;
         results.extend(indexes.into_iter().zip(verdicts.iter().map(result)));
     }
     results.sort_unstable_by_key(|(index, _)| *index);

@@ -24,7 +24,7 @@ pub(super) async fn health() -> &'static str {
 pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     let failed = app.log.failed().now_or_never().is_some();
     if failed || *app.stop.borrow() {
-        return Err(Problem::stopping());
+        return Err(Problem::stopping(&app));
     }
     let wait = app.door.look().wait_seconds();
     if wait > app.http.settings.busy.as_secs() { Err(Problem::busy(wait)) } else { Ok("ready\n") }

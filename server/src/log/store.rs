@@ -14,6 +14,9 @@
 //! - it cuts its log at the first message that does not fit, whatever comes after, so the position
 //!   up to which was acknowledged is kept beside it (see `head`);
 //! - it gives back the memory of what it has replaced late, so it is asked to (`free`);
+//! - what it has written stays in memory, gigabytes of it, whatever its cache is set to: it looks what to let go
+//!   only once the leaves of one of its 256 lists were looked at 64 times together, and keeps one leaf of each
+//!   list. So rows are short (see `row`), and a new one is looked at a few times (`Feed::put`);
 //! - what is deleted stays in its file until it happens to be written over, so what has to be gone is
 //!   left behind when the rest is copied to another database (see `rewrite`). Of an open database it
 //!   needs no path but for the files above, which are never written, so it can be moved while open.

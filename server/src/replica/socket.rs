@@ -59,7 +59,7 @@ async fn open(app: &App, replica: &Replica, upgraded: Upgraded) -> Option<Socket
     // No user has such a name that signs in: memory for frames is a replica's own.
     let owner = Owner::User(UserId::new(&format!("replica/{}", replica.name)).ok()?);
     let message_max = BODY_BYTES_MAX + wire::HEAD_BYTES;
-    Some(Socket::new(upgraded, app.budget.clone(), owner, message_max).await)
+    Some(Socket::new(upgraded, app.budget.clone(), owner, message_max))
 }
 
 /// Until the other closes, is silent for too long, or says what is nothing.

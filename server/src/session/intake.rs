@@ -15,6 +15,8 @@ use tidelog_protocol::{ActionId, Pair, Sync, builtin};
 const SUBMITTED_MAX: usize = 1000;
 /// Bytes of answers in one frame, or little more: an undo has its whole action in it.
 const ANSWER_FRAME_BYTES: usize = 64 << 10;
+/// Room for more than this is given back when nothing is left in it.
+const KEPT: usize = 16;
 /// A frame that waits this long, for nothing but loads, is acknowledged: stock clients give up
 /// after 70 s.
 const EARLY_AFTER_MS: u64 = 50_000;
@@ -86,6 +88,7 @@ impl Intake {
     fn take_answer(&mut self) -> Option<Sent> {
         loop {
             let answer = self.answers.pop_front()?;
+            give_back(&mut self.answers);
             self.answer_bytes -= answer.bytes();
             // An answer always has a name; if not, the client sends the action again.
             if let Some(answer) = answer.make() {
@@ -192,6 +195,13 @@ impl Intake {
     }
 }
 
+/// What a client made offline goes through once: its room would be kept for as long as the connection lasts.
+fn give_back<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > KEPT {
+        *queue = VecDeque::new();
+    }
+}
+
 impl Session {
     /// A `sync` came in.
     pub(super) fn on_sync(&mut self, sync: Sync, at: Moment) {
@@ -227,6 +237,7 @@ impl Session {
             self.intake.submitted.push((frame, overtakes));
             batch.push(Submission { pair, known: Known { own: Arc::clone(&own), ..known } });
         }
+        give_back(&mut self.intake.queue);
         self.effects.push(Effect::Ingest(batch));
     }
 
@@ -320,5 +331,26 @@ impl Session {
 
     pub(super) fn unplaced_answer(&self, at: Moment) -> AnswerId {
         AnswerId::unplaced(self.shared.incarnation, at.head, at.now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_for_many_is_given_back_when_nothing_is_left_in_it() {
+        let mut queue: VecDeque<u64> = (0..1000).collect();
+        queue.drain(..999);
+        give_back(&mut queue);
+        assert_eq!(queue, [999]);
+        queue.clear();
+        give_back(&mut queue);
+        assert!(queue.capacity() <= KEPT);
+        queue.push_back(1);
+        queue.clear();
+        let few = queue.capacity();
+        give_back(&mut queue);
+        assert_eq!(queue.capacity(), few, "a few are no reason to ask for memory again");
     }
 }

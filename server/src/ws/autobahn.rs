@@ -51,7 +51,7 @@ async fn serve(stream: TcpStream, budget: Budget) {
     if let (Ok(()), Some(on_upgrade)) = (served, asked) {
         let owner = Owner::Address(Ipv4Addr::LOCALHOST.into());
         let upgraded = on_upgrade.await.unwrap();
-        echo(Box::new(Socket::new(upgraded, budget, owner, MESSAGE_BYTES).await)).await;
+        echo(Box::new(Socket::new(upgraded, budget, owner, MESSAGE_BYTES))).await;
     }
 }
 

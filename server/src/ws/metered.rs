@@ -208,6 +208,11 @@ impl<S> Metered<S> {
         })
     }
 
+    /// Whether the last byte that was read ended a message, or there was none.
+    pub(super) fn is_between_messages(&self) -> bool {
+        !self.unfinished && matches!(self.scan, Scan::Header(_, 0))
+    }
+
     /// Whose frames these are.
     pub(super) fn owner(&self) -> &Owner {
         &self.owner

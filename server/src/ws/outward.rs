@@ -1,6 +1,6 @@
 //! WebSockets that this server opens to another one.
 
-use super::{BUFFER_BYTES, fill};
+use super::fill;
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
@@ -12,6 +12,9 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
+
+/// The library's buffers; a longer message grows them.
+const BUFFER_BYTES: usize = 1 << 10;
 
 type Stream = WebSocketStream<TokioIo<Upgraded>>;
 

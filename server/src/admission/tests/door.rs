@@ -36,7 +36,7 @@ async fn who_leaves_lets_the_next_one_in() {
     let door = door("light = 4\nlight_floor = 1");
     let inside = door.enter(who("a:a"), Class::Light).await.unwrap();
     let mut second = Box::pin(door.enter(who("b:a"), Class::Light));
-    assert!(second.as_mut().now_or_never().is_none(), "it begins with a quarter");
+    assert!(second.as_mut().now_or_never().is_none(), "it begins with few");
     assert_eq!(door.waiting(), 1);
     drop(inside);
     assert!(second.as_mut().now_or_never().unwrap().is_ok());
