@@ -2,7 +2,6 @@
 
 use anyhow::{Context, ensure};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use tidelog_client_sim::plan::{RULES, Spec, builtin};
 use tidelog_client_sim::report::Outcome;
 use tidelog_client_sim::run::{With, run};
 use tidelog_client_sim::secure::Place;
-use tidelog_tests::{Options, Server, commands, tidelog, within};
+use tidelog_tests::{Options, Server, within};
 use tokio::task::LocalSet;
 
 /// How often what another process has done is looked for.
@@ -145,36 +144,6 @@ async fn devices_that_roam_between_two_servers_lose_nothing() -> anyhow::Result<
     let outcome = LocalSet::new().run_until(playing).await?;
     let movers = outcome.group("movers").context("there is no such group")?;
     ensure!(movers.connections > movers.devices, "nobody moved: {outcome}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn devices_that_roam_between_replicas_find_everything_on_both() -> anyhow::Result<()> {
-    let cloud = server().await?;
-    let data = commands::text(cloud.data())?;
-    let added = tidelog(["replica", "add", "ship", "--data", data]).await?;
-    let credential: Value =
-        serde_json::from_str(&added.out).with_context(|| format!("{added:?}"))?;
-    let home = tempfile::tempdir()?;
-    let token = home.path().join("token");
-    fs::write(&token, credential.pointer("/token").and_then(Value::as_str).context("no token")?)?;
-    let edge = Server::start_with(Options {
-        config: RULES.to_owned(),
-        flags: vec![
-            format!("--upstream=ws://{}", cloud.address()),
-            "--replica=ship".to_owned(),
-            format!("--upstream-token-file={}", token.display()),
-        ],
-        ..Options::default()
-    });
-    let edge = edge.await?;
-    let spec = small("roaming")?;
-    let servers = [cloud.address(), edge.address()].map(Place::from).into();
-    let access = Access { replicas: true, ..access(servers) };
-    let outcome = LocalSet::new().run_until(play_at(&spec, access, With::default())).await?;
-    let movers = outcome.group("movers").context("there is no such group")?;
-    ensure!(movers.connections > movers.devices, "nobody moved: {outcome}");
-    ensure!(outcome.audited > 0, "no log was read back: {outcome}");
     Ok(())
 }
 
