@@ -62,6 +62,9 @@ pub(crate) struct Known {
     pub(crate) seen_ms: u64,
     /// When the link came up, if it is up.
     pub(crate) since_ms: Option<u64>,
+    /// Which socket it is; 0 for requests.
+    #[serde(skip)]
+    link: u64,
     /// The end of its feed, and how much of it is here.
     pub(crate) head: u64,
     pub(crate) taken: u64,
@@ -246,12 +249,22 @@ impl Desk {
         gone.map(|(name, _)| name.clone()).collect()
     }
 
+    /// A replica is linked by this socket, or, with 0, by requests.
+    pub(super) fn is_linked_by(&self, replica: &Replica, link: u64) {
+        self.note(replica, |known| known.link = link);
+    }
+
+    /// The socket is closed; the replica may be linked by another one by now.
+    pub(super) fn is_closed(&self, replica: &str, link: u64, now_ms: u64) {
+        if self.known(replica).link == link {
+            self.tell_gone(replica, now_ms);
+        }
+    }
+
     /// The link of a replica is down.
     pub(super) fn tell_gone(&self, replica: &str, now_ms: u64) {
-        let Some(since_ms) = self.memory().known.get_mut(replica).and_then(|it| it.since_ms.take())
-        else {
-            return;
-        };
+        let since_ms = self.memory().known.get_mut(replica).and_then(|it| it.since_ms.take());
+        let Some(since_ms) = since_ms else { return };
         let seconds = now_ms.saturating_sub(since_ms) / 1000;
         let lacks = self.lag(replica).behind(now_ms).map(|it| it.actions);
         tracing::info!(replica, seconds, lacks, "the link of a replica is down");

@@ -30,6 +30,9 @@ const WAIT_MAX: Duration = Duration::from_secs(50);
 /// An edge that says or asks more than its bandwidth allows is answered later, and no later than this.
 const KEPT_WAITING_MAX: Duration = Duration::from_secs(20);
 
+/// The link of who asks by requests.
+const BY_REQUESTS: u64 = 0;
+
 /// The routes.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -116,16 +119,16 @@ async fn ask(
         let detail = "a replica asks hello, push or pull".to_owned();
         return Err(Failed(StatusCode::NOT_FOUND, "not-found", detail));
     };
-    let said = answer(&app, &replica, what, &bytes).await?;
+    let said = answer(&app, &replica, (what, BY_REQUESTS), &bytes).await?;
     let headers = [(header::CONTENT_TYPE, MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from(said)).into_response())
 }
 
-/// What is said to `replica`, whichever way it asks.
+/// What is said to `replica`, which asks by that `link`.
 pub(super) async fn answer(
     app: &App,
     replica: &Replica,
-    what: What,
+    (what, link): (What, u64),
     bytes: &Bytes,
 ) -> Result<Vec<u8>, Failed> {
     // Its limits may be others by now.
@@ -133,7 +136,7 @@ pub(super) async fn answer(
     let (paces, rate) = (app.replicas.desk.paces(&replica.name), replica.bandwidth);
     paces.up.spend(bytes.len(), rate, KEPT_WAITING_MAX).await;
     let said = match what {
-        What::Hello => hello(app, &replica, bytes)?,
+        What::Hello => hello(app, &replica, link, bytes)?,
         What::Push => push(app, &replica, bytes).await?,
         What::Pull => pull(app, &replica, bytes).await?,
     };
@@ -141,18 +144,20 @@ pub(super) async fn answer(
     Ok(said)
 }
 
-fn hello(app: &App, replica: &Replica, bytes: &Bytes) -> Result<Vec<u8>, Failed> {
+fn hello(app: &App, replica: &Replica, link: u64, bytes: &Bytes) -> Result<Vec<u8>, Failed> {
     let hello: Hello = said(bytes)?;
     let desk = &app.replicas.desk;
     let welcome = desk.welcome(replica, &hello).inspect_err(|trouble| {
         tracing::warn!(replica = replica.name, %trouble, "a replica was refused");
     })?;
+    desk.is_linked_by(replica, link);
     tracing::info!(
         replica = replica.name,
         store = hello.store,
         incarnation = %hello.incarnation,
         owes_positions = hello.head.get().saturating_sub(welcome.taken.map_or(0, |it| it.through.get())),
         lacks = desk.lag(&replica.name).behind(clock::now_ms()).map(|it| it.actions),
+        socket = link != BY_REQUESTS,
         "a replica is linked"
     );
     written(&welcome)

@@ -15,21 +15,22 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// `bytes` go over the line, which carries `rate` of them in a second. When the line is free again.
+    /// `bytes` go over the line when it is free, which carries `rate` of them in a second. When that is.
     fn book(&self, bytes: usize, rate: u64, now: Instant) -> Instant {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let us = (bytes as u64).saturating_mul(1_000_000) / rate.max(1);
-        let until = free.unwrap_or(now).max(now) + Duration::from_micros(us);
-        *free = Some(until);
-        until
+        let begin = free.unwrap_or(now).max(now);
+        *free = Some(begin + Duration::from_micros(us));
+        begin
     }
 
-    /// `bytes` go over the line now; waits until it is free again, and no longer than `most`.
+    /// Waits until the line is free for these `bytes`, and no longer than `most`. Both ends may do that: who
+    /// has waited at one is not kept waiting at the other.
     pub(super) async fn spend(&self, bytes: usize, rate: Option<u64>, most: Duration) {
         let Some(rate) = rate else { return };
         let now = Instant::now();
-        let until = self.book(bytes, rate, now).min(now + most);
-        tokio::time::sleep_until(until).await;
+        let begin = self.book(bytes, rate, now).min(now + most);
+        tokio::time::sleep_until(begin).await;
     }
 }
 
@@ -66,10 +67,12 @@ mod tests {
         for _ in 0..10 {
             pace.spend(5_000, Some(10_000), long).await;
         }
+        // The last of them is on its way.
         let took = start.elapsed();
-        assert!((5_000..5_100).contains(&took.as_millis()), "{took:?}");
-        // Nobody is kept for ever, and what was not paid is owed.
-        pace.spend(1_000_000, Some(10_000), Duration::from_secs(1)).await;
+        assert!((4_500..4_600).contains(&took.as_millis()), "{took:?}");
+        // Nobody is kept for ever, and what was said beyond that is owed.
+        pace.spend(1_000_000, Some(10_000), long).await;
+        pace.spend(0, Some(10_000), Duration::from_secs(1)).await;
         let took = start.elapsed();
         assert!((6_000..6_100).contains(&took.as_millis()), "{took:?}");
         pace.spend(0, Some(10_000), long).await;
@@ -78,7 +81,20 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(3_600)).await;
         let start = Instant::now();
         pace.spend(20_000, Some(10_000), long).await;
+        pace.spend(20_000, Some(10_000), long).await;
         assert!((2_000..2_100).contains(&start.elapsed().as_millis()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_ends_that_pace_are_no_slower_than_one() {
+        let (near, far, start) = (Pace::default(), Pace::default(), Instant::now());
+        let long = Duration::from_secs(1_000);
+        for _ in 0..10 {
+            near.spend(5_000, Some(10_000), long).await;
+            far.spend(5_000, Some(10_000), long).await;
+        }
+        let took = start.elapsed();
+        assert!((4_500..4_600).contains(&took.as_millis()), "{took:?}");
     }
 
     #[test]

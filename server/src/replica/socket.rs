@@ -15,6 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, Response, StatusCode};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tidelog_protocol::{Frame, UserId};
 use tokio::time::Instant;
@@ -26,6 +27,8 @@ const QUESTIONS_MAX: usize = 4;
 /// Who says nothing for so long is gone: an edge asks again whenever it was answered.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
 const GOODBYE: Duration = Duration::from_secs(2);
+/// Sockets so far, each of which has its number.
+static LINKS: AtomicU64 = AtomicU64::new(0);
 
 /// The answer to a request for a link; none if it is for something else.
 pub(crate) fn upgrade<B>(app: &App, request: &mut Request<B>) -> Option<Response<Body>> {
@@ -46,12 +49,13 @@ pub(crate) fn upgrade<B>(app: &App, request: &mut Request<B>) -> Option<Response
 async fn serve(app: App, replica: Arc<Replica>, on_upgrade: OnUpgrade) {
     let Ok(upgraded) = on_upgrade.await else { return };
     let Some(mut socket) = open(&app, &replica, upgraded).await else { return };
+    let link = LINKS.fetch_add(1, Ordering::Relaxed) + 1;
     tokio::select! {
-        () = answer_all(&app, &replica, &mut socket) => {}
+        () = answer_all(&app, (&replica, link), &mut socket) => {}
         () = app.stopping() => {}
         () = app.replicas.desk.registry.until_changed(&replica) => {}
     }
-    app.replicas.desk.tell_gone(&replica.name, clock::now_ms());
+    app.replicas.desk.is_closed(&replica.name, link, clock::now_ms());
     Box::new(socket).close(None, GOODBYE).await;
 }
 
@@ -63,7 +67,7 @@ async fn open(app: &App, replica: &Replica, upgraded: Upgraded) -> Option<Socket
 }
 
 /// Until the other closes, is silent for too long, or says what is nothing.
-async fn answer_all(app: &App, replica: &Arc<Replica>, socket: &mut Socket) {
+async fn answer_all(app: &App, (replica, link): (&Replica, u64), socket: &mut Socket) {
     let mut answers = FuturesUnordered::new();
     let mut heard = Instant::now();
     loop {
@@ -73,7 +77,7 @@ async fn answer_all(app: &App, replica: &Arc<Replica>, socket: &mut Socket) {
                 let Incoming::Frame(frame) = incoming else { return };
                 let Some(asked) = wire::read_question(&frame.into_bytes()) else { return };
                 heard = Instant::now();
-                answers.push(answer(app, replica, asked));
+                answers.push(answer(app, (replica, link), asked));
             }
             Some(answer) = answers.next() => {
                 socket.send(Frame::binary(answer));
@@ -88,10 +92,10 @@ async fn answer_all(app: &App, replica: &Arc<Replica>, socket: &mut Socket) {
 
 async fn answer(
     app: &App,
-    replica: &Arc<Replica>,
+    (replica, link): (&Replica, u64),
     (what, number, body): (wire::What, u32, Bytes),
 ) -> Bytes {
-    match door::answer(app, replica, what, &body).await {
+    match door::answer(app, replica, (what, link), &body).await {
         Ok(said) => wire::answer(number, StatusCode::OK, &said),
         Err(Failed(status, name, detail)) => {
             let problem = door::problem(status, name, &detail);
