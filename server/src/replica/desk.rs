@@ -1,6 +1,7 @@
 //! What is answered to servers that follow this one.
 
 use super::bench::Bench;
+use super::known::Known;
 use super::lag::Lag;
 use super::pace::{Paces, batch_bytes, narrower};
 use super::records::{self, Guard};
@@ -14,7 +15,6 @@ use crate::clock;
 use crate::log::{Log, Outcome, PageLimit, ReadError, Step, Stopped};
 use crate::revocations;
 use crate::rules::Rules;
-use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,8 +38,8 @@ const TAKEN_NOTES: &str = "replica-taken/";
 /// The notes that say which replica an incarnation came by first.
 const CAME_BY_NOTES: &str = "replica-of/";
 /// The notes that say where those stand that follow this server, and where the one stands that it follows.
-const LAG_NOTES: &str = "replica-lag/";
-const UPSTREAM_LAG_NOTE: &str = "upstream-lag";
+pub(super) const LAG_NOTES: &str = "replica-lag/";
+pub(super) const UPSTREAM_LAG_NOTE: &str = "upstream-lag";
 
 /// Why nothing is answered.
 #[derive(Debug, thiserror::Error)]
@@ -55,38 +55,9 @@ pub(crate) enum Trouble {
     Stopped(#[from] Stopped),
 }
 
-/// What is known of one server that follows this one.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Known {
-    /// When it was here last, in ms since the epoch.
-    pub(crate) seen_ms: u64,
-    /// When the link came up, if it is up.
-    pub(crate) since_ms: Option<u64>,
-    /// Which socket it is; 0 for requests.
-    #[serde(skip)]
-    link: u64,
-    /// The end of its feed, and how much of it is here.
-    pub(crate) head: u64,
-    pub(crate) taken: u64,
-    /// Actions that it brought, those that were refused, and those that were undone.
-    pub(crate) accepted: u64,
-    pub(crate) refused: u64,
-    pub(crate) undone: u64,
-}
-
-/// A server that has not asked for so long is not linked.
-const LINKED_MS: u64 = 90_000;
-
-impl Known {
-    /// Whether the link is up, as far as this side knows.
-    pub(crate) fn is_linked(&self, now_ms: u64) -> bool {
-        self.since_ms.is_some() && self.seen_ms + LINKED_MS > now_ms
-    }
-}
-
 /// Answers servers that follow this one.
 pub(crate) struct Desk {
-    log: Log,
+    pub(super) log: Log,
     bench: Bench,
     revoked: Arc<Revoked>,
     /// This server follows another one.
@@ -103,14 +74,14 @@ pub(crate) struct Desk {
 }
 
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     /// By store: how far its feed was taken, and when that was written down.
     taken: HashMap<String, (Taken, Saved)>,
     /// By which replica an incarnation came first.
     came_by: HashMap<Incarnation, String>,
-    known: HashMap<String, Known>,
-    lags: HashMap<String, Arc<Lag>>,
-    paces: HashMap<String, Arc<Paces>>,
+    pub(super) known: HashMap<String, Known>,
+    pub(super) lags: HashMap<String, Arc<Lag>>,
+    pub(super) paces: HashMap<String, Arc<Paces>>,
     /// The stores that this server follows, its own first.
     chain: Vec<String>,
 }
@@ -171,10 +142,11 @@ impl Desk {
         let upstream = Arc::new(upstream.map(|note| Lag::read(&log, &note)).unwrap_or_default());
         let registry = Registry::open(&log)?;
         let settled = AtomicU64::new(log.settled()?.get());
-        let bench = Bench::new(rules);
+        let (bench, shares) = (Bench::new(rules), Shares::default());
         let memory = Mutex::new(memory);
-        let shares = Shares::default();
-        Ok(Self { log, bench, revoked, has_upstream, settled, registry, upstream, shares, memory })
+        let desk =
+            Self { log, bench, revoked, has_upstream, settled, registry, upstream, shares, memory };
+        Ok(desk)
     }
 
     /// What was said of revocations.
@@ -197,7 +169,7 @@ impl Desk {
         Ok(())
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -213,64 +185,7 @@ impl Desk {
         self.memory().chain.clone()
     }
 
-    /// What is known of `replica`.
-    pub(crate) fn known(&self, replica: &str) -> Known {
-        self.memory().known.get(replica).cloned().unwrap_or_default()
-    }
-
-    /// How far `replica` is behind.
-    pub(super) fn lag(&self, replica: &str) -> Arc<Lag> {
-        Arc::clone(self.memory().lags.entry(replica.to_owned()).or_default())
-    }
-
-    /// What is to be written down of who is how far.
-    pub(super) fn lag_notes(&self) -> Vec<(String, Option<Vec<u8>>)> {
-        let lags = self.memory().lags.clone();
-        let notes =
-            lags.iter().map(|(name, lag)| (format!("{LAG_NOTES}{name}"), lag.note(&self.log)));
-        let upstream = (UPSTREAM_LAG_NOTE.to_owned(), self.upstream.note(&self.log));
-        notes.chain([upstream]).filter(|(_, note)| note.is_some()).collect()
-    }
-
-    /// Nothing is known any more of a replica that was removed. The note to be deleted.
-    pub(super) fn forget(&self, replica: &str) -> String {
-        let mut memory = self.memory();
-        memory.lags.remove(replica);
-        memory.known.remove(replica);
-        memory.paces.remove(replica);
-        format!("{LAG_NOTES}{replica}")
-    }
-
-    /// Those whose link was up, and who have not asked for long.
-    pub(super) fn gone(&self, now_ms: u64) -> Vec<String> {
-        let memory = self.memory();
-        let gone =
-            memory.known.iter().filter(|(_, it)| it.since_ms.is_some() && !it.is_linked(now_ms));
-        gone.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// A replica is linked by this socket, or, with 0, by requests.
-    pub(super) fn is_linked_by(&self, replica: &Replica, link: u64) {
-        self.note(replica, |known| known.link = link);
-    }
-
-    /// The socket is closed; the replica may be linked by another one by now.
-    pub(super) fn is_closed(&self, replica: &str, link: u64, now_ms: u64) {
-        if self.known(replica).link == link {
-            self.tell_gone(replica, now_ms);
-        }
-    }
-
-    /// The link of a replica is down.
-    pub(super) fn tell_gone(&self, replica: &str, now_ms: u64) {
-        let since_ms = self.memory().known.get_mut(replica).and_then(|it| it.since_ms.take());
-        let Some(since_ms) = since_ms else { return };
-        let seconds = now_ms.saturating_sub(since_ms) / 1000;
-        let lacks = self.lag(replica).behind(now_ms).map(|it| it.actions);
-        tracing::info!(replica, seconds, lacks, "the link of a replica is down");
-    }
-
-    fn note(&self, replica: &Replica, change: impl FnOnce(&mut Known)) {
+    pub(super) fn note(&self, replica: &Replica, change: impl FnOnce(&mut Known)) {
         let mut memory = self.memory();
         let known = memory.known.entry(replica.name.clone()).or_default();
         known.seen_ms = clock::now_ms();
@@ -310,8 +225,8 @@ impl Desk {
             taken,
             users: replica.users.clone(),
             channels: replica.channels.clone(),
-            revocations: self.revocations(&replica.scope(), 0),
             bandwidth: replica.bandwidth,
+            revocations: self.revocations(&replica.scope(), 0),
         })
     }
 
@@ -359,11 +274,6 @@ impl Desk {
             drop(turn);
         }
         Ok(outcomes)
-    }
-
-    /// How fast each direction of a link goes.
-    pub(super) fn paces(&self, replica: &str) -> Arc<Paces> {
-        Arc::clone(self.memory().paces.entry(replica.to_owned()).or_default())
     }
 
     /// What of it is taken, and what the log is asked to do for that.

@@ -111,10 +111,10 @@ impl<'a> Link<'a> {
 
     /// What the other lacks; none if that is nothing now. Over a line of `rate` bytes a second a batch is small.
     pub(crate) async fn push(&self, rate: Option<u64>) -> Result<Option<Push>, Trouble> {
+        let limit = PageLimit { bytes: batch_bytes(BATCH.bytes, rate), ..BATCH };
         // First: what it says of some authors is said to it with their actions.
         let said = self.their().revocations.take();
         self.hear(said.unwrap_or_default()).await?;
-        let limit = PageLimit { bytes: batch_bytes(BATCH.bytes, rate), ..BATCH };
         loop {
             let (above, held) = {
                 let their = self.their();
@@ -190,19 +190,13 @@ impl<'a> Link<'a> {
         let held = Held(self.log.incarnations().held(self.log.head()));
         let mut their = self.their();
         their.asked = their.has;
-        let (version, changes) = self.desk.revoked().changes_since(their.told.0);
-        their.told.1 = version;
         let has_all = their.has >= self.log.head();
         let owes = self.desk.upstream.behind(clock::now_ms()).filter(|_| !has_all);
-        Pull {
-            taken: their.taken,
-            held,
-            wait_ms,
-            heard: their.heard,
-            revocations: changes.into_iter().map(revocations::told).collect(),
-            owes: owes.unwrap_or_default(),
-            rate,
-        }
+        let owes = owes.unwrap_or_default();
+        let (version, changes) = self.desk.revoked().changes_since(their.told.0);
+        their.told.1 = version;
+        let revocations = changes.into_iter().map(revocations::told).collect();
+        Pull { taken: their.taken, held, wait_ms, owes, rate, heard: their.heard, revocations }
     }
 
     /// Takes what came. All of it is on disk on return; how many records could not be taken.
@@ -211,12 +205,12 @@ impl<'a> Link<'a> {
             return Err(Refusal::Loop.into());
         }
         self.desk.follows(&batch.chain);
+        self.desk.upstream.is_told(batch.behind);
         self.hear(batch.revocations).await?;
         {
             let mut their = self.their();
             their.told.0 = their.told.1;
         }
-        self.desk.upstream.is_told(batch.behind);
         let all = batch.records.len();
         let steps = self.steps(batch.records);
         // Before the log has it, or it would be sent back.

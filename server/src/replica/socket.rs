@@ -48,7 +48,7 @@ pub(crate) fn upgrade<B>(app: &App, request: &mut Request<B>) -> Option<Response
 
 async fn serve(app: App, replica: Arc<Replica>, on_upgrade: OnUpgrade) {
     let Ok(upgraded) = on_upgrade.await else { return };
-    let Some(mut socket) = open(&app, &replica, upgraded).await else { return };
+    let Some(mut socket) = open(&app, &replica, upgraded) else { return };
     let link = LINKS.fetch_add(1, Ordering::Relaxed) + 1;
     tokio::select! {
         () = answer_all(&app, (&replica, link), &mut socket) => {}
@@ -59,7 +59,7 @@ async fn serve(app: App, replica: Arc<Replica>, on_upgrade: OnUpgrade) {
     Box::new(socket).close(None, GOODBYE).await;
 }
 
-async fn open(app: &App, replica: &Replica, upgraded: Upgraded) -> Option<Socket> {
+fn open(app: &App, replica: &Replica, upgraded: Upgraded) -> Option<Socket> {
     // No user has such a name that signs in: memory for frames is a replica's own.
     let owner = Owner::User(UserId::new(&format!("replica/{}", replica.name)).ok()?);
     let message_max = BODY_BYTES_MAX + wire::HEAD_BYTES;

@@ -310,10 +310,10 @@ fn copies_circles_and_data_taken_back_are_told() {
         taken,
         held: Held::default(),
         wait_ms: 0,
-        heard: 0,
-        revocations: Vec::new(),
         owes: Behind::default(),
         rate: None,
+        heard: 0,
+        revocations: Vec::new(),
     };
     let given = wait(world.desk(0).give(&world.replica(1), &pull));
     assert!(matches!(given, Err(Trouble::Refused(Refusal::CloudTakenBack))));
