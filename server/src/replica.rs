@@ -39,6 +39,7 @@ pub(crate) use watch::watch;
 
 use crate::auth::Revoked;
 use crate::clock;
+use crate::config::Config;
 use crate::log::{Log, ReadError};
 use crate::rules::Rules;
 use std::sync::Arc;
@@ -59,8 +60,9 @@ impl Replicas {
     pub(crate) fn open(
         log: &Log,
         judging: (Arc<Rules>, Arc<Revoked>),
-        has_upstream: bool,
+        config: &Config,
     ) -> Result<Self, ReadError> {
+        let has_upstream = config.upstream.followed().is_some();
         let (desk, committed) = (Desk::open(log.clone(), judging, has_upstream)?, Arc::default());
         Ok(Self { desk, upstream: client::State::default(), committed })
     }

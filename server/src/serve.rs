@@ -115,10 +115,9 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     let (log, opened) = Log::open(log_settings(config), clock::now_ms())?;
     tracing::info!("{opened}");
     crate::revocations::load(&log, auth.revoked())?;
-    let has_upstream = config.upstream.followed().is_some();
     let wakes = Arc::new(Wakes::open(config, &log)?);
-    let replicas =
-        Arc::new(Replicas::open(&log, (rules.clone(), auth.revoked().clone()), has_upstream)?);
+    let judging = (rules.clone(), auth.revoked().clone());
+    let replicas = Arc::new(Replicas::open(&log, judging, config)?);
     let (hub, budget) = (Hub::default(), Budget::new(config.limits.frame_budget_bytes));
     let door = Admission::new(&config.admission, metrics::Door::default());
     let site = Site {
@@ -154,7 +153,7 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
         node: NodeId::new(&format!("server:{}", log.incarnation()))?,
         wakes,
         replicas,
-        upstream: has_upstream,
+        upstream: config.upstream.followed().is_some(),
         log,
         ingest,
         hub,
