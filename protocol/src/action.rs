@@ -2,6 +2,7 @@
 
 mod convert;
 mod nearest;
+mod scan;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -50,10 +51,10 @@ impl Action {
         Ok(Self { json, kind })
     }
 
-    /// Takes JSON that [`Action::new`] took before, such as the log's, and does not read it through
-    /// once more if its type comes first.
+    /// Takes JSON that [`Action::new`] took before, such as the log's, and reads it only as far as its
+    /// type.
     pub fn taken_before(json: Bytes) -> Result<Self, ActionError> {
-        match Kind::first(std::str::from_utf8(&json)?) {
+        match scan::kind(std::str::from_utf8(&json)?) {
             Some(kind) => Ok(Self { json, kind }),
             None => Self::new(json),
         }
@@ -98,13 +99,6 @@ impl Action {
 }
 
 impl Kind {
-    /// The type of an object that begins with it, and has no escapes in it.
-    fn first(json: &str) -> Option<Self> {
-        const BEGINNING: &str = r#"{"type":""#;
-        let (kind, _) = json.strip_prefix(BEGINNING)?.split_once('"')?;
-        if kind.contains('\\') { None } else { Self::at(BEGINNING.len(), kind) }
-    }
-
     fn find(json: &str) -> Result<Self, serde_json::Error> {
         let Head(kind) = serde_json::from_str(json)?;
         let within = match &kind {
@@ -196,6 +190,8 @@ mod tests {
             (r#"{"\u0074ype":"x","type2":"y"}"#, "x"),
             (r#"{"type":""}"#, ""),
             (r#"{"type":"a\"b","n":1}"#, "a\"b"),
+            (r#"{"a":[1,{"type":"no"},"\"}],"],"b":{},"c":"","n":-1.5e3 , "type" : "yes"}"#, "yes"),
+            (r#"{"a":"\\","b":[[],{"x":"]"}],"ty":"no","type":"yes"}"#, "yes"),
         ] {
             let action = action(json).unwrap();
             assert_eq!((action.kind(), &action.json()[..]), (kind, json.as_bytes()));

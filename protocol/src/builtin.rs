@@ -74,7 +74,7 @@ pub fn processed(id: &ActionId) -> Action {
         id: &'a str,
         r#type: &'a str,
     }
-    built(PROCESSED, &Body { id: &id.to_string(), r#type: PROCESSED })
+    built(PROCESSED, &Body { id: &id.text(), r#type: PROCESSED })
 }
 
 /// `logux/undo` of `action`, named `id`, because of `reason`.
@@ -89,7 +89,7 @@ pub fn undo(id: &ActionId, reason: &str, action: &Action) -> Action {
     let original: Result<&RawValue, _> = action.body();
     // An action is JSON by construction, so the fallback is never seen.
     let original = original.unwrap_or(RawValue::NULL);
-    built(UNDO, &Body { action: original, id: &id.to_string(), reason, r#type: UNDO })
+    built(UNDO, &Body { action: original, id: &id.text(), reason, r#type: UNDO })
 }
 
 /// `logux/subscribed` to `channel`.

@@ -15,8 +15,13 @@ static STARTED_AT: AtomicU64 = AtomicU64::new(0);
 pub(crate) fn now_ms() -> u64 {
     let (passed, wall) = read_system_clocks();
     let at = wall.saturating_sub(passed);
-    // No lock: every connection asks, all the time.
-    let at = at.max(STARTED_AT.fetch_max(at, Ordering::Relaxed));
+    // No lock: every connection asks, all the time. And nothing is written that all of them read, unless
+    // the clock was set on.
+    let mut greatest = STARTED_AT.load(Ordering::Relaxed);
+    if at > greatest {
+        greatest = STARTED_AT.fetch_max(at, Ordering::Relaxed);
+    }
+    let at = at.max(greatest);
     at.saturating_add(passed) / 1_000_000
 }
 

@@ -8,6 +8,7 @@
 mod body;
 mod caller;
 mod causality;
+mod compressing;
 mod cors;
 mod cursor;
 mod demo;
@@ -43,7 +44,6 @@ use crate::log::{Log, PageLimit};
 use crate::replica;
 use axum::Router;
 use axum::body::Body;
-use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use cursor::Cursors;
@@ -51,7 +51,6 @@ use mint::Mint;
 use problem::Problem;
 use std::net::IpAddr;
 use std::time::Duration;
-use tower_http::compression::CompressionLayer;
 
 /// The address that a request comes from.
 #[derive(Debug, Clone, Copy)]
@@ -146,8 +145,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(if app.dev { demo::routes() } else { Router::new() })
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(CompressionLayer::new())
-        .layer(middleware::from_fn_with_state(app.clone(), status::count))
+        .layer(status::Counting(app.clone()))
         .with_state(app);
     match cors {
         Some(cors) => router.layer(cors),

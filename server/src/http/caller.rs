@@ -93,16 +93,18 @@ impl FromRequestParts<App> for Caller {
             host: text(&parts.headers, &header::HOST).or(authority),
             address,
         };
-        wait_in_line(app, address).await?;
+        let now = wait_in_line(app, address).await?;
         let signed_in = tokio::select! {
-            signed_in = app.auth.admit(&attempt, clock::now_ms()) => signed_in,
+            // First, because it nearly always is ready, and a wait for the end takes a lock that all share.
+            biased;
+            signed_in = app.auth.admit(&attempt, now) => signed_in,
             () = app.stopping() => return Err(Problem::stopping(app)),
         };
         app.metrics.signed_in(signed_in.as_ref().err().copied());
         let refused = |refusal| refused(app, refusal);
         let identity = signed_in.map_err(refused)?;
         let device = device(&identity, named)?;
-        app.auth.holds(&identity, device.as_ref(), clock::now_ms()).map_err(refused)?;
+        app.auth.holds(&identity, device.as_ref(), now).map_err(refused)?;
         let permit = turn::wait(app, parts, (&identity, device.as_ref()), address).await?;
         let permit = Mutex::new(Some(permit));
         Ok(Self { identity, device, subprotocol: app.subprotocol, permit })
@@ -110,18 +112,19 @@ impl FromRequestParts<App> for Caller {
 }
 
 /// An address over its ceiling of failures waits, so that a good token from there is accepted
-/// whatever others did.
-async fn wait_in_line(app: &App, address: IpAddr) -> Result<(), Problem> {
-    let wait = app.auth.delay(address, clock::now_ms());
+/// whatever others did. Returns when its turn is.
+async fn wait_in_line(app: &App, address: IpAddr) -> Result<u64, Problem> {
+    let now = clock::now_ms();
+    let wait = app.auth.delay(address, now);
     if wait.is_zero() {
-        return Ok(());
+        return Ok(now);
     }
     if wait > app.http.settings.patience {
         return Err(too_many_failures(wait.as_secs()));
     }
     tokio::select! {
         () = app.stopping() => Err(Problem::stopping(app)),
-        () = tokio::time::sleep(wait) => Ok(()),
+        () = tokio::time::sleep(wait) => Ok(clock::now_ms()),
     }
 }
 

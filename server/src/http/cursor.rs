@@ -27,6 +27,8 @@ use uuid::Uuid;
 const VERSION: u8 = 1;
 /// Stores that one cursor holds parts of; the one that was longest not pulled from goes first.
 const STORES_MAX: usize = 8;
+/// What a part has beside its body.
+const PART_BYTES: usize = 16 + 8 + 2;
 /// The longest cursor that is looked at.
 const TEXT_BYTES_MAX: usize = 32 << 10;
 
@@ -154,8 +156,11 @@ impl Cursors {
         let body = encode(reached);
         let tag = self.tag(user, reached.newest(), &body);
         let ours = Part { store: self.store, tag, body };
-        let mut bytes = vec![VERSION];
-        for part in std::iter::once(&ours).chain(&others.0).take(STORES_MAX) {
+        let parts = std::iter::once(&ours).chain(&others.0).take(STORES_MAX);
+        let length = |part: &Part| PART_BYTES + part.body.len();
+        let mut bytes = Vec::with_capacity(1 + parts.clone().map(length).sum::<usize>());
+        bytes.push(VERSION);
+        for part in parts {
             // A body that is too long for its length would not be read back; none gets there.
             let length = u16::try_from(part.body.len()).unwrap_or(0);
             bytes.extend_from_slice(part.store.as_bytes());
@@ -240,6 +245,10 @@ type PackedMark = (i64, u64, u8);
 /// What few marks have beside that: the channel, or none for the user's log, the time of states, what is owed.
 type PackedMore = (Option<u64>, u64, Option<Owed>);
 
+/// About what a mark takes at most when it is written, with its channel; and what it has beside that.
+const MARK_BYTES_MAX: usize = 32;
+const MORE_BYTES_MAX: usize = 64;
+
 fn encode(reached: &Reached) -> Vec<u8> {
     let base = reached.own.through;
     let packed = |mark: &Mark| -> PackedMark {
@@ -257,13 +266,15 @@ fn encode(reached: &Reached) -> Vec<u8> {
     let channels: Vec<(u64, PackedMark)> = channels.collect();
     let own = packed(&reached.own);
     let more = packed_more(reached);
-    let written = if more.is_empty() {
-        rmp_serde::to_vec(&(base.get(), own, channels))
+    let bytes = MARK_BYTES_MAX * (1 + channels.len()) + MORE_BYTES_MAX * more.len();
+    let mut written = Vec::with_capacity(bytes);
+    let done = if more.is_empty() {
+        rmp_serde::encode::write(&mut written, &(base.get(), own, channels))
     } else {
-        rmp_serde::to_vec(&(base.get(), own, channels, more))
+        rmp_serde::encode::write(&mut written, &(base.get(), own, channels, more))
     };
     // Numbers always serialize.
-    written.unwrap_or_default()
+    done.map_or_else(|_| Vec::new(), |()| written)
 }
 
 fn packed_more(reached: &Reached) -> Vec<PackedMore> {

@@ -11,6 +11,9 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hash;
 use tidelog_protocol::http::Cursor;
 
+/// `W/"`, 16 bytes in Base64, `"`.
+const TAG_BYTES: usize = 3 + 22 + 1;
+
 /// What identifies a page of one URL.
 pub(super) struct ETag(String);
 
@@ -50,14 +53,17 @@ impl ETag {
 
     fn made_of(hasher: &SipHasher24) -> Self {
         let hash = hasher.finish128().as_u128().to_be_bytes();
-        Self(format!("W/\"{}\"", URL_SAFE_NO_PAD.encode(hash)))
+        let mut tag = String::with_capacity(TAG_BYTES);
+        tag.push_str("W/\"");
+        URL_SAFE_NO_PAD.encode_string(hash, &mut tag);
+        tag.push('"');
+        Self(tag)
     }
 
     /// Whether the client has the page already.
     pub(super) fn is_known(&self, headers: &HeaderMap) -> bool {
         let values = headers.get_all(header::IF_NONE_MATCH).iter();
         let tags = values.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
-        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
         tags.map(opaque).any(|tag| tag == "*" || tag == opaque(&self.0))
     }
 
@@ -65,4 +71,9 @@ impl ETag {
     pub(super) fn header(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(&self.0).ok()
     }
+}
+
+/// A tag without what says that it is weak.
+fn opaque(tag: &str) -> &str {
+    tag.trim().trim_start_matches("W/")
 }

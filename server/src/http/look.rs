@@ -79,15 +79,31 @@ impl<'a> Look<'a> {
 
     /// Shows these together, if there is room; a page has room for whatever comes first.
     pub(super) fn show(&mut self, together: Vec<Visible>) -> bool {
-        let bytes: usize = together.iter().map(Visible::bytes).sum();
-        let entries = self.view.shown.len() + together.len();
+        let bytes = together.iter().map(Visible::bytes).sum();
+        let shows = self.has_room(together.len(), bytes);
+        if shows {
+            self.view.shown.extend(together);
+        }
+        shows
+    }
+
+    fn show_one(&mut self, visible: Visible) -> bool {
+        let shows = self.has_room(1, visible.bytes());
+        if shows {
+            self.view.shown.push(visible);
+        }
+        shows
+    }
+
+    /// Takes room for so many actions, if there is any.
+    fn has_room(&mut self, count: usize, bytes: usize) -> bool {
+        let entries = self.view.shown.len() + count;
         let fits = entries <= self.limit.entries && self.bytes + bytes <= self.limit.bytes;
-        if !fits && !self.view.shown.is_empty() && !together.is_empty() {
+        if !fits && !self.view.shown.is_empty() && count > 0 {
             self.view.more = true;
             return false;
         }
         self.bytes += bytes;
-        self.view.shown.extend(together);
         true
     }
 
@@ -239,12 +255,9 @@ impl<'a> Look<'a> {
             }
             self.view.after.note_late(entry, stretch, self.source.log.head());
             let Some(visible) = self.view.after.visible(entry, stretch) else { continue };
-            let together = self.told_of(entry, visible)?;
-            if together.is_empty() {
-                continue;
-            }
+            let Some(shows) = self.tell(entry, visible)? else { continue };
             any = true;
-            if !self.show(together) {
+            if !shows {
                 return Ok(any);
             }
             self.view.after.move_to(stretch, entry.position);
@@ -252,13 +265,14 @@ impl<'a> Look<'a> {
         Ok(any)
     }
 
-    /// What the reader is told of an entry: of one of a map, what became of its item decides.
-    fn told_of(&self, entry: &Entry, visible: Visible) -> Result<Vec<Visible>, Unread> {
+    /// Shows what the reader is told of an entry, if there is room: of one of a map, what became of its item
+    /// decides. None if that is nothing.
+    fn tell(&mut self, entry: &Entry, visible: Visible) -> Result<Option<bool>, Unread> {
         let Visible::Entry { map: Some(map), channels, .. } = &visible else {
-            return Ok(vec![visible]);
+            return Ok(Some(self.show_one(visible)));
         };
-        Ok(match self.source.fate(entry, map)? {
-            Fate::Plain => vec![visible],
+        let together: Vec<_> = match self.source.fate(entry, map)? {
+            Fate::Plain => return Ok(Some(self.show_one(visible))),
             Fate::Hidden => Vec::new(),
             Fate::Renewed(item) => {
                 let snapshot = self.source.fold(&item, map)?;
@@ -267,6 +281,7 @@ impl<'a> Look<'a> {
                     shown.filter_map(|shown| Some(Visible::item(shown, Some(channels.first()?))));
                 shown.collect()
             }
-        })
+        };
+        Ok((!together.is_empty()).then(|| self.show(together)))
     }
 }

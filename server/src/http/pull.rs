@@ -53,7 +53,7 @@ pub(super) async fn pull(
         wait_for_view(&app, &caller, &reader, limit, wait).await?
     };
     // Who waits may be gone when something comes; its next cursor says what it got.
-    if wait.is_zero() {
+    if wait.is_zero() && reader.moves(&view.after) {
         reader.has_had(&view.after);
     }
     let cursor = reader.cursor(&view.after);

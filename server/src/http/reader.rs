@@ -163,6 +163,17 @@ impl Reader {
         self.has_had(&self.standpoint);
     }
 
+    /// Whether whoever stands at `standpoint` has had something else than it has said.
+    pub(super) fn moves(&self, standpoint: &Standpoint) -> bool {
+        self.standpoint.own_mark != standpoint.own_mark
+            || self
+                .standpoint
+                .channels
+                .iter()
+                .zip(&standpoint.channels)
+                .any(|(a, b)| a.mark != b.mark)
+    }
+
     /// A device that has a name has had what is before `standpoint`.
     pub(super) fn has_had(&self, standpoint: &Standpoint) {
         let Some(device) = &standpoint.device else { return };

@@ -1,5 +1,6 @@
 //! `/health`, `/ready` and `/metrics`: what whoever runs the server asks.
 
+use super::compressing::Accepted;
 use super::format;
 use super::problem::Problem;
 use crate::app::App;
@@ -7,9 +8,11 @@ use crate::aside::blocking;
 use crate::metrics::Format;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tower::{Layer, Service};
 
 /// What clients can ask for, and what is answered.
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
@@ -44,18 +47,52 @@ pub(super) async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-/// Counts a request by its route and how it was answered.
-pub(super) async fn count(
-    State(app): State<App>,
-    path: Option<MatchedPath>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let path = path.map_or("other".to_owned(), |path| path.as_str().to_owned());
-    let method = method(request.method());
-    let response = next.run(request).await;
-    app.metrics.answered(path, method, response.status().as_u16());
-    response
+/// Counts requests by their routes and how they were answered, and compresses the answers.
+#[derive(Clone)]
+pub(super) struct Counting(pub(super) App);
+
+/// Counts what its service answers, and compresses it.
+#[derive(Clone)]
+pub(super) struct Counted<S> {
+    inner: S,
+    app: App,
+}
+
+impl<S> Layer<S> for Counting {
+    type Service = Counted<S>;
+
+    fn layer(&self, inner: S) -> Counted<S> {
+        Counted { inner, app: self.0.clone() }
+    }
+}
+
+// By hand, because each request would clone and box more for middleware from a function than most answers take.
+impl<S> Service<Request> for Counted<S>
+where
+    S: Service<Request, Response = Response>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let path = request.extensions().get::<MatchedPath>();
+        let path = path.map_or("other", MatchedPath::as_str).to_owned();
+        let method = method(request.method());
+        let accepted = Accepted::of(request.headers());
+        let (app, answering) = (self.app.clone(), self.inner.call(request));
+        Box::pin(async move {
+            let response = answering.await?;
+            let response = accepted.answer(response).await;
+            app.metrics.answered(path, method, response.status().as_u16());
+            Ok(response)
+        })
+    }
 }
 
 /// A method as a label: clients can invent any number of them.

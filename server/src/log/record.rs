@@ -320,9 +320,13 @@ fn take_texts<T>(
     mut parse: impl FnMut(&str) -> Option<T>,
 ) -> Option<Vec<T>> {
     let count = reader.count()?;
-    (0..count)
-        .map(|_| reader.text().and_then(|text| parse(if text.is_empty() { own } else { text })))
-        .collect()
+    // A damaged count may be any; each text takes a byte at least.
+    let mut texts = Vec::with_capacity(count.min(reader.rest().len()));
+    for _ in 0..count {
+        let text = reader.text()?;
+        texts.push(parse(if text.is_empty() { own } else { text })?);
+    }
+    Some(texts)
 }
 
 #[cfg(test)]
