@@ -54,13 +54,15 @@ impl FromStr for Url {
         let is_bare = place.ends_with(']') || !place.contains(':');
         let port = if secured.is_some() { ":443" } else { ":80" };
         let place = if is_bare { format!("{place}{port}") } else { place.to_owned() };
-        let addresses = place.to_socket_addrs();
         let said = || format!("{text} is no server: write 127.0.0.1:31337, or wss://sync.example");
+        let host = place.rsplit_once(':').map_or(place.as_str(), |(host, _)| host);
+        // A resolver takes a number for an address, and this is a port that lacks one.
+        ensure!(!host.bytes().all(|byte| byte.is_ascii_digit()), said());
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let addresses = place.to_socket_addrs();
         let addresses: Vec<_> = addresses.with_context(said)?.collect();
         let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
         let address = *address.with_context(said)?;
-        let host = place.rsplit_once(':').map_or(place.as_str(), |(host, _)| host);
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = secured.map(|_| ServerName::try_from(host)).transpose().with_context(said)?;
         Ok(Self { address, name })
     }
