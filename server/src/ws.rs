@@ -17,7 +17,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use metered::Metered;
+use metered::{LongControl, Metered};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -291,7 +291,11 @@ fn message(frame: Frame) -> Message {
 fn fault(error: Error) -> Incoming {
     match error {
         Error::Io(error) => {
-            let too_long = error.get_ref().and_then(|inner| inner.downcast_ref::<TooLong>());
+            let inner = error.get_ref();
+            if inner.and_then(|inner| inner.downcast_ref::<LongControl>()).is_some() {
+                return Incoming::Malformed(Breach::Framing);
+            }
+            let too_long = inner.and_then(|inner| inner.downcast_ref::<TooLong>());
             too_long.map_or(Incoming::Closed, |limit| Incoming::TooLong(limit.to_string()))
         }
         Error::Capacity(error) => Incoming::TooLong(error.to_string()),

@@ -36,6 +36,9 @@ const BINARY_BYTES_MAX: u64 = 96 << 20;
 /// The opcode of a binary frame (RFC 6455, section 5.2).
 const BINARY: u8 = 2;
 
+/// What a ping, a pong and a goodbye may hold.
+const CONTROL_BYTES_MAX: u64 = 125;
+
 /// One owner has at most this part of it, so that no one can keep all others waiting.
 const OWNERS: usize = 4;
 
@@ -256,6 +259,9 @@ impl<S> Metered<S> {
     /// whose later frames have opcode 0.
     fn begin_payload(&mut self, first: u8, length: u64) -> io::Result<()> {
         let (opcode, last) = (first & 0x0f, first & 0x80 != 0);
+        if opcode >= 8 && length > CONTROL_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, LongControl));
+        }
         self.message = match opcode {
             0 => self.message.saturating_add(length),
             1..8 => length,
@@ -296,6 +302,11 @@ impl<S> Metered<S> {
         Poll::Ready(())
     }
 }
+
+/// A frame that is no message is longer than RFC 6455, section 5.5, allows. The library says so once it has buffered it.
+#[derive(Debug, thiserror::Error)]
+#[error("a control frame has at most {CONTROL_BYTES_MAX} bytes")]
+pub(super) struct LongControl;
 
 /// A message is longer than the peer may send.
 #[derive(Debug, thiserror::Error)]

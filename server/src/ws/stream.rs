@@ -21,6 +21,9 @@ const BUFFER_BYTES: usize = 1 << 10;
 /// A longer message leaves buffers that are worth giving back.
 const GROWN_BYTES: usize = 4 << 10;
 
+/// So many pings are answered before what goes out has to be taken: the library keeps its answers without another bound.
+const PINGS_MAX: usize = 32;
+
 /// Messages over a metered socket.
 pub(super) struct Stream<S> {
     socket: Metered<S>,
@@ -30,6 +33,8 @@ pub(super) struct Stream<S> {
     ended: bool,
     /// A message was long enough that the buffers have grown.
     grown: bool,
+    /// Pings whose answers may still be in the library.
+    pings: usize,
 }
 
 /// How far what was sent has come.
@@ -45,7 +50,7 @@ enum Out {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     pub(super) fn new(socket: Metered<S>) -> Self {
-        Self { socket, library: library(), out: Out::Flushed, ended: false, grown: false }
+        Self { socket, library: library(), out: Out::Flushed, ended: false, grown: false, pings: 0 }
     }
 
     pub(super) fn socket(&self) -> &Metered<S> {
@@ -64,6 +69,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         if self.ended {
             return Poll::Ready(None);
         }
+        if self.pings >= PINGS_MAX
+            && let Err(error) = ready!(self.poll_flush(cx))
+        {
+            self.ended = true;
+            return Poll::Ready(Some(Err(error)));
+        }
         let mut read = self.with(cx, |library, socket| library.read(socket));
         if read.is_pending() && self.is_quiet() {
             self.library = library();
@@ -74,6 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         Poll::Ready(match ready!(read) {
             Ok(message) => {
                 self.grown |= message.len() > GROWN_BYTES;
+                self.pings += usize::from(message.is_ping());
                 // The library answers these by itself.
                 if self.out == Out::Flushed && (message.is_ping() || message.is_close()) {
                     self.out = Out::Unflushed;
@@ -121,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
             return Poll::Ready(Ok(()));
         }
         let flushed = ready!(self.with(cx, |library, socket| library.flush(socket)));
-        self.out = Out::Flushed;
+        (self.out, self.pings) = (Out::Flushed, 0);
         Poll::Ready(match flushed {
             Err(Error::ConnectionClosed) => Ok(()),
             flushed => flushed,

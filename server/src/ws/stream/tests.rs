@@ -75,3 +75,41 @@ async fn nothing_is_lost_that_was_under_way() {
     peer.read_exact(&mut pong).await.unwrap();
     assert_eq!(pong, [0x8a, 0]);
 }
+
+/// A peer that takes nothing could have the library keep answers without end.
+#[tokio::test]
+async fn pings_are_answered_only_as_long_as_answers_are_taken() {
+    const PINGS: usize = 2_000;
+    let (mut peer, here) = duplex(1 << 10);
+    let owner = Owner::Address(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let mut stream = Stream::new(Metered::new(here, Budget::new(1 << 30), owner, LONG));
+    let pings = frame(0x89, &[7; 100]).repeat(PINGS);
+    let (mut there, mut back) = tokio::io::split(&mut peer);
+    let count = async {
+        let (mut count, mut idle) = (0, 0);
+        while idle < 100 {
+            let polled = poll_fn(|cx| Poll::Ready(stream.poll_next(cx).is_ready())).await;
+            (count, idle) = if polled { (count + 1, 0) } else { (count, idle + 1) };
+            tokio::task::yield_now().await;
+        }
+        count
+    };
+    let answered = tokio::select! {
+        biased;
+        answered = count => answered,
+        written = back.write_all(&pings) => panic!("all were read: {written:?}"),
+    };
+    assert!((PINGS_MAX..100).contains(&answered), "{answered}");
+    let mut pong = [0; 102];
+    there.read_exact(&mut pong).await.unwrap();
+    assert_eq!(pong[..2], [0x8a, 100]);
+}
+
+#[tokio::test]
+async fn a_ping_that_is_too_long_is_refused_at_its_header() {
+    let (mut peer, mut stream) = pair();
+    let long = frame(0x89, &[7; 126]);
+    peer.write_all(&long[..long.len() - 126]).await.unwrap();
+    let error = poll_fn(|cx| stream.poll_next(cx)).await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("at most 125 bytes"), "{error}");
+}
