@@ -37,8 +37,8 @@ pub(super) struct Known {
 
 /// A token that somebody shows.
 pub(super) enum Shown<'a> {
-    /// It was verified before.
-    Known(Arc<Known>),
+    /// It was verified before. With its text.
+    Known(&'a str, Arc<Known>),
     /// Its text, and what that says.
     New(&'a str, Token<'a>),
 }
@@ -46,13 +46,13 @@ pub(super) enum Shown<'a> {
 impl<'a> Shown<'a> {
     /// What `text` is; none if it is no token.
     pub(super) fn read(text: &'a str, verified: &Verified, keys: &[Arc<[Key]>]) -> Option<Self> {
-        let known = verified.find(text, keys).map(Self::Known);
+        let known = verified.find(text, keys).map(|known| Self::Known(text, known));
         known.or_else(|| Some(Self::New(text, Token::parse(text)?)))
     }
 
     pub(super) fn claims(&self) -> &Arc<Claims> {
         match self {
-            Self::Known(known) => &known.claims,
+            Self::Known(_, known) => &known.claims,
             Self::New(_, token) => &token.claims,
         }
     }
@@ -60,15 +60,22 @@ impl<'a> Shown<'a> {
     /// Whether `issuer`, the `nth` of all, signed it.
     pub(super) fn proof(&self, nth: usize, issuer: &Issuer, now_ms: u64) -> Proof {
         match self {
-            Self::Known(known) if known.issuer == nth => Proof::Signed,
-            Self::Known(_) => Proof::Forged,
+            Self::Known(_, known) if known.issuer == nth => Proof::Signed,
+            // Issuers may share a key, and mean another user by the same token.
+            Self::Known(text, _) => {
+                Token::parse(text).map_or(Proof::Forged, |token| issuer.proof(&token, now_ms))
+            }
             Self::New(_, token) => issuer.proof(token, now_ms),
         }
     }
 
     /// The `nth` issuer signed it, as `keys` say that were there before that was found out.
     pub(super) fn is_signed(&self, nth: usize, verified: &Verified, keys: KeysOfAll) {
-        if let Self::New(text, token) = self {
+        // Keys that came meanwhile may be the proof. That there were none is no state that a later one could be told from.
+        let proved = keys.get(nth).is_some_and(|keys| !keys.is_empty());
+        if let Self::New(text, token) = self
+            && proved
+        {
             verified.keep(text, Arc::clone(&token.claims), nth, keys);
         }
     }

@@ -200,3 +200,17 @@ fn a_token_that_has_signed_in_is_looked_at_each_time() {
     }
     assert_eq!(signs_in(&mine, &token, NOW + 3_600_000), Err(Refusal::Credentials), "it is over");
 }
+
+/// Who is meant is for each issuer to say, whoever was asked first.
+#[test]
+fn issuers_that_share_a_key_each_judge_a_token_that_is_known() {
+    let keys = Keys::new();
+    let issuer = "[[auth.jwt]]\nsecret_file = \"secret\"";
+    let authenticator =
+        keys.authenticator(&format!("{issuer}\n{issuer}\nuser_claim = \"login\"")).unwrap();
+    let token = keys.sign("secret", &json!({ "sub": "10", "login": "11" }));
+    for node in ["10:a:b", "11:a:b", "10:a:b"] {
+        assert!(sign_in(&authenticator, node, &token).is_ok(), "{node}");
+    }
+    assert!(sign_in(&authenticator, "12:a:b", &token).is_err());
+}
