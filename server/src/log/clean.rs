@@ -4,8 +4,8 @@
 use super::entry::{Cleaned, Entry};
 use super::error::{Damage, Failure, ReadError};
 use super::prefix::Prefix;
-use super::record::{Record, put_entry, put_instead};
-use super::row::{Row, RowBuilder};
+use super::record::{Record, cleaned_action, put_entry, put_instead};
+use super::row::{ROW_BYTES_MAX, Row, RowBuilder};
 use super::shared::Shared;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -58,12 +58,23 @@ pub(super) fn rewrite(shared: &Shared, rows_max: usize) -> Result<(), Failure> {
             let there = state.bodies_to_take.range(first..row.next());
             there.map(|(position, instead)| (*position, instead.clone())).collect()
         };
-        let rewritten = without_bodies(&row, &targets)
+        let rewritten = without_bodies_in_row(&row, &targets)
             .map_err(|damage| ReadError::from(feed.damaged(first, damage)))?;
         shared.put_again(&rewritten)?;
         shared.state_mut().bodies_to_take.retain(|position, _| !targets.contains_key(position));
     }
     Ok(())
+}
+
+/// What stands in place of bodies may be longer than they were. Where the row would outgrow what the engine keeps in one
+/// place, less stands there: the verdict is an entry of its own.
+fn without_bodies_in_row(row: &Row, targets: &BTreeMap<Position, Action>) -> Result<Row, Damage> {
+    let rewritten = without_bodies(row, targets)?;
+    if rewritten.value().len() <= ROW_BYTES_MAX {
+        return Ok(rewritten);
+    }
+    let bare = targets.keys().map(|position| (*position, cleaned_action())).collect();
+    without_bodies(row, &bare)
 }
 
 fn without_bodies(row: &Row, targets: &BTreeMap<Position, Action>) -> Result<Row, Damage> {
@@ -85,5 +96,33 @@ fn without_body(position: Position, record: &Bytes, instead: &Action) -> Result<
             Ok(out.into())
         }
         Record::Clean(_) | Record::Erased(_) | Record::Alias(_) => Ok(record.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::sample;
+    use super::*;
+
+    /// A verdict is longer than a small action, and what is too long for the engine it never syncs.
+    #[test]
+    fn a_row_does_not_outgrow_the_engine_by_what_stands_in_place_of_bodies() {
+        let small = sample();
+        let mut builder = RowBuilder::new(small.position);
+        let mut record = Vec::new();
+        put_entry(&mut record, &small);
+        while builder.fits(record.len()) {
+            builder.push(&record);
+        }
+        let row = builder.finish();
+        let count = row.next().get() - row.first().get();
+        let verdict = format!(r#"{{"type":"logux/undo","reason":"{}"}}"#, "r".repeat(1_000));
+        let verdict = Action::new(Bytes::from(verdict)).unwrap();
+        let targets = |count| (0..count).map(|nth| (row.first().plus(nth), verdict.clone()));
+        let few = without_bodies_in_row(&row, &targets(3).collect()).unwrap();
+        assert!(few.value().len() > row.value().len(), "the verdicts are in it");
+        let all = without_bodies_in_row(&row, &targets(count).collect()).unwrap();
+        assert!(all.value().len() <= ROW_BYTES_MAX, "{} bytes", all.value().len());
+        assert_eq!(all.next(), row.next());
     }
 }
