@@ -83,6 +83,7 @@ pub(crate) fn load(log: &Log, revoked: &Revoked) -> anyhow::Result<()> {
 
 /// Does what a command asks for: first on disk, then in the running server.
 async fn carry_out(log: &Log, revoked: &Revoked, order: Order) -> anyhow::Result<Vec<Answer>> {
+    let _turn = revoked.turn().await;
     let now_ms = clock::now_ms();
     match order {
         Order::Revoke { target, expires_ms } => {
@@ -133,6 +134,7 @@ pub(crate) async fn hear(
     may: &(dyn Fn(&Target) -> bool + Sync),
 ) -> Result<(), Stopped> {
     for said in said {
+        let _turn = revoked.turn().await;
         let change = heard(said, log.head());
         let target = change.target.clone();
         if target.check().is_err() || !may(&target) || !revoked.is_news(&change) {

@@ -155,6 +155,8 @@ pub(crate) struct Revoked {
     age_ms: Option<u64>,
     terms: RwLock<HashMap<Target, Terms>>,
     changes: changes::Changes,
+    /// Whoever writes: what was said last is to be the same on disk and here.
+    turn: tokio::sync::Mutex<()>,
     present: Mutex<Present>,
 }
 
@@ -184,6 +186,11 @@ impl Revoked {
     pub(super) fn new(auth: &Auth) -> Self {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self { leeway_ms: ms(auth.leeway), age_ms: auth.token_age.map(ms), ..Self::default() }
+    }
+
+    /// Waits until nobody else writes.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {
@@ -272,7 +279,9 @@ impl Revoked {
     /// Whether one more can be remembered.
     pub(crate) fn check_room(&self, target: &Target) -> Result<(), RevokedError> {
         let terms = self.terms.read().unwrap_or_else(PoisonError::into_inner);
-        let room = terms.len() < REVOCATIONS_MAX || terms.contains_key(target);
+        // What was taken back is remembered beside those that stand.
+        let is_full = terms.len() >= REVOCATIONS_MAX || self.words() >= 2 * REVOCATIONS_MAX;
+        let room = !is_full || terms.contains_key(target);
         room.then_some(()).ok_or(RevokedError::Full)
     }
 

@@ -47,7 +47,7 @@ impl Noticed {
     /// What waited then waits longer now.
     fn now(self, now_ms: u64) -> Behind {
         let Self(behind, at_ms) = self;
-        let age_ms = behind.age_ms.map(|age| age + now_ms.saturating_sub(at_ms));
+        let age_ms = behind.age_ms.map(|age| age.saturating_add(now_ms.saturating_sub(at_ms)));
         Behind { age_ms, ..behind }
     }
 }

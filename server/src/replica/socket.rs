@@ -10,8 +10,8 @@ use crate::clock;
 use crate::ws::{self, Incoming, Owner, Socket};
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, Response, StatusCode};
 use std::sync::Arc;
@@ -68,7 +68,7 @@ fn open(app: &App, replica: &Replica, upgraded: Upgraded) -> Option<Socket> {
 
 /// Until the other closes, is silent for too long, or says what is nothing.
 async fn answer_all(app: &App, (replica, link): (&Replica, u64), socket: &mut Socket) {
-    let mut answers = FuturesUnordered::new();
+    let (mut answers, mut pushes) = (FuturesUnordered::new(), 0_usize);
     let mut heard = Instant::now();
     loop {
         let listens = answers.len() < QUESTIONS_MAX;
@@ -77,11 +77,15 @@ async fn answer_all(app: &App, (replica, link): (&Replica, u64), socket: &mut So
                 let Incoming::Frame(frame) = incoming else { return };
                 let Some(asked) = wire::read_question(&frame.into_bytes()) else { return };
                 heard = Instant::now();
-                answers.push(answer(app, (replica, link), asked));
+                let is_push = asked.0 == wire::What::Push;
+                pushes += usize::from(is_push);
+                answers.push(answer(app, (replica, link), asked).map(move |said| (said, is_push)));
             }
-            Some(answer) = answers.next() => {
+            Some((answer, was_push)) = answers.next() => {
                 socket.send(Frame::binary(answer));
-                if answers.is_empty() {
+                pushes -= usize::from(was_push);
+                // What else is asked takes no memory that is counted, and may wait for long.
+                if pushes == 0 {
                     socket.release();
                 }
             }

@@ -57,6 +57,11 @@ impl Revoked {
         last.map_or(now_ms, |last| last.max(now_ms))
     }
 
+    /// Of how many something was said.
+    pub(super) fn words(&self) -> usize {
+        self.changes.table().all.len()
+    }
+
     /// Whether a change is later than what is known.
     pub(crate) fn is_news(&self, change: &Change) -> bool {
         let table = self.changes.table();
