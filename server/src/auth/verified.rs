@@ -131,6 +131,12 @@ mod tests {
         keep(&verified, "a.b.c", &keys);
         assert!(verified.find("a.b.c", &keys).is_some());
         assert!(verified.find("a.b.d", &keys).is_none());
+        for at in 0..keys.len() {
+            let mut changed = keys.clone();
+            changed[at] = Arc::from(Vec::new());
+            assert!(verified.find("a.b.c", &changed).is_none(), "another key");
+        }
+        assert!(verified.find("a.b.c", &keys).is_some());
     }
 
     #[test]
