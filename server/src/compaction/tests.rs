@@ -53,6 +53,12 @@ fn settings(dir: &Path) -> Settings {
     Settings { tail_bytes: 4 << 10, cache_bytes: 1 << 20, ..Settings::new(dir.join("data")) }
 }
 
+/// Actions of these types may go, however new they are.
+fn terms(types: &[&str]) -> Terms {
+    let actions = types.iter().map(|glob| Glob::new(glob)).collect();
+    Terms { actions, older_than_ms: 0, every: None, one_of: None, has_upstream: false }
+}
+
 fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
 }
@@ -128,9 +134,7 @@ impl Store {
     }
 
     fn compact_only(&self, types: &[&str], now_ms: u64) -> Receipt {
-        let actions = types.iter().map(|glob| Glob::new(glob)).collect();
-        let terms =
-            Terms { actions, older_than_ms: 0, every: None, one_of: None, has_upstream: false };
+        let terms = terms(types);
         let receipt = once(&self.log, &self.rules, (&terms, now_ms), &mut |_| {}).unwrap();
         self.documents.forget_earlier();
         receipt

@@ -8,13 +8,7 @@ fn an_action_that_is_cleaned_while_it_goes_is_gone_from_the_document() {
     let ids: Vec<_> = (1..=5).map(|ms| draft("1", ms, None, &count("cart", ms))).collect();
     let third = ids[2].id.clone();
     store.append(ids, 1000);
-    let terms = Terms {
-        actions: vec![Glob::new("crdt/*")],
-        older_than_ms: 0,
-        every: None,
-        one_of: None,
-        has_upstream: false,
-    };
+    let terms = terms(&["crdt/*"]);
     let mut cleaned = false;
     let mut told = |step: CompactionStep| {
         if matches!(step, CompactionStep::Folding(..)) && !std::mem::replace(&mut cleaned, true) {
@@ -76,13 +70,7 @@ fn who_reads_or_folds_a_log_while_it_is_compacted_misses_nothing() {
             rounds
         });
         for round in 1..=4 {
-            let terms = Terms {
-                actions: vec![Glob::new("crdt/*")],
-                older_than_ms: 0,
-                every: None,
-                one_of: None,
-                has_upstream: false,
-            };
+            let terms = terms(&["crdt/*"]);
             let receipt = once(log, rules, (&terms, 1000), &mut |_| {}).unwrap();
             assert_eq!(receipt.entries, MANY, "round {round}");
             append(round);
