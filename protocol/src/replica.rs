@@ -36,6 +36,16 @@ impl Held {
         let last = self.0.entry(dot.incarnation).or_default();
         *last = dot.position.max(*last);
     }
+
+    /// What either has; whether that is more than was here.
+    pub fn join(&mut self, other: &Self) -> bool {
+        let more = other.0.iter().filter(|(incarnation, last)| {
+            self.0.get(*incarnation).is_none_or(|known| known < *last)
+        });
+        let more: Vec<_> = more.map(|(incarnation, last)| (*incarnation, *last)).collect();
+        self.0.extend(more.iter().copied());
+        !more.is_empty()
+    }
 }
 
 /// How far a feed was taken: the life of its store, and the position in it.
@@ -81,6 +91,30 @@ pub struct Revocations {
     pub version: u64,
     /// It.
     pub changes: Vec<Revocation>,
+}
+
+/// A user was erased: what of the user has one of these names is gone, or to go, and is not taken any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erasure {
+    /// Who.
+    pub user: String,
+    /// Where that was said, and where the feed ended then.
+    pub said: Held,
+    /// Up to which dot of each incarnation it counts. Whoever hears of what was said adds all that it has given
+    /// out by then.
+    pub through: Held,
+    /// Names beyond that, of actions with several.
+    #[serde(default)]
+    pub also: Vec<Dot>,
+}
+
+/// Who was erased since the other heard of it last, or what more of it counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erasures {
+    /// To be told what comes after it; it lasts as long as the link.
+    pub version: u64,
+    /// It.
+    pub changes: Vec<Erasure>,
 }
 
 /// How much of a feed a server may still have to get.
@@ -131,6 +165,9 @@ pub struct Welcome {
     /// All revocations that are the edge's to know.
     #[serde(default)]
     pub revocations: Revocations,
+    /// The first of those who were erased.
+    #[serde(default)]
+    pub erasures: Erasures,
     /// How many bytes a second may go over the link each way, if there is a limit.
     #[serde(default)]
     pub bandwidth: Option<u64>,
@@ -195,6 +232,12 @@ pub struct Pull {
     /// What was said of revocations at the edge.
     #[serde(default)]
     pub revocations: Vec<Revocation>,
+    /// The version of the erasures that it was told last.
+    #[serde(default)]
+    pub heard_erased: u64,
+    /// Who was erased at the edge.
+    #[serde(default)]
+    pub erasures: Vec<Erasure>,
     /// What the edge still has to bring.
     #[serde(default)]
     pub owes: Behind,
@@ -220,6 +263,9 @@ pub struct Batch {
     /// What was said of revocations.
     #[serde(default)]
     pub revocations: Revocations,
+    /// Who was erased.
+    #[serde(default)]
+    pub erasures: Erasures,
     /// What the edge lacks beyond it.
     #[serde(default)]
     pub behind: Behind,
@@ -328,6 +374,18 @@ mod tests {
         held.add(dot(1, 4));
         assert!(held.covers(dot(1, 9)) && held.covers(dot(1, 1)) && held.covers(dot(2, 3)));
         assert!(!held.covers(dot(1, 10)) && !held.covers(dot(2, 4)) && !held.covers(dot(3, 1)));
+    }
+
+    #[test]
+    fn what_is_held_together_is_what_either_holds() {
+        let (mut one, mut other) = (Held::default(), Held::default());
+        one.add(dot(1, 9));
+        one.add(dot(2, 3));
+        other.add(dot(1, 4));
+        other.add(dot(3, 5));
+        assert!(one.join(&other) && !one.join(&other), "the second time it is nothing new");
+        assert!(one.covers(dot(1, 9)) && one.covers(dot(2, 3)) && one.covers(dot(3, 5)));
+        assert!(!one.covers(dot(1, 10)) && !one.covers(dot(3, 6)));
     }
 
     #[test]

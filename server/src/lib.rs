@@ -29,6 +29,7 @@ mod sync_map;
 pub mod wake;
 
 mod epochs;
+mod erasures;
 mod nodes;
 mod numbers;
 mod outgoing;

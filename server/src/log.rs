@@ -76,6 +76,7 @@ pub use entry::{
     Outcome, Page, PageLimit, Rejected, Step,
 };
 pub use erase::Removed;
+pub(crate) use erase::{Going, Past};
 pub use error::{Corrupt, Failure, OpenError, ReadError, Stopped};
 pub use export::Piece;
 pub use incarnations::Incarnations;

@@ -2,7 +2,7 @@
 //!
 //! In order of reading: `records` (entries as two servers say them), `scope`, `registry` (who may
 //! follow this server), `taken` (how far a feed was taken), `lag` (how far behind that is),
-//! `bench` (what they bring is judged), `known` and `desk` (what is answered to them), `link` (following another server),
+//! `bench` (what they bring is judged), `known` and `desk` (what is answered to them), `link` (following another server), `erasing`,
 //! `pace` and `shares` (who may how fast), `body` and `wire` (bytes), `door` and `socket` (where it is asked, over HTTP and WebSockets),
 //! `client` and `caller` (who asks), `watch`, `command`. `desk` and `link` know no network; what each of them
 //! remembers is how far it has taken the other's feed. `protocol/src/replica.rs` has what they say.
@@ -14,6 +14,7 @@ mod client;
 mod command;
 mod desk;
 mod door;
+mod erasing;
 mod known;
 mod lag;
 mod link;

@@ -20,7 +20,7 @@ use crate::rules::Rules;
 use crate::sync_map::{Lives, Snapshots};
 use crate::wake::Wakes;
 use crate::ws::Budget;
-use crate::{clock, http, replica, service, session, wake};
+use crate::{clock, http, replica, service, session, users, wake};
 use anyhow::Context;
 use prometheus_client::metrics::gauge::Gauge;
 use std::convert::Infallible;
@@ -82,6 +82,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     alive.spawn(admission::keep_pace(app.door.clone(), sources(&app)));
     alive.spawn(replica::follow(app.clone(), config.upstream.followed()));
     alive.spawn(replica::watch(app.clone()));
+    alive.spawn(users::carry_out(app.clone()));
     let outcome = tokio::select! {
         () = door.open(&listener, &mut connections) => Ok(()),
         signal = signals.next() => { tracing::info!(signal, "stopping"); Ok(()) }

@@ -4,12 +4,14 @@
 mod erase;
 mod export;
 
+pub(crate) use erase::carry_out;
 pub use erase::erase_live;
 pub use export::export_live;
 
 use crate::admin::{self, Request};
 use crate::cli::{UserArgs, UserCommand, UserDataArgs};
 use crate::clock;
+use crate::erasures::{self, Erasures};
 use crate::log::{Log, OpenError, Settings};
 use crate::wake;
 use anyhow::Context;
@@ -53,13 +55,20 @@ fn erase(args: &UserDataArgs, out: &mut impl Write) -> anyhow::Result<()> {
     }
     let (log, _) = Log::open(Settings::new(data), clock::now_ms())?;
     let head = log.head();
+    let erasures = Erasures::open(&log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let told = erasures::is_of_a_tree(&log)?;
+    let tombstone = if told { Some(runtime.block_on(erasures.begin(&user))?) } else { None };
     let devices = runtime.block_on(wake::forget_user(&log, &user))?;
     let removed = log.erase(&user, &mut |at| {
         // Progress that cannot be shown is no reason to stop.
         drop(erase::show(&erase::progress(at, head), &mut std::io::sink()));
     })?;
-    erase::show(&erase::receipt(&user, (&removed, devices), &log, 0, clock::now_ms()), out)?;
+    if let Some(seen) = &tombstone {
+        runtime.block_on(erasures.done(&user, seen, (Some(removed.head), &removed.names)))?;
+    }
+    let gone = erase::Gone { devices, sessions: 0, told };
+    erase::show(&erase::receipt(&user, (&removed, &gone), &log, clock::now_ms()), out)?;
     out.flush()?;
     runtime.block_on(log.close()).context("the user is erased; closing the store")
 }

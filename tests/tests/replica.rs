@@ -5,7 +5,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 use std::fs;
 use tidelog_tests::replicas::{Pair, command, field, likes, push};
-use tidelog_tests::{Device, commands, tidelog, within};
+use tidelog_tests::{Device, Server, commands, tidelog, within};
 
 #[tokio::test]
 async fn what_happens_on_one_side_is_live_on_the_other() -> anyhow::Result<()> {
@@ -136,6 +136,70 @@ async fn a_replica_that_is_removed_is_cut_off_at_once() -> anyhow::Result<()> {
     ensure!(!pair.cloud.trace().contains(secret) && !pair.edge.trace().contains(secret));
     drop(pair.home);
     Ok(())
+}
+
+/// `tidelog user erase`.
+async fn erase(server: &Server, user: &str) -> anyhow::Result<Value> {
+    let data = commands::text(server.data())?;
+    let ran = tidelog(["user", "erase", user, "--data", data]).await?;
+    ensure!(ran.good, "{ran:?}");
+    Ok(serde_json::from_str(ran.out.trim())?)
+}
+
+/// Waits until there is nothing of `user`.
+async fn until_gone(server: &Server, user: &str) -> anyhow::Result<()> {
+    let looking = async {
+        while !server.log(&["--user", user]).await?.is_empty() {}
+        anyhow::Ok(())
+    };
+    within(&format!("{user} is gone"), looking).await?
+}
+
+#[tokio::test]
+async fn who_is_erased_in_the_cloud_is_erased_on_an_edge_that_was_away() -> anyhow::Result<()> {
+    let mut pair = Pair::start().await?;
+    push(&pair.edge, "ann", 1, 20).await?;
+    push(&pair.cloud, "bob", 1, 5).await?;
+    pair.until_agreed(25).await?;
+    pair.cloud.kill().await?;
+    push(&pair.edge, "ann", 100, 20).await?;
+    pair.edge.kill().await?;
+    pair.cloud.start_again().await?;
+    let receipt = erase(&pair.cloud, "ann").await?;
+    ensure!(field(&receipt, "told") == true && field(&receipt, "records") == 20, "{receipt}");
+    pair.edge.start_again().await?;
+    until_gone(&pair.edge, "ann").await?;
+    pair.until_agreed(5).await?;
+    // Somebody signs in by that name, at the edge and in the cloud.
+    push(&pair.edge, "ann", 200, 3).await?;
+    push(&pair.cloud, "ann", 300, 4).await?;
+    pair.until_agreed(12).await?;
+    for server in [&mut pair.edge, &mut pair.cloud] {
+        ensure!(likes(server, "ann").await? == Some(7));
+        server.stop().await?;
+        commands::checked(server.data(), 0)?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_erased_at_an_edge_is_erased_in_the_cloud_whoever_is_killed_meanwhile()
+-> anyhow::Result<()> {
+    let mut pair = Pair::start().await?;
+    push(&pair.cloud, "ann", 1, 20).await?;
+    push(&pair.edge, "bob", 1, 5).await?;
+    pair.until_agreed(25).await?;
+    let receipt = erase(&pair.edge, "ann").await?;
+    ensure!(field(&receipt, "records") == 20, "{receipt}");
+    // The next link tells, and whatever was begun goes on at the next start.
+    for round in 0..4 {
+        let killed = if round % 2 == 0 { &mut pair.edge } else { &mut pair.cloud };
+        killed.kill().await?;
+        killed.start_again().await?;
+        tokio::time::sleep(std::time::Duration::from_millis(30 * round)).await;
+    }
+    until_gone(&pair.cloud, "ann").await?;
+    pair.until_agreed(5).await
 }
 
 #[tokio::test]

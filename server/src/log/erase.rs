@@ -4,12 +4,19 @@
 //!
 //! A record that goes leaves its position and a keyed hash of its id behind (see `record`), so that an
 //! action which is sent again does not come back. For readers it is what a cleaned one is: nothing.
+//!
+//! Where another server has erased the user, only what is from before that goes: what has a name that it tells
+//! (see `going`).
+
+mod going;
+
+pub(crate) use going::{Going, Past};
 
 use super::Log;
 use super::base::{self, Base};
 use super::entry::{Addresses, Entry, LogName};
 use super::error::{Damage, Failure, ReadError};
-use super::prefix::{Hash, Prefix};
+use super::prefix::{Hash, Key, Prefix};
 use super::record::{Clean, Erased, Record, put_entry, put_erased, take_body};
 use super::rewrite::{Refused, RewriteError, Rewriting};
 use super::row::{Row, RowBuilder};
@@ -17,9 +24,9 @@ use super::run::Item;
 use super::shared::Shared;
 use super::usage::{Changes, bytes_of};
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tidelog_crdt::{DocumentName, Dot, Incarnation, Position, Ranges};
+use tidelog_crdt::{DocumentName, Dot, Position, Ranges};
 use tidelog_protocol::UserId;
 
 /// What was removed.
@@ -35,6 +42,8 @@ pub struct Removed {
     pub positions: Ranges,
     /// Documents of channels that have what the user made among what others did: it stays there.
     pub documents: Vec<(LogName, DocumentName)>,
+    /// The names that those had which the user made.
+    pub names: BTreeSet<Dot>,
     /// Records of the user's nodes.
     pub nodes: usize,
     /// The head when it was done: what is above was written later.
@@ -55,15 +64,20 @@ impl Log {
         user: &UserId,
         told: &mut dyn FnMut(Position),
     ) -> Result<Removed, RewriteError> {
+        self.erase_what(user, &Going::All, told)
+    }
+
+    /// The same of what is `going`.
+    pub(crate) fn erase_what(
+        &self,
+        user: &UserId,
+        going: &Going,
+        told: &mut dyn FnMut(Position),
+    ) -> Result<Removed, RewriteError> {
         let shared = self.shared();
         let rewriting = Rewriting::begin(shared)?;
-        let eraser = Arc::new(Eraser {
-            user: user.clone(),
-            hash: shared.hash.clone(),
-            incarnation: shared.identity.incarnation,
-            shown: shown(&rewriting)?,
-            found: Mutex::default(),
-        });
+        let eraser = Eraser::new(shared, (user, going), shown(&rewriting)?);
+        let eraser = Arc::new(Eraser { undone: self.undone(user, going)?, ..eraser });
         eraser.copy_bases(&rewriting)?;
         let changing = Arc::clone(&eraser);
         let rewritten = rewriting.run(Box::new(move |row| changing.row(row)), told)?;
@@ -86,9 +100,12 @@ impl Log {
 
 /// Who is erased, and what was found of the user so far.
 struct Eraser {
+    shared: Arc<Shared>,
     user: UserId,
+    going: Going,
+    /// Actions that go with what tells that they were undone.
+    undone: HashSet<Key>,
     hash: Hash,
-    incarnation: Incarnation,
     /// In which logs something is shown where entries went.
     shown: HashMap<Position, Vec<Prefix>>,
     found: Mutex<Found>,
@@ -115,6 +132,22 @@ enum Judged {
 }
 
 impl Eraser {
+    fn new(
+        shared: &Arc<Shared>,
+        (user, going): (&UserId, &Going),
+        shown: HashMap<Position, Vec<Prefix>>,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            user: user.clone(),
+            going: going.clone(),
+            undone: HashSet::new(),
+            hash: shared.hash.clone(),
+            shown,
+            found: Mutex::default(),
+        }
+    }
+
     /// The prefix of the user's log.
     fn own(&self) -> Prefix {
         self.hash.user(self.user.as_str())
@@ -125,11 +158,12 @@ impl Eraser {
         let (from, next) = (rewriting.from(), rewriting.next());
         for kept in from.all_bases() {
             let (prefix, position, shown, bytes) = kept?;
-            if prefix == self.own() {
+            if prefix == self.own() && self.going.has_documents() {
                 continue;
             }
             next.put_base((prefix, position, shown), &bytes)?;
-            if position > Position::ZERO && base::names(&self.user, &bytes) {
+            if prefix != self.own() && position > Position::ZERO && base::names(&self.user, &bytes)
+            {
                 let base = Base::decode((position, shown), &bytes);
                 let (log, base) = base
                     .map_err(|damage| from.damaged(position, damage))
@@ -153,6 +187,9 @@ impl Eraser {
             let judged = self.judge(position, &record)?;
             changed |= !matches!(judged, Judged::Kept);
             found.note(position, &judged, (&self.hash, &self.user));
+            if let Judged::Made(entry, _) = &judged {
+                found.removed.names.extend(self.shared.naming.dots(entry));
+            }
             if let (false, Some(logs)) = (matches!(judged, Judged::Kept), self.shown.get(&position))
             {
                 found.logs.extend(logs);
@@ -176,27 +213,52 @@ impl Eraser {
 
     fn judge(&self, position: Position, record: &Bytes) -> Result<Judged, Damage> {
         let is_own = |node: &tidelog_protocol::NodeId| node.user_str() == Some(self.user.as_str());
+        let given = self.shared.incarnations.given(position);
         Ok(match Record::decode(position, record)? {
-            Record::Entry(entry) if entry.is_of(self.user.as_str()) => {
+            Record::Entry(entry) if entry.is_of(self.user.as_str()) && self.goes(&entry) => {
                 let id = Some(self.hash.id(&entry.id));
                 let left = Erased { dot: entry.dot, accepted_ms: entry.accepted_ms, id };
                 Judged::Made(entry, left_of(position, &left))
             }
             Record::Entry(entry) => match without(&self.user, &entry.addresses) {
-                Some(addresses) => {
+                Some(addresses) if self.goes(&entry) => {
                     let changed = readdressed(entry.clone(), addresses);
                     let mut out = Vec::new();
                     put_entry(&mut out, &changed);
                     Judged::Received(entry, out.into())
                 }
-                None => Judged::Kept,
+                Some(_) | None => Judged::Kept,
             },
-            Record::Clean(Clean { id, accepted_ms, .. }) if is_own(&id.node) => {
-                let dot = Dot { incarnation: self.incarnation, position };
-                Judged::Clean(left_of(position, &Erased { dot, accepted_ms, id: None }))
+            Record::Clean(Clean { id, accepted_ms, target, .. })
+                if is_own(&id.node)
+                    && self.what_goes(target).unwrap_or(self.going.has([given])) =>
+            {
+                let left = Erased { dot: given, accepted_ms, id: None };
+                Judged::Clean(left_of(position, &left))
             }
             Record::Clean(_) | Record::Erased(_) | Record::Alias(_) => Judged::Kept,
         })
+    }
+
+    /// Whether an entry goes. An action and what tells that it was undone go together.
+    fn goes(&self, entry: &Entry) -> bool {
+        let is_named = self.going.has(self.shared.naming.dots(entry));
+        is_named || self.undone.contains(&self.hash.id(&entry.id)) || self.is_of_what_goes(entry)
+    }
+
+    fn is_of_what_goes(&self, entry: &Entry) -> bool {
+        let undone = entry.undoes().and_then(|id| self.shared.find(self.hash.id(&id)).ok()?);
+        undone.is_some_and(|at| {
+            let is_gone = matches!(self.shared.record(at), Ok(Some(Record::Erased(_))));
+            is_gone || self.what_goes(at) == Some(true)
+        })
+    }
+
+    /// Whether the entry at `position` goes, if there is one.
+    fn what_goes(&self, position: Position) -> Option<bool> {
+        let entry = self.shared.entry(position).ok()??;
+        let is_named = self.going.has(self.shared.naming.dots(&entry));
+        Some(is_named || self.undone.contains(&self.hash.id(&entry.id)))
     }
 
     /// What becomes of an entry in a run: the run says what the feed says now.
@@ -205,8 +267,8 @@ impl Eraser {
         let changed = self.judge(position, &item.value)?.bytes();
         if self.shown.get(&position).is_some_and(|logs| logs.contains(&item.key.prefix)) {
             // What is shown there is of the log, whoever made the entry that was there.
-            let is_own = item.key.prefix == self.own();
-            return Ok((!is_own).then(|| changed.unwrap_or_else(|| item.value.clone())));
+            let goes = item.key.prefix == self.own() && self.going.has_documents();
+            return Ok((!goes).then(|| changed.unwrap_or_else(|| item.value.clone())));
         }
         let Some(bytes) = changed else {
             return Ok(Some(item.value.clone()));

@@ -60,6 +60,14 @@ impl Incarnations {
         Some(through.min(last))
     }
 
+    /// The name that belongs to a position here.
+    pub(super) fn given(&self, position: Position) -> Dot {
+        let after = self.lives.partition_point(|life| life.first <= position);
+        let life = self.lives.get(after.saturating_sub(1));
+        let incarnation = life.map_or(Incarnation(0), |life| life.incarnation);
+        Dot { incarnation, position }
+    }
+
     /// The lives with their first and last positions.
     fn each(&self) -> impl Iterator<Item = (Incarnation, Position, Position)> + '_ {
         let ends = self.lives.iter().skip(1).map(|next| before(next.first)).chain([Position::MAX]);

@@ -76,6 +76,16 @@ impl Naming {
         self.any.store(true, Ordering::Release);
     }
 
+    /// All names that `entry` has by now.
+    pub(super) fn dots(&self, entry: &Entry) -> Vec<Dot> {
+        let mut dots: Vec<_> = entry.aliases.iter().copied().chain([entry.dot]).collect();
+        if self.any.load(Ordering::Acquire) {
+            let all = self.named.read().unwrap_or_else(PoisonError::into_inner);
+            dots.extend(all.get(&entry.position).iter().flat_map(|named| named.dots()));
+        }
+        dots
+    }
+
     /// `entry` with the names that it has by now.
     pub(super) fn apply(&self, entry: Entry) -> Entry {
         if !self.any.load(Ordering::Acquire) {

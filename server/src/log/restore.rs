@@ -187,10 +187,13 @@ fn lives(
 }
 
 /// Whether an item is of one server alone: who follows it, whom it wakes, who it is to browsers. Who was
-/// shut out is everybody's.
+/// shut out, or erased, is everybody's.
 fn is_of_its_own(item: &Item) -> bool {
     match item {
-        Item::Meta(key, _) => key.starts_with(b"note/") && !key.starts_with(b"note/revoked/"),
+        Item::Meta(key, _) => {
+            let is_everybodys = [&b"note/revoked/"[..], b"note/erased/"];
+            key.starts_with(b"note/") && !is_everybodys.iter().any(|start| key.starts_with(start))
+        }
         Item::File(name, _) => name == "vapid.pem",
         Item::Base(..) | Item::Row(..) => false,
     }

@@ -4,7 +4,7 @@ use super::bench::Bench;
 use super::known::Known;
 use super::lag::Lag;
 use super::pace::{Paces, batch_bytes, narrower};
-use super::records::{self, Guard};
+use super::records::{self, Guard, Names};
 use super::registry::{Registry, Replica};
 use super::scope::Scope;
 use super::shares::Shares;
@@ -12,6 +12,7 @@ use super::taken::{self, Saved};
 use crate::aside::blocking;
 use crate::auth::{Change, Revoked, Target};
 use crate::clock;
+use crate::erasures::Erasures;
 use crate::log::{Log, Outcome, PageLimit, ReadError, Step, Stopped};
 use crate::revocations;
 use crate::rules::Rules;
@@ -60,6 +61,8 @@ pub(crate) struct Desk {
     pub(super) log: Log,
     bench: Bench,
     revoked: Arc<Revoked>,
+    /// Who was erased.
+    pub(crate) erasures: Erasures,
     /// This server follows another one.
     has_upstream: bool,
     /// Up to where no higher server says no any more.
@@ -142,11 +145,20 @@ impl Desk {
         let upstream = Arc::new(upstream.map(|note| Lag::read(&log, &note)).unwrap_or_default());
         let registry = Registry::open(&log)?;
         let settled = AtomicU64::new(log.settled()?.get());
+        let (erasures, memory) = (Erasures::open(&log)?, Mutex::new(memory));
         let (bench, shares) = (Bench::new(rules), Shares::default());
-        let memory = Mutex::new(memory);
-        let desk =
-            Self { log, bench, revoked, has_upstream, settled, registry, upstream, shares, memory };
-        Ok(desk)
+        Ok(Self {
+            log,
+            bench,
+            revoked,
+            erasures,
+            has_upstream,
+            settled,
+            registry,
+            upstream,
+            shares,
+            memory,
+        })
     }
 
     /// What was said of revocations.
@@ -227,6 +239,7 @@ impl Desk {
             channels: replica.channels.clone(),
             bandwidth: replica.bandwidth,
             revocations: self.revocations(&replica.scope(), 0),
+            erasures: self.erased(&replica.scope(), 0),
         })
     }
 
@@ -237,10 +250,12 @@ impl Desk {
             return Err(Refusal::SameStore.into());
         }
         self.claim(replica, taken.incarnation).await?;
+        let erased = self.erasures.version();
         let Judged { steps, ids, mut refused, late } = self.judge(replica, taken, records);
         let bench = self.bench.clone();
         let (steps, undone) = blocking(move || bench.judge(steps, &late)).await;
         let outcomes = self.commit(replica, steps).await?;
+        self.erasures.look_again(erased).await?;
         for (id, outcome) in ids.into_iter().zip(&outcomes) {
             if let (Some(id), Outcome::TooLarge) = (id, outcome) {
                 refused.push(Refused { id, reason: Reason::TooLarge });
@@ -284,7 +299,13 @@ impl Desk {
             !beyond && self.may_bring(replica, id, dot)
         };
         let may_be_named = |id: &ActionId, dot: Dot| taken::is_possible(&self.log, id, dot);
-        let guard = Guard { scope: Some(&scope), may_name: &may_name, may_be_named: &may_be_named };
+        let erased = |user: &UserId, names: &Names<'_>| self.is_erased(user, names);
+        let guard = Guard {
+            scope: Some(&scope),
+            may_name: &may_name,
+            may_be_named: &may_be_named,
+            erased: &erased,
+        };
         let mut judged = Judged::default();
         for record in records {
             if let Record::Entry(entry) = &record
@@ -293,7 +314,8 @@ impl Desk {
                 judged.late.insert(entry.id.clone());
             }
             match records::take(record, &guard) {
-                Ok(step) => {
+                Ok(None) => {}
+                Ok(Some(step)) => {
                     judged.ids.push(records::id_of(&step));
                     judged.steps.push(step);
                 }
@@ -309,8 +331,7 @@ impl Desk {
         if self.log.incarnations().resume(incarnation, Position::ZERO).is_some() {
             return Err(Refusal::SameStore.into());
         }
-        let owner = self.memory().came_by.get(&incarnation).cloned();
-        match owner {
+        match self.owner_of(incarnation) {
             Some(owner) if owner == replica.name => Ok(()),
             // The same box under a new name is let in when the old name is gone.
             Some(owner) if self.registry.get(&owner).is_some() => Err(Refusal::Nonsense.into()),
@@ -326,9 +347,14 @@ impl Desk {
         }
     }
 
+    /// The replica that an incarnation came by first.
+    pub(super) fn owner_of(&self, incarnation: Incarnation) -> Option<String> {
+        self.memory().came_by.get(&incarnation).cloned()
+    }
+
     /// Whether `replica` can bring the action of this name.
     fn may_bring(&self, replica: &Replica, id: &ActionId, dot: Dot) -> bool {
-        let owner = self.memory().came_by.get(&dot.incarnation).cloned();
+        let owner = self.owner_of(dot.incarnation);
         owner.is_none_or(|owner| owner == replica.name) && taken::is_possible(&self.log, id, dot)
     }
 
@@ -374,6 +400,7 @@ impl Desk {
     /// What an edge lacks; an empty batch if that is nothing now.
     pub(crate) async fn give(&self, replica: &Arc<Replica>, pull: &Pull) -> Result<Batch, Trouble> {
         self.hear(replica, &pull.revocations).await?;
+        self.hear_erased(replica, &pull.erasures).await?;
         // First this: what is settled by now is up to the head that follows.
         let settled = self.settled();
         let (lives, head) = (self.log.incarnations(), self.log.head());
@@ -405,6 +432,7 @@ impl Desk {
             taken: Taken { incarnation, through: stretch.through },
             head: self.log.head(),
             revocations,
+            erasures: self.erased(&replica.scope(), pull.heard_erased),
             settled,
             chain: self.chain(),
             records: stretch.records.iter().map(records::say).collect(),

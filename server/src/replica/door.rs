@@ -189,7 +189,10 @@ async fn pull(app: &App, replica: &Arc<Replica>, bytes: &Bytes) -> Result<Vec<u8
         let batch = desk.give(replica, &pull).await?;
         let is_new = !batch.records.is_empty()
             || batch.taken.through < batch.head
-            || !batch.revocations.changes.is_empty();
+            || !batch.revocations.changes.is_empty()
+            || !batch.erasures.changes.is_empty()
+            // There may be more of them.
+            || !pull.erasures.is_empty();
         if is_new || Instant::now() >= until {
             return written(&batch);
         }

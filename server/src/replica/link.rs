@@ -1,8 +1,9 @@
 //! Following another server: what is said to it, and what becomes of its answers. Knows no network.
 
 use super::desk::{BATCH, COUNTED_MAX, Desk, LOOKED_MAX, Trouble};
+use super::erasing::Exchange;
 use super::pace::batch_bytes;
-use super::records::{self, Guard};
+use super::records::{self, Guard, Names};
 use super::taken::{self, Saved};
 use crate::aside::blocking;
 use crate::clock;
@@ -11,10 +12,10 @@ use crate::revocations;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidelog_crdt::{Dot, Position};
-use tidelog_protocol::ActionId;
 use tidelog_protocol::replica::{
     Batch, Behind, Held, Hello, Pull, Push, Record, Refusal, Revocations, Taken, VERSION, Welcome,
 };
+use tidelog_protocol::{ActionId, UserId};
 
 /// The notes that say how far the feed of the server that this one follows was taken.
 const TAKEN_NOTES: &str = "upstream-taken/";
@@ -25,14 +26,14 @@ const JUDGED_MAX: usize = 1000;
 /// A link that is up: the two know each other.
 pub(crate) struct Link<'a> {
     log: &'a Log,
-    desk: &'a Desk,
+    pub(super) desk: &'a Desk,
     /// The store of the other.
     store: String,
     their: Mutex<Their>,
 }
 
 /// What is known of the other.
-struct Their {
+pub(super) struct Their {
     /// What it holds.
     held: Held,
     /// Up to where of this feed it has everything.
@@ -48,6 +49,8 @@ struct Their {
     /// The version of what was heard of it, and of what it has heard, and hears next.
     heard: u64,
     told: (u64, u64),
+    /// What is said of users who were erased.
+    pub(super) erasing: Exchange,
     /// What it had when it was last asked.
     asked: Position,
     /// Up to where it had this feed when its own went up to there, ascending.
@@ -96,6 +99,7 @@ impl<'a> Link<'a> {
             revocations: Some(welcome.revocations.clone()),
             heard: 0,
             told: (0, 0),
+            erasing: Exchange::new(welcome.erasures.clone()),
             asked: Position::ZERO,
             judged: VecDeque::new(),
         };
@@ -105,7 +109,7 @@ impl<'a> Link<'a> {
         Ok(Self { log, desk, store: store.clone(), their: Mutex::new(their) })
     }
 
-    fn their(&self) -> MutexGuard<'_, Their> {
+    pub(super) fn their(&self) -> MutexGuard<'_, Their> {
         self.their.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,6 +119,7 @@ impl<'a> Link<'a> {
         // First: what it says of some authors is said to it with their actions.
         let said = self.their().revocations.take();
         self.hear(said.unwrap_or_default()).await?;
+        self.hear_erased(None).await?;
         loop {
             let (above, held) = {
                 let their = self.their();
@@ -196,7 +201,9 @@ impl<'a> Link<'a> {
         let (version, changes) = self.desk.revoked().changes_since(their.told.0);
         their.told.1 = version;
         let revocations = changes.into_iter().map(revocations::told).collect();
-        Pull { taken: their.taken, held, wait_ms, owes, rate, heard: their.heard, revocations }
+        let (heard_erased, erasures) = self.tell_erased(&mut their.erasing);
+        let (taken, heard) = (their.taken, their.heard);
+        Pull { taken, held, wait_ms, owes, rate, heard, revocations, heard_erased, erasures }
     }
 
     /// Takes what came. All of it is on disk on return; how many records could not be taken.
@@ -207,26 +214,37 @@ impl<'a> Link<'a> {
         self.desk.follows(&batch.chain);
         self.desk.upstream.is_told(batch.behind);
         self.hear(batch.revocations).await?;
+        self.hear_erased(Some(batch.erasures)).await?;
         {
             let mut their = self.their();
             their.told.0 = their.told.1;
+            their.erasing.is_heard();
         }
-        let all = batch.records.len();
-        let steps = self.steps(batch.records);
+        let erased = self.desk.erasures.version();
+        let (steps, left) = self.steps(batch.records);
         // Before the log has it, or it would be sent back.
         steps.iter().filter_map(records::dot_of).for_each(|dot| self.their().held.add(dot));
         let outcomes = self.log.commit(steps, clock::now_ms()).await?;
+        self.desk.erasures.look_again(erased).await?;
         let large = outcomes.iter().filter(|it| matches!(it, Outcome::TooLarge)).count();
         self.has_taken(batch.taken, batch.head).await?;
         self.settle((batch.taken.through, batch.head), batch.settled).await?;
-        Ok(all - outcomes.len() + large)
+        Ok(left + large)
     }
 
-    /// What the log is asked to do.
-    fn steps(&self, records: Vec<Record>) -> Vec<Step> {
+    /// What the log is asked to do, and how many records could not be read.
+    fn steps(&self, records: Vec<Record>) -> (Vec<Step>, usize) {
         let may = |id: &ActionId, dot: Dot| taken::is_possible(self.log, id, dot);
-        let guard = Guard { scope: None, may_name: &may, may_be_named: &may };
-        records.into_iter().filter_map(|it| records::take(it, &guard).ok()).collect()
+        let erased = |user: &UserId, names: &Names<'_>| self.desk.is_erased(user, names);
+        let guard = Guard { scope: None, may_name: &may, may_be_named: &may, erased: &erased };
+        let (mut steps, mut left) = (Vec::with_capacity(records.len()), 0);
+        for record in records {
+            match records::take(record, &guard) {
+                Ok(step) => steps.extend(step),
+                Err(_) => left += 1,
+            }
+        }
+        (steps, left)
     }
 
     /// What the other had when it was asked is judged by now, and the verdicts are in its feed up to its

@@ -5,7 +5,7 @@ use crate::log::{Addresses, Channel, Draft, Foreign, Outgoing, Step, is_server, 
 use bytes::Bytes;
 use tidelog_crdt::{Dot, Position};
 use tidelog_protocol::replica::{Entry, Held, Reason, Record, Refused};
-use tidelog_protocol::{Action, ActionId, UserId};
+use tidelog_protocol::{Action, ActionId, UserId, builtin};
 
 /// The longest JSON of an action that is taken.
 const ACTION_BYTES_MAX: usize = 200 << 10;
@@ -69,24 +69,33 @@ pub(super) struct Guard<'a> {
     pub(super) may_name: &'a dyn Fn(&ActionId, Dot) -> bool,
     /// Whether an action can have this further name.
     pub(super) may_be_named: &'a dyn Fn(&ActionId, Dot) -> bool,
+    /// Whether what has these names is from before a user was erased.
+    pub(super) erased: &'a dyn Fn(&UserId, &Names<'_>) -> bool,
 }
 
-/// What the log is asked to do for a record.
-pub(super) fn take(record: Record, guard: &Guard<'_>) -> Result<Step, Refused> {
+/// What an action is known by.
+pub(super) struct Names<'a> {
+    pub(super) dots: &'a [Dot],
+    /// The action that it undoes, if it is an undo.
+    pub(super) undoes: Option<ActionId>,
+}
+
+/// What the log is asked to do for a record; nothing for what an erased user had made.
+pub(super) fn take(record: Record, guard: &Guard<'_>) -> Result<Option<Step>, Refused> {
     match record {
         Record::Cleaned(id) => match id.node.user() {
-            Some(owner) if is_author_in(guard.scope, &id) => Ok(Step::Clean(owner, id)),
+            Some(owner) if is_author_in(guard.scope, &id) => Ok(Some(Step::Clean(owner, id))),
             _ => Err(Refused { id, reason: Reason::OutOfScope }),
         },
         Record::Entry(entry) => {
             let id = entry.id.clone();
             let taken = take_entry(*entry, guard).map_err(|reason| Refused { id, reason })?;
-            Ok(Step::Adopt(Box::new(taken)))
+            Ok(taken.map(|foreign| Step::Adopt(Box::new(foreign))))
         }
     }
 }
 
-fn take_entry(entry: Entry, guard: &Guard<'_>) -> Result<Foreign, Reason> {
+fn take_entry(entry: Entry, guard: &Guard<'_>) -> Result<Option<Foreign>, Reason> {
     let lists = [entry.users.len(), entry.channels.len(), entry.clients.len(), entry.nodes.len()];
     if lists.iter().chain([&entry.aliases.len()]).any(|length| *length > ADDRESSES_MAX) {
         return Err(Reason::Malformed);
@@ -110,7 +119,17 @@ fn take_entry(entry: Entry, guard: &Guard<'_>) -> Result<Foreign, Reason> {
     if entry.dot.position == Position::ZERO || !is_named(&entry.id, entry.dot) || !further {
         return Err(Reason::ForgedDot);
     }
-    Ok(Foreign {
+    let dots: Vec<_> = entry.aliases.iter().copied().chain([entry.dot]).collect();
+    let undoes = is_server(&entry.id.node).then(|| undo_target(&action)).flatten();
+    let names = Names { dots: &dots, undoes };
+    let erased = |user: &UserId| (guard.erased)(user, &names);
+    if author.is_some_and(|author| erased(&author)) {
+        return Ok(None);
+    }
+    let (addresses, is_read) = without_erased(addresses, &erased);
+    let action = if is_read { action } else { cleaned_action() };
+    let cleaned = cleaned || !is_read;
+    Ok(Some(Foreign {
         draft: Draft {
             id: entry.id,
             time: entry.time,
@@ -123,7 +142,23 @@ fn take_entry(entry: Entry, guard: &Guard<'_>) -> Result<Foreign, Reason> {
         dot: entry.dot,
         aliases: entry.aliases,
         cleaned,
-    })
+    }))
+}
+
+/// The addresses that are not those of erased users, and whether anybody reads what goes there.
+fn without_erased(to: Addresses, erased: &dyn Fn(&UserId) -> bool) -> (Addresses, bool) {
+    let had_logs = to.logs().next().is_some();
+    let mut rest = to;
+    let named = |user: Option<&str>| user.and_then(|user| UserId::new(user).ok());
+    rest.users.retain(|user| !erased(user));
+    rest.clients.retain(|client| !named(client.user_str()).is_some_and(|user| erased(&user)));
+    rest.nodes.retain(|node| !named(node.user_str()).is_some_and(|user| erased(&user)));
+    let is_read = !had_logs || rest.logs().next().is_some();
+    (rest, is_read)
+}
+
+fn cleaned_action() -> Action {
+    Action::from_parts(Bytes::from_static(CLEANED), builtin::CLEAN)
 }
 
 /// Whose action it is: of one that a server made, which is an undo, the author of what it undoes.

@@ -23,6 +23,11 @@ impl Scope {
         self.users.iter().any(|glob| glob.matches(user.as_str()))
     }
 
+    /// Whether something that a user made can be in a log of it.
+    pub(crate) fn may_have(&self, user: &UserId) -> bool {
+        self.has_user(user) || !self.channels.is_empty()
+    }
+
     fn has(&self, log: &LogName) -> bool {
         match log {
             LogName::User(user) => self.has_user(user),

@@ -1,4 +1,5 @@
 mod cuts;
+mod erased;
 mod revocations;
 mod undone;
 mod world;
@@ -314,6 +315,8 @@ fn copies_circles_and_data_taken_back_are_told() {
         rate: None,
         heard: 0,
         revocations: Vec::new(),
+        heard_erased: 0,
+        erasures: Vec::new(),
     };
     let given = wait(world.desk(0).give(&world.replica(1), &pull));
     assert!(matches!(given, Err(Trouble::Refused(Refusal::CloudTakenBack))));

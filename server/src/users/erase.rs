@@ -1,11 +1,16 @@
-//! Erasing a user: sessions end first, then everything goes, and a receipt says what went.
+//! Erasing a user: sessions end first, then everything goes, and a receipt says what went. Where servers follow
+//! each other, the others hear of it (see `erasures`), and do the same.
 
 use crate::app::App;
+use crate::aside::blocking;
 use crate::clock;
+use crate::erasures::{self, Left};
 use crate::log::{Log, LogName, Removed};
 use anyhow::Context;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::io::Write;
 use std::time::Duration;
 use tidelog_crdt::{Position, Ranges};
@@ -15,6 +20,8 @@ use tokio::sync::mpsc;
 
 /// Sessions are waited for no longer than this.
 const LEAVE: Duration = Duration::from_secs(10);
+/// What could not be done is tried again after this.
+const AGAIN: Duration = Duration::from_secs(10);
 /// Lines of progress on their way to the command; one more is left out.
 const PROGRESS_MAX: usize = 16;
 
@@ -25,6 +32,11 @@ pub async fn erase_live(
     writer: &mut (impl AsyncWrite + Unpin),
 ) -> anyhow::Result<()> {
     let user = super::user(user)?;
+    let erasures = &app.replicas.desk.erasures;
+    let _turn = erasures.turn().await;
+    let log = app.log.clone();
+    let is_of_a_tree = app.upstream || blocking(move || erasures::is_of_a_tree(&log)).await?;
+    let tombstone = if is_of_a_tree { Some(erasures.begin(&user).await?) } else { None };
     let sessions = end_sessions(app, &user).await;
     // They are notes, which the copy of the feed takes along as they are.
     let devices = app.wakes.book.forget_user(&user).await?;
@@ -45,7 +57,11 @@ pub async fn erase_live(
     let removed = work.await?;
     app.documents.forget_earlier();
     let removed = removed?;
-    let receipt = receipt(&user, (&removed, devices), &app.log, sessions, clock::now_ms());
+    if let Some(seen) = &tombstone {
+        erasures.done(&user, seen, (Some(removed.head), &removed.names)).await?;
+    }
+    let gone = Gone { devices, sessions, told: tombstone.is_some() };
+    let receipt = receipt(&user, (&removed, &gone), &app.log, clock::now_ms());
     tracing::info!(
         records = count(&removed.positions),
         nodes = removed.nodes,
@@ -53,6 +69,49 @@ pub async fn erase_live(
         "a user was erased"
     );
     writer.write_all(format!("{receipt}\n").as_bytes()).await.context("the command has gone")
+}
+
+/// Erases whom other servers have erased, and what was left of it when this one stopped, for as long as it runs.
+pub(crate) async fn carry_out(app: App) -> Infallible {
+    let erasures = &app.replicas.desk.erasures;
+    loop {
+        while let Some(user) = erasures.next() {
+            if let Err(error) = carry_out_one(&app, &user).await {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "a user is not erased yet; it is tried again"
+                );
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+        erasures.news.notified().await;
+    }
+}
+
+async fn carry_out_one(app: &App, user: &UserId) -> anyhow::Result<()> {
+    let erasures = &app.replicas.desk.erasures;
+    let _turn = erasures.turn().await;
+    // A command may have done it meanwhile.
+    let Some(seen) = erasures.left_of(user) else { return Ok(()) };
+    let (log, whom, what) = (app.log.clone(), user.clone(), seen.clone());
+    let is_there = blocking(move || what.is_there(&log, &whom)).await?;
+    if is_there || seen.left == Left::All {
+        end_sessions(app, user).await;
+    }
+    if seen.left == Left::All {
+        app.wakes.book.forget_user(user).await?;
+    }
+    let mut names = BTreeSet::new();
+    if is_there {
+        let (log, whom, what) = (app.log.clone(), user.clone(), seen.clone());
+        let removed = blocking(move || what.carry_out(&log, &whom)).await;
+        app.documents.forget_earlier();
+        let removed = removed?;
+        let (records, generation) = (count(&removed.positions), removed.generation);
+        tracing::info!(records, generation, "a user was erased, as another server has said");
+        names = removed.names;
+    }
+    Ok(erasures.done(user, &seen, (None, &names)).await?)
 }
 
 /// Ends the user's sessions and forgets what memory has of their nodes; how many there were.
@@ -95,12 +154,18 @@ pub(super) fn show(line: &str, out: &mut impl Write) -> anyhow::Result<()> {
     }
 }
 
+/// What went beside what was in the log, and whether other servers are told.
+pub(super) struct Gone {
+    pub(super) devices: usize,
+    pub(super) sessions: usize,
+    pub(super) told: bool,
+}
+
 /// What was removed, as one line of JSON.
 pub(super) fn receipt(
     user: &UserId,
-    (removed, devices): (&Removed, usize),
+    (removed, gone): (&Removed, &Gone),
     log: &Log,
-    sessions: usize,
     now_ms: u64,
 ) -> String {
     let made = removed.made.iter().map(|(name, positions)| {
@@ -127,8 +192,9 @@ pub(super) fn receipt(
         "cleans": { "requests": count(&removed.cleans), "positions": ranges(&removed.cleans) },
         "documents": documents.collect::<Vec<_>>(),
         "nodes": removed.nodes,
-        "devices": devices,
-        "sessions": sessions,
+        "devices": gone.devices,
+        "sessions": gone.sessions,
+        "told": gone.told,
         "feed_bytes": { "before": before, "after": after },
     })
     .to_string()

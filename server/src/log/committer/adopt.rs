@@ -4,6 +4,8 @@ use super::super::entry::{Draft, Entry, Foreign, Outcome, Rejected};
 use super::super::error::Failure;
 use super::super::marks::Mark;
 use super::super::naming::Named;
+use super::super::prefix::Key;
+use super::super::record::Record;
 use super::super::undo;
 use super::super::usage::bytes_of;
 use super::Committer;
@@ -25,6 +27,9 @@ impl Committer {
         if mark.covers(id)
             && let Some(known) = self.known(id, &entry.id, commit)?
         {
+            if known.cleaned && !entry.cleaned {
+                self.tell_gone(id, &entry, commit)?;
+            }
             return self.meet(&known, &entry, commit);
         }
         let undone = entry.undoes();
@@ -111,6 +116,17 @@ impl Committer {
             commit.met(other);
         }
         Ok(Outcome::Known(known))
+    }
+
+    /// What an erased user had made here is accepted elsewhere under another name: it is to go there, too.
+    fn tell_gone(&self, key: Key, entry: &Entry, commit: &mut Commit) -> Result<(), Failure> {
+        let at = self.shared.find(key)?;
+        if let Some(at) = at
+            && let Some(Record::Erased(_)) = self.shared.record(at)?
+        {
+            commit.tell_gone(at, entry.id.clone(), self.accepted_ms);
+        }
+        Ok(())
     }
 
     /// Writes what a commit says of other servers; on disk with its rows.

@@ -3,14 +3,14 @@
 use super::super::entry::{Addresses, Entry, Outcome};
 use super::super::naming::Named;
 use super::super::prefix::{Hash, Key};
-use super::super::record::{Alias, Clean, put_alias, put_clean, put_entry};
+use super::super::record::{Alias, Clean, cleaned_action, put_alias, put_clean, put_entry};
 use super::super::row::{END_BYTES as RECORD_IN_ROW_BYTES, RECORD_BYTES_MAX, RowBuilder};
 use super::super::tail::Staged;
 use crate::clock::Stopwatch;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tidelog_crdt::{Dot, Incarnation, Position};
-use tidelog_protocol::Action;
+use tidelog_protocol::{Action, ActionId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// What one sync makes durable.
@@ -178,6 +178,14 @@ impl Commit {
         self.push_record();
         self.targets.insert(position, (target, clean.instead));
         true
+    }
+
+    /// Adds, for other servers, that the action which was at `target` is gone.
+    pub(super) fn tell_gone(&mut self, target: Position, id: ActionId, accepted_ms: u64) {
+        let clean = Clean { target, id, accepted_ms, instead: cleaned_action() };
+        self.record.clear();
+        put_clean(&mut self.record, &clean);
+        self.push_record();
     }
 
     /// Adds what is to be said when the commit is on disk.

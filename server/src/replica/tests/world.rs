@@ -6,7 +6,7 @@ use crate::config::{Config, Source};
 use crate::documents::Documents;
 use crate::rules::Rules;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tempfile::TempDir;
 use tidelog_crdt::{Document, DocumentName};
 use tidelog_protocol::replica::Refused;
@@ -56,6 +56,9 @@ pub(super) struct World {
     made: Vec<Draft>,
     now: u64,
     pub(super) restores: bool,
+    pub(super) erases: bool,
+    /// What was here of a user who was erased: nobody is to see it again.
+    gone: Vec<ActionId>,
 }
 
 /// Some actions say which servers do not admit them.
@@ -98,8 +101,9 @@ impl World {
             Site { dir, open, follows, replica, backup: None, skew_ms, late: None }
         });
         let sites = sites.collect();
-        let made = Vec::new();
-        Self { seed, chance, sites, rules, made, now: 1_700_000_000_000, restores: false }
+        let (restores, erases, now) = (false, false, 1_700_000_000_000);
+        let (made, gone) = (Vec::new(), Vec::new());
+        Self { seed, chance, sites, rules, made, now, restores, erases, gone }
     }
 
     pub(super) fn log(&self, at: usize) -> &Log {
@@ -171,9 +175,10 @@ impl World {
                 wait(self.desk(other).take(&self.replica(at), push.clone())).unwrap();
                 link.pushed(through);
             }
-            let batch =
-                wait(self.desk(other).give(&self.replica(at), &link.pull(0, None))).unwrap();
-            let is_all = batch.records.is_empty() && batch.taken.through == batch.head;
+            let pull = link.pull(0, None);
+            let batch = wait(self.desk(other).give(&self.replica(at), &pull)).unwrap();
+            let is_told = pull.erasures.is_empty() && batch.erasures.changes.is_empty();
+            let is_all = batch.records.is_empty() && batch.taken.through == batch.head && is_told;
             down += batch.records.len();
             assert_eq!(wait(link.take(batch)).unwrap(), 0, "seed {}", self.seed);
             if pushed.is_none() && is_all {
@@ -202,6 +207,8 @@ impl World {
             17 => self.crash(at),
             18 if self.restores => self.back_up(at),
             19 if self.restores => self.restore(at),
+            18 if self.erases => self.erase_one(at),
+            19 if self.erases => self.carry_out(at),
             _ => {}
         }
     }
@@ -322,12 +329,59 @@ impl World {
         self.sites[at].open = Some(opened);
     }
 
-    fn back_up(&mut self, at: usize) {
+    /// Somebody is erased, or is to be.
+    fn erase_one(&mut self, at: usize) {
+        let name = *self.chance.pick(&USERS);
+        let of_hers = self.entries(at).into_iter().filter(|it| it.is_of(name));
+        self.gone.extend(of_hers.map(|it| it.id.clone()));
+        if self.chance.below(3) == 0 {
+            self.begin_to_erase(at, name);
+        } else {
+            self.erase(at, name);
+        }
+    }
+
+    pub(super) fn begin_to_erase(&self, at: usize, name: &str) {
+        wait(self.desk(at).erasures.begin(&user(name))).unwrap();
+    }
+
+    /// `tidelog user erase` at a site.
+    pub(super) fn erase(&self, at: usize, name: &str) {
+        let (user, erasures) = (user(name), &self.desk(at).erasures);
+        let seen = wait(erasures.begin(&user)).unwrap();
+        let removed = self.log(at).erase(&user, &mut |_| {}).unwrap();
+        wait(erasures.done(&user, &seen, (Some(removed.head), &removed.names))).unwrap();
+        self.documents(at).forget_earlier();
+    }
+
+    /// What a site has heard of erasures it does.
+    pub(super) fn carry_out(&self, at: usize) {
+        let (log, erasures) = (self.log(at), &self.desk(at).erasures);
+        while let Some(user) = erasures.next() {
+            let seen = erasures.left_of(&user).unwrap();
+            let mut names = BTreeSet::new();
+            if seen.is_there(log, &user).unwrap() {
+                names = seen.carry_out(log, &user).unwrap().names;
+                self.documents(at).forget_earlier();
+            }
+            wait(erasures.done(&user, &seen, (None, &names))).unwrap();
+        }
+    }
+
+    /// All links are up, first that of one site.
+    pub(super) fn heal_as(&self, at: usize) {
+        if at > 0 {
+            self.sync(at);
+        }
+        self.heal();
+    }
+
+    pub(super) fn back_up(&mut self, at: usize) {
         let snapshot = self.log(at).snapshot().unwrap();
         self.sites[at].backup = Some(crate::backup::bytes_of(snapshot));
     }
 
-    fn restore(&mut self, at: usize) {
+    pub(super) fn restore(&mut self, at: usize) {
         let Some(backup) = self.sites[at].backup.clone() else { return };
         self.sites[at].open = None;
         self.sites[at].late = None;
@@ -350,10 +404,16 @@ impl World {
     }
 
     /// All links are up until nobody has anything to say.
-    pub(super) fn heal(&mut self) {
-        for _ in 0..10 {
+    pub(super) fn heal(&self) {
+        let versions = || {
+            let all = (0..self.sites.len()).map(|at| self.desk(at).erasures.version());
+            all.collect::<Vec<_>>()
+        };
+        for _ in 0..12 {
+            let before = versions();
             let said = (1..self.sites.len()).map(|at| self.sync(at)).collect::<Vec<_>>();
-            if said.iter().all(|said| *said == (0, 0)) {
+            (0..self.sites.len()).for_each(|at| self.carry_out(at));
+            if versions() == before && said.iter().all(|said| *said == (0, 0)) {
                 return;
             }
         }
@@ -379,6 +439,8 @@ impl World {
         assert!(!entries.iter().any(|it| is_refused(&it.action, 0)), "seed {seed}");
         let undone = entries.iter().filter_map(|it| it.undoes()).collect::<Vec<_>>();
         assert!(!entries.iter().any(|it| undone.contains(&it.id)), "seed {seed}");
+        let back = entries.iter().find(|it| self.gone.contains(&it.id));
+        assert!(back.is_none(), "seed {seed}: {back:?} was erased");
         for name in USERS {
             let oracle = self.oracle(name);
             for at in 0..self.sites.len() {
