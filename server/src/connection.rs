@@ -252,7 +252,7 @@ async fn admit(
     }
     let (head, compacted) = (app.log.head(), app.log.compacted());
     let start = Start { subject, synced: sign_in.synced, node, head, compacted };
-    let (session, claim_failed) = Session::start(connection, app.session.clone(), start, now);
+    let (session, claim_failed) = Session::start(connection, Arc::clone(&app.session), start, now);
     if claim_failed {
         app.metrics.claims_failed.inc();
     }
