@@ -67,6 +67,7 @@ impl From<Trouble> for Failed {
         let detail = trouble.to_string();
         match trouble {
             Trouble::Refused(_) => Self(StatusCode::CONFLICT, "replica-refused", detail),
+            Trouble::OtherLife => Self(StatusCode::PRECONDITION_FAILED, "replica-restored", detail),
             Trouble::Read(_) | Trouble::Stopped(_) => {
                 Self(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail)
             }
