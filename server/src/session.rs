@@ -104,7 +104,7 @@ pub struct Moment {
 /// One signed-in connection.
 pub struct Session {
     conn: Connection,
-    shared: Shared,
+    shared: Arc<Shared>,
     subject: Arc<Subject>,
     /// The log of the session's user; anonymous users have none.
     own_log: Option<LogName>,
@@ -152,7 +152,7 @@ const HELD_BACK_BYTES: usize = 64 << 10;
 impl Session {
     /// Starts after sign-in. `claim_failed` of the result says that the client named a number that
     /// was not minted here for it.
-    pub fn start(conn: Connection, shared: Shared, start: Start, now: u64) -> (Self, bool) {
+    pub fn start(conn: Connection, shared: Arc<Shared>, start: Start, now: u64) -> (Self, bool) {
         let Start { subject, synced, node, head } = start;
         let mut node = node.in_history(&shared.epochs, head);
         node.shorten(shared.limits.subscriptions);

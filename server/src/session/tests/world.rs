@@ -223,7 +223,7 @@ impl World {
         let subject = Subject::new(&identity, node.clone(), 0);
         let start = Start { subject, synced: number, node: state, head: self.head() };
         let (session, _) =
-            Session::start(accepted.connection, self.shared.clone(), start, self.now);
+            Session::start(accepted.connection, Arc::new(self.shared.clone()), start, self.now);
         Page {
             node,
             client: client.finish(&connected, self.now).connection,
