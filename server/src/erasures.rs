@@ -27,7 +27,7 @@ const OF_A_TREE: [&str; 3] = ["replica/", "replica-of/", "upstream-taken/"];
 /// Tombstones that are kept for others.
 const HEARD_MAX: usize = 100_000;
 /// Incarnations and dots that one of them may name.
-const NAMES_MAX: usize = 10_000;
+const NAMES_MAX: usize = 100_000;
 
 /// What is still to be done of a tombstone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -80,8 +80,8 @@ impl Desk {
             if *incarnation == here {
                 return Some((*incarnation, end.min(*last)));
             }
-            let is_anothers = self.owner_of(*incarnation).is_some_and(|it| it != replica.name);
-            let most = if is_anothers { held.get(incarnation)? } else { last };
+            let most =
+                if self.is_of(replica, *incarnation) { last } else { held.get(incarnation)? };
             Some((*incarnation, *most.min(last)))
         });
         Held(possible.collect())

@@ -106,6 +106,11 @@ impl World {
         Self { seed, chance, sites, rules, made, now, restores, erases, gone }
     }
 
+    /// How many sites there are.
+    pub(super) fn count(&self) -> usize {
+        self.sites.len()
+    }
+
     pub(super) fn log(&self, at: usize) -> &Log {
         &self.sites[at].open.as_ref().unwrap().0
     }
