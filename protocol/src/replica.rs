@@ -10,7 +10,8 @@
 //! Each exchange can be repeated: what is known is known by its id. Whoever *takes* a feed keeps how far
 //! it has come, and says so; whoever gives it remembers nothing. Of each *incarnation* a side says up to
 //! which dot it holds everything that is in scope, and what it holds is not sent: so a server that lost
-//! its newest entries is given them back, also those that it made itself.
+//! its newest entries is given them back, also those that it made itself. What a side has said of itself
+//! holds for that life of its store: what is sent because of it says which life that was.
 
 use crate::{ActionId, ClientId, NodeId, UserId};
 use serde::{Deserialize, Serialize};
@@ -141,6 +142,8 @@ pub struct Welcome {
 pub struct Push {
     /// The identity of its store.
     pub store: String,
+    /// The life of the cloud's store that lacks it. Another one may lack more.
+    pub to: Incarnation,
     /// Up to where of its feed this is everything that the cloud lacks.
     pub taken: Taken,
     /// It, in order.
@@ -265,6 +268,9 @@ pub struct Entry {
     /// Whether its author had been shut out by then, which the edge did not know when it accepted it.
     #[serde(default)]
     pub late: bool,
+    /// Whether others of its incarnation may be missing before it: it says nothing of what is held.
+    #[serde(default)]
+    pub loose: bool,
 }
 
 impl Entry {
@@ -346,10 +352,12 @@ mod tests {
             action: Some(r#"{"type":"a"}"#.into()),
             undone: false,
             late: false,
+            loose: true,
         };
         let taken = Taken { incarnation: Incarnation(u64::MAX), through: dot(1, 7).position };
         let push = Push {
             store: "store".into(),
+            to: Incarnation(7),
             taken,
             records: vec![Record::Cleaned(entry.id.clone()), Record::Entry(Box::new(entry))],
             behind: Behind { actions: 7, bytes: 900, age_ms: Some(1) },

@@ -287,8 +287,7 @@ impl Admission {
 
     /// Those who wait.
     pub(crate) fn waiting(&self) -> usize {
-        let state = self.0.state();
-        Class::ALL.into_iter().map(|class| state.line.len(class)).sum()
+        self.0.state().waiting()
     }
 
     /// WebSockets in all, wherever they are on their way.
@@ -391,6 +390,9 @@ impl Drop for Permit {
         let granted = {
             let mut state = self.inner.state();
             state.line.leave(self.class);
+            if state.waiting() == 0 {
+                return;
+            }
             self.inner.grant(&mut state, clock::now_ms())
         };
         hand_out(granted);
@@ -444,6 +446,11 @@ impl Inner {
 }
 
 impl State {
+    /// Those who wait.
+    fn waiting(&self) -> usize {
+        Class::ALL.into_iter().map(|class| self.line.len(class)).sum()
+    }
+
     fn tick(&mut self, measured: &Measured, targets: &Targets, now: u64) {
         for class in Class::ALL {
             let (waiting, inside) = (self.line.len(class), self.line.inside(class));

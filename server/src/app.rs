@@ -61,7 +61,7 @@ pub struct Parts {
     /// Whether it follows one.
     pub(crate) upstream: bool,
     /// What sessions share.
-    pub session: session::Shared,
+    pub session: Arc<session::Shared>,
     /// What is known of maps.
     pub(crate) maps: Maps,
     /// What requests share.

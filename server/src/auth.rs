@@ -47,7 +47,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tidelog_protocol::{ClientId, NodeId, UserId};
-use verified::{KeysOfAll, Shown, Verified};
+use verified::{Shown, Verified};
 
 /// The claim that binds a token to a device.
 pub(crate) const CLIENT_CLAIM: &str = "client";
@@ -298,16 +298,15 @@ impl Authenticator {
             return development(attempt.claim, text).map_err(Obstacle::Refused);
         }
         let text = text.filter(|text| text.len() <= TOKEN_BYTES_MAX);
-        let keys: KeysOfAll =
-            self.issuers.iter().map(|issuer| issuer.keys.current(now_ms)).collect();
-        let token = text.and_then(|text| Shown::read(text, &self.verified, &keys));
+        let keys = || self.issuers.iter().map(|issuer| issuer.keys.current(now_ms));
+        let token = text.and_then(|text| Shown::read(text, &self.verified, keys));
         let stated = || self.issuers.iter().find_map(|it| it.user(token.as_ref()?.claims()));
         let user = named.map(Cow::Borrowed).or_else(stated).unwrap_or_default();
         if self.limiter.locked(attempt.address, &user, now_ms) {
             return Err(Obstacle::Refused(Refusal::TooManyFailures));
         }
         let refused = Obstacle::Refused(Refusal::Credentials);
-        let verify = |token: &Shown<'_>| self.verify(attempt.claim, token, keys, now_ms);
+        let verify = |token: &Shown<'_>| self.verify(attempt.claim, token, now_ms);
         token.as_ref().map_or(Err(refused), verify).inspect_err(|obstacle| {
             if *obstacle == refused {
                 self.limiter.failed(attempt.address, &user, now_ms);
@@ -320,7 +319,6 @@ impl Authenticator {
         &self,
         claim: Claim<'_>,
         token: &Shown<'_>,
-        keys: KeysOfAll,
         now_ms: u64,
     ) -> Result<Identity, Obstacle> {
         let mut obstacle = Obstacle::Refused(Refusal::Credentials);
@@ -328,7 +326,7 @@ impl Authenticator {
             let proof = || token.proof(nth, issuer, now_ms);
             match self.verify_by(issuer, claim, token.claims(), proof, now_ms) {
                 Ok(identity) => {
-                    token.is_signed(nth, &self.verified, keys);
+                    token.is_signed(nth, &self.verified);
                     return Ok(identity);
                 }
                 Err(Fault::KeyUnknown) => obstacle = Obstacle::Keys(nth),

@@ -250,8 +250,9 @@ async fn admit(
     if !identity.anonymous {
         socket.set_owner(Owner::User(identity.user.clone()));
     }
-    let start = Start { subject, synced: sign_in.synced, node, head: app.log.head() };
-    let (session, claim_failed) = Session::start(connection, app.session.clone(), start, now);
+    let (head, compacted) = (app.log.head(), app.log.compacted());
+    let start = Start { subject, synced: sign_in.synced, node, head, compacted };
+    let (session, claim_failed) = Session::start(connection, Arc::clone(&app.session), start, now);
     if claim_failed {
         app.metrics.claims_failed.inc();
     }

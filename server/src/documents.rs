@@ -16,7 +16,7 @@ mod states;
 mod why;
 
 pub(crate) use fold::{Fold, made_ms, may_be_state, parts_of};
-pub(crate) use states::{OwnStates, is_state};
+pub(crate) use states::{OwnStates, is_state, is_state_of};
 pub(crate) use why::{Account, FateName, Part, Source};
 
 use crate::log::{Addresses, Log, LogName, PageLimit, ReadError};

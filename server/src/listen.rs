@@ -3,6 +3,7 @@
 
 mod proxies;
 mod streams;
+mod timer;
 
 use crate::admission::{Away, Counted};
 use crate::app::App;
@@ -27,6 +28,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use streams::Streams;
+use timer::LazyTimer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -190,7 +192,7 @@ async fn serve_http1(
     });
     let patience = Duration::from_millis(door.0.app.peer.timers.answer_ms);
     let serving = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(LazyTimer::default())
         .max_buf_size(HEAD_BYTES_MAX as usize)
         .header_read_timeout(door.0.handshake)
         .keep_alive(!late)

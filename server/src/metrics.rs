@@ -45,6 +45,8 @@ pub struct Metrics {
     connections: Family<Spoken, Gauge>,
     requests: Family<Answer, Counter>,
     sign_ins: Family<SignIn, Counter>,
+    /// Those of them that are the rule.
+    signed_in: Counter,
     accepted: Counter,
     repeated: Counter,
     undone: Family<Undone, Counter>,
@@ -101,6 +103,7 @@ impl Metrics {
     }
 
     fn register(to: &mut Registry, outgoing: Gauge) -> Self {
+        let sign_ins = Family::<SignIn, Counter>::default();
         let metrics = Self {
             registry: Arc::default(),
             waiting: Gauge::default(),
@@ -111,7 +114,8 @@ impl Metrics {
             outgoing,
             connections: Family::default(),
             requests: Family::default(),
-            sign_ins: Family::default(),
+            signed_in: sign_ins.get_or_create_owned(&SignIn { result: result(None) }),
+            sign_ins,
             accepted: Counter::default(),
             repeated: Counter::default(),
             undone: Family::default(),
@@ -223,7 +227,10 @@ impl Metrics {
 
     /// Somebody tried to sign in.
     pub(crate) fn signed_in(&self, refusal: Option<Refusal>) {
-        self.sign_ins.get_or_create(&SignIn { result: result(refusal) }).inc();
+        match refusal {
+            None => self.signed_in.inc(),
+            refusal => self.sign_ins.get_or_create(&SignIn { result: result(refusal) }).inc(),
+        };
     }
 
     /// A request to the route `path` was answered with `status`.

@@ -134,13 +134,13 @@ pub(crate) fn build(config: &Config, stop: watch::Receiver<bool>) -> anyhow::Res
     tell_of_commits(&log, &hub, &wakes, &replicas);
     let settings = (config.limits.action_bytes, quotas(config));
     let ingest = Ingest::new(log.clone(), rules.clone(), metrics.clone(), settings);
-    let session = session::Shared {
+    let session = Arc::new(session::Shared {
         incarnation: log.incarnation(),
         epochs: log.epochs(),
         rules: rules.clone(),
         verdicts: ingest.verdicts().clone(),
         limits: session_limits(config),
-    };
+    });
     Ok(App::new(Parts {
         compaction: compaction::Terms::of(config),
         documents: Documents::within(

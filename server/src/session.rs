@@ -11,6 +11,7 @@ mod delivery;
 mod effect;
 mod followed;
 mod frames;
+mod hiding;
 mod intake;
 mod lift;
 mod lists;
@@ -90,6 +91,8 @@ pub struct Start {
     pub node: NodeState,
     /// The last position.
     pub head: Position,
+    /// Up to where anything was ever compacted.
+    pub compacted: Position,
 }
 
 /// When something happens, and where the log then ends.
@@ -104,7 +107,7 @@ pub struct Moment {
 /// One signed-in connection.
 pub struct Session {
     conn: Connection,
-    shared: Shared,
+    shared: Arc<Shared>,
     subject: Arc<Subject>,
     /// The log of the session's user; anonymous users have none.
     own_log: Option<LogName>,
@@ -152,8 +155,8 @@ const HELD_BACK_BYTES: usize = 64 << 10;
 impl Session {
     /// Starts after sign-in. `claim_failed` of the result says that the client named a number that
     /// was not minted here for it.
-    pub fn start(conn: Connection, shared: Shared, start: Start, now: u64) -> (Self, bool) {
-        let Start { subject, synced, node, head } = start;
+    pub fn start(conn: Connection, shared: Arc<Shared>, start: Start, now: u64) -> (Self, bool) {
+        let Start { subject, synced, node, head, compacted } = start;
         let mut node = node.in_history(&shared.epochs, head);
         node.shorten(shared.limits.subscriptions);
         let claimed = shared.epochs.claim(subject.user().as_str(), synced, head);
@@ -164,10 +167,10 @@ impl Session {
             None if synced != 0 && node.acked > Position::ZERO => Some(node.acked.min(head)),
             None => None,
         };
-        let mut delivery = Delivery::resume(resumed, head, &node, now);
-        if resumed.is_some() && !node.is_exact && shared.rules.loads_own_state() {
-            delivery.own_states.may_hide_above(node.acked);
+        if !node.is_exact {
+            node.may_have_forgotten(shared.rules.loads_own_state() || compacted > node.acked);
         }
+        let mut delivery = Delivery::resume(resumed, head, &node, now);
         let following = resumed.map(|_| Following::resume(&node)).unwrap_or_default();
         let own_log = (!subject.anonymous()).then(|| LogName::User(subject.user().clone()));
         if own_log.is_some() {
@@ -392,7 +395,8 @@ impl Session {
             self.put(frame);
         }
         self.settle(at);
-        for renewed in self.subscriptions.renew(self.delivery.cursor(), at.now) {
+        let frames = self.acknowledged();
+        for renewed in self.subscriptions.renew(self.delivery.cursor(), frames, at.now) {
             self.following.begin_anew(&renewed, self.delivery.had(at.now));
         }
         self.renew_own(at);
@@ -453,18 +457,20 @@ impl Session {
         self.effects.push(Effect::Remember(state));
     }
 
+    fn acknowledged(&self) -> Acknowledged {
+        Acknowledged { of_ours: self.frames.acked, of_theirs: self.intake.acknowledged() }
+    }
+
     /// What is to be remembered of the node: what it is subscribed to, and what it was and may name
     /// again, as much as one session may have.
     fn state(&self) -> NodeState {
         let acked = self.delivery.acked();
-        let (of_ours, of_theirs) = (self.frames.acked, self.intake.acknowledged());
-        let frames = Acknowledged { of_ours, of_theirs };
+        let frames = self.acknowledged();
         let mut subscriptions = self.subscriptions.remembered(acked, frames);
         subscriptions.extend(self.dormant.subscriptions.iter().cloned());
         let (own, had) = (self.delivery.own(), self.delivery.had(u64::MAX));
-        let own_state_ms = self.delivery.own_states.latest_ms();
-        let known = NodeState { acked, own, had, own_state_ms, ..NodeState::default() };
-        let mut state = NodeState { subscriptions, ..known };
+        let mut state = NodeState { acked, own, subscriptions, had, ..NodeState::default() };
+        state.set_own_told(self.delivery.own_told(frames.of_ours));
         state.shorten(self.shared.limits.subscriptions);
         state.of_history(&self.shared.epochs)
     }

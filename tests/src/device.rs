@@ -5,6 +5,7 @@
 //! is told. Unlike them it keeps no entry, so that one that comes twice is counted twice.
 
 use crate::Server;
+use crate::follows::Follows;
 use crate::within;
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -46,6 +47,7 @@ pub struct Device {
     pub heard: Vec<ActionId>,
     /// What those were, and its own, in the order in which it had them, if it keeps that.
     pub told: Option<Vec<(Action, Meta)>>,
+    follows: Follows,
     /// How far its clock is ahead. To act later by every clock than what it was sent, it has to be: a page mends
     /// its clock at each connection to within a round trip, which is long on a loaded machine.
     pub ahead_ms: u64,
@@ -74,6 +76,7 @@ impl Device {
             verdicts: HashMap::new(),
             heard: Vec::new(),
             told: None,
+            follows: Follows::default(),
             ahead_ms: 0,
             fresh_starts: 0,
         }
@@ -106,7 +109,33 @@ impl Device {
         }
         self.client = Some(client);
         self.connection_number = 0;
+        self.follows.connect();
+        self.name_again().await;
         Ok(())
+    }
+
+    /// Follows a channel as long as the page lives, if it does not yet.
+    pub async fn follow(&mut self, channel: &str) -> anyhow::Result<()> {
+        if !self.follows.has(channel) {
+            let id = self.dispatch(&subscription(channel)).await?;
+            self.follows.ask(id, channel);
+        }
+        Ok(())
+    }
+
+    /// Names what it follows, once on a connection, when that has brought everything else.
+    async fn name_again(&mut self) {
+        let Some(client) = self.client.as_mut().filter(|_| self.unacknowledged.is_empty()) else {
+            return;
+        };
+        for json in self.follows.take_due() {
+            let now = now_ms() + self.ahead_ms;
+            let meta = Meta { id: self.ids.next(now), time: now, subprotocol: None };
+            let action = Action::from_parts(Bytes::from(json), builtin::SUBSCRIBE);
+            client.send_again([(&action, &meta)], 0);
+            // A connection that broke shows when something is read from it.
+            drop(client.wire().flush().await);
+        }
     }
 
     async fn sign_in(&mut self) -> anyhow::Result<Client> {
@@ -168,15 +197,19 @@ impl Device {
     /// Takes the next thing that comes in. A connection that ended leaves the device offline.
     pub async fn next(&mut self) -> anyhow::Result<()> {
         let event = self.client()?.next().await;
-        self.on_event(event)
+        self.on_event(event)?;
+        self.name_again().await;
+        Ok(())
     }
 
     /// Takes what has come in already, if there is something.
     pub async fn next_if_any(&mut self) -> anyhow::Result<()> {
         match self.client()?.next_ready().await.transpose() {
-            Some(event) => self.on_event(event),
-            None => Ok(()),
+            Some(event) => self.on_event(event)?,
+            None => return Ok(()),
         }
+        self.name_again().await;
+        Ok(())
     }
 
     /// Takes at most so many things that have come in already, as long as it is online.
@@ -256,6 +289,8 @@ impl Device {
                 }
             };
             let id = pair.action.body::<Answer>()?.id.parse()?;
+            let processed = matches!(verdict, Verdict::Processed);
+            self.follows.answer(&id, processed.then_some(&pair.meta));
             self.verdicts.entry(id).or_default().push(verdict);
         }
         self.on_number(sync.number)
@@ -292,6 +327,10 @@ impl fmt::Debug for Device {
             .field("heard", &self.heard)
             .finish_non_exhaustive()
     }
+}
+
+fn subscription(channel: &str) -> String {
+    serde_json::json!({ "type": builtin::SUBSCRIBE, "channel": channel }).to_string()
 }
 
 /// The body of an answer.

@@ -1,7 +1,7 @@
 //! The harness of the whole-system tests: the real binary as a process, and devices that behave like
 //! the stock clients and count what they hear.
 //!
-//! In order of reading: `binary` and `server` (the process and its data), `device`, `phone`, `crowd`, `proxy` (cuts a
+//! In order of reading: `binary` and `server` (the process and its data), `device` and `follows`, `phone`, `crowd`, `proxy` (cuts a
 //! connection between two frames), `export` (what `tidelog log` prints), `commands` and `shell` (the
 //! others, and tools of the system), `http` and
 //! `exposition` (requests, and what `/metrics` says), `chance` (seeded), `disk` (an image of a disk at the
@@ -16,6 +16,7 @@ mod device;
 pub mod disk;
 mod export;
 mod exposition;
+mod follows;
 mod http;
 mod phone;
 mod proxy;

@@ -1,6 +1,6 @@
 //! Two people's devices share a board that is loaded as documents, by WebSocket in protocols 5 and 7 and by HTTP,
-//! their clocks hours apart. They disconnect, reload and retry, the server is stopped and killed, and its
-//! store compacted, more than once. In the end the screen of each device, which goes by nothing but what it did and
+//! their clocks hours apart. They disconnect, reload and retry, the server is stopped and killed, which pages live
+//! through or not, and its store compacted, more than once. In the end the screen of each device, which goes by nothing but what it did and
 //! was told, in the order of the times of that, shows what the server says and what an oracle makes of all that
 //! was done.
 //!
@@ -45,7 +45,6 @@ every = "never"
 [log]
 tail_bytes = "64KiB"
 "#;
-const SUBSCRIBE: &str = r#"{"type":"logux/subscribe","channel":"board"}"#;
 const SPOKEN: [(Version, Form); 3] =
     [(Version::V5, Form::Text), (Version::V7, Form::Text), (Version::V7, Form::Binary)];
 /// How far the clock of the first phone is behind, and that of the second ahead.
@@ -55,7 +54,8 @@ const AHEAD_MS: u64 = 5 * 3_600_000;
 const ACTION_MS: u64 = 2_000;
 const DOCS: [&str; 2] = ["a", "b"];
 
-/// What a device did and was told, by its place in the order of times: that of Logux clients.
+/// What a device did and was told, by its place in the order of times: that of Logux clients. Of what comes again
+/// under a name that they have they keep the first.
 type Told = BTreeMap<(u64, String, u64, u64), Value>;
 
 fn key(id: &ActionId, time: u64) -> (u64, String, u64, u64) {
@@ -156,7 +156,8 @@ impl Author {
 }
 
 fn told_to(device: &Device) -> Told {
-    let told = device.told.iter().flatten();
+    let mut names = BTreeSet::new();
+    let told = device.told.iter().flatten().filter(|(_, meta)| names.insert(&meta.id));
     told.map(|(action, meta)| {
         (key(&meta.id, meta.time), serde_json::from_slice(action.json()).unwrap())
     })
@@ -164,7 +165,9 @@ fn told_to(device: &Device) -> Told {
 }
 
 fn told_to_phone(phone: &Phone) -> Told {
-    phone.told.iter().map(|(action, meta)| (key(&meta.id, meta.time), action.clone())).collect()
+    let mut names = BTreeSet::new();
+    let told = phone.told.iter().filter(|(_, meta)| names.insert(&meta.id));
+    told.map(|(action, meta)| (key(&meta.id, meta.time), action.clone())).collect()
 }
 
 struct World {
@@ -201,8 +204,8 @@ impl World {
             50..70 => self.take_in(author).await,
             70..88 => self.come_or_go(author).await,
             88..94 => self.reload(author),
-            94..97 => self.compact().await,
-            97..99 => {
+            94..96 => self.compact().await,
+            96..98 => {
                 self.server.stop().await?;
                 self.server.start_again().await
             }
@@ -210,13 +213,23 @@ impl World {
         }
     }
 
-    /// With the server goes what it told pages in the last second, so these send what they have and are loaded
-    /// again. Phones have it in their cursors.
+    /// With the server goes what it knew of pages in the last second: these live on, and come back at once or later; or
+    /// they send what they have, and are loaded again.
     async fn kill(&mut self) -> anyhow::Result<()> {
         self.server.kill().await?;
         self.server.start_again().await?;
+        let live_on = self.pick(3) > 0;
         for author in 0..self.authors.len() {
+            if let Author::Page { device, .. } = &mut self.authors[author] {
+                device.go_offline();
+            }
+            if live_on && self.pick(2) == 0 {
+                continue;
+            }
             self.connect(author).await?;
+            if live_on {
+                continue;
+            }
             if let Author::Page { device, .. } = &mut self.authors[author] {
                 device.until_acknowledged().await?;
             }
@@ -282,7 +295,7 @@ impl World {
     async fn connect(&mut self, author: usize) -> anyhow::Result<()> {
         if let Author::Page { device, .. } = &mut self.authors[author] {
             device.connect().await?;
-            device.dispatch(SUBSCRIBE).await?;
+            device.follow("board").await?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ const BYTES_MAX: u64 = 2 << 20;
 const BYTES_USUAL: u64 = 400;
 
 /// The keys of all issuers, in their order.
-pub(super) type KeysOfAll = Box<[Arc<[Key]>]>;
+type KeysOfAll = Box<[Arc<[Key]>]>;
 
 type Name = [u8; 32];
 
@@ -39,21 +39,25 @@ pub(super) struct Known {
 pub(super) enum Shown<'a> {
     /// It was verified before. With its text.
     Known(&'a str, Arc<Known>),
-    /// Its text, and what that says.
-    New(&'a str, Token<'a>),
+    /// Its text, what that says, and the keys that there were when it was shown.
+    New(&'a str, Token<'a>, KeysOfAll),
 }
 
 impl<'a> Shown<'a> {
-    /// What `text` is; none if it is no token.
-    pub(super) fn read(text: &'a str, verified: &Verified, keys: &[Arc<[Key]>]) -> Option<Self> {
-        let known = verified.find(text, keys).map(|known| Self::Known(text, known));
-        known.or_else(|| Some(Self::New(text, Token::parse(text)?)))
+    /// What `text` is, where these `keys` count; none if it is no token.
+    pub(super) fn read<Keys: Iterator<Item = Arc<[Key]>>>(
+        text: &'a str,
+        verified: &Verified,
+        keys: impl Fn() -> Keys,
+    ) -> Option<Self> {
+        let known = verified.find(text, keys()).map(|known| Self::Known(text, known));
+        known.or_else(|| Some(Self::New(text, Token::parse(text)?, keys().collect())))
     }
 
     pub(super) fn claims(&self) -> &Arc<Claims> {
         match self {
             Self::Known(_, known) => &known.claims,
-            Self::New(_, token) => &token.claims,
+            Self::New(_, token, _) => &token.claims,
         }
     }
 
@@ -65,18 +69,18 @@ impl<'a> Shown<'a> {
             Self::Known(text, _) => {
                 Token::parse(text).map_or(Proof::Forged, |token| issuer.proof(&token, now_ms))
             }
-            Self::New(_, token) => issuer.proof(token, now_ms),
+            Self::New(_, token, _) => issuer.proof(token, now_ms),
         }
     }
 
-    /// The `nth` issuer signed it, as `keys` say that were there before that was found out.
-    pub(super) fn is_signed(&self, nth: usize, verified: &Verified, keys: KeysOfAll) {
-        // Keys that came meanwhile may be the proof. That there were none is no state that a later one could be told from.
-        let proved = keys.get(nth).is_some_and(|keys| !keys.is_empty());
-        if let Self::New(text, token) = self
-            && proved
+    /// The `nth` issuer signed it.
+    pub(super) fn is_signed(&self, nth: usize, verified: &Verified) {
+        // Keys that came since it was shown may be the proof. That there were none is no state that a later one could be
+        // told from.
+        if let Self::New(text, token, keys) = self
+            && keys.get(nth).is_some_and(|keys| !keys.is_empty())
         {
-            verified.keep(text, Arc::clone(&token.claims), nth, keys);
+            verified.keep(text, Arc::clone(&token.claims), nth, keys.clone());
         }
     }
 }
@@ -97,9 +101,9 @@ impl Verified {
     }
 
     /// What is known of the token `text`, if `keys` are those that it was verified with.
-    fn find(&self, text: &str, keys: &[Arc<[Key]>]) -> Option<Arc<Known>> {
+    fn find(&self, text: &str, keys: impl Iterator<Item = Arc<[Key]>>) -> Option<Arc<Known>> {
         let known = self.0.get(&name(text))?;
-        let same = known.keys.iter().zip(keys).all(|(then, now)| Arc::ptr_eq(then, now));
+        let same = known.keys.iter().zip(keys).all(|(then, now)| Arc::ptr_eq(then, &now));
         same.then_some(known)
     }
 
@@ -119,6 +123,10 @@ fn name(text: &str) -> Name {
 mod tests {
     use super::*;
 
+    fn of(keys: &KeysOfAll) -> impl Iterator<Item = Arc<[Key]>> {
+        keys.iter().cloned()
+    }
+
     fn keep(verified: &Verified, text: &str, keys: &KeysOfAll) {
         verified.keep(text, Arc::default(), 0, keys.clone());
     }
@@ -127,16 +135,16 @@ mod tests {
     fn a_token_is_known_until_a_key_changes() {
         let verified = Verified::new();
         let keys: KeysOfAll = [Arc::from(Vec::new()), Arc::from(Vec::new())].into();
-        assert!(verified.find("a.b.c", &keys).is_none());
+        assert!(verified.find("a.b.c", of(&keys)).is_none());
         keep(&verified, "a.b.c", &keys);
-        assert!(verified.find("a.b.c", &keys).is_some());
-        assert!(verified.find("a.b.d", &keys).is_none());
+        assert!(verified.find("a.b.c", of(&keys)).is_some());
+        assert!(verified.find("a.b.d", of(&keys)).is_none());
         for at in 0..keys.len() {
             let mut changed = keys.clone();
             changed[at] = Arc::from(Vec::new());
-            assert!(verified.find("a.b.c", &changed).is_none(), "another key");
+            assert!(verified.find("a.b.c", of(&changed)).is_none(), "another key");
         }
-        assert!(verified.find("a.b.c", &keys).is_some());
+        assert!(verified.find("a.b.c", of(&keys)).is_some());
     }
 
     #[test]
@@ -147,7 +155,7 @@ mod tests {
         for n in 0..2000 {
             keep(&verified, &text(n), &keys);
         }
-        let known = (0..2000).filter(|n| verified.find(&text(*n), &keys).is_some()).count();
+        let known = (0..2000).filter(|n| verified.find(&text(*n), of(&keys)).is_some()).count();
         assert!((100..=524).contains(&known), "{known}");
     }
 }

@@ -50,7 +50,12 @@ impl OwnStates {
 
 /// Whether `entry` is what compaction has left of a document, or another state of one.
 pub(crate) fn is_state(entry: &Entry) -> bool {
-    entry.action.kind() == STATE && entry.id.node.as_str().starts_with("server:")
+    is_state_of(&entry.action, &entry.id)
+}
+
+/// The same of an action under its name.
+pub(crate) fn is_state_of(action: &Action, id: &ActionId) -> bool {
+    action.kind() == STATE && id.node.as_str().starts_with("server:")
 }
 
 /// The document that `entry` is, if compaction has left it in place of its entries.

@@ -75,5 +75,6 @@ impl ETag {
 
 /// A tag without what says that it is weak.
 fn opaque(tag: &str) -> &str {
-    tag.trim().trim_start_matches("W/")
+    let tag = tag.trim();
+    tag.strip_prefix("W/").unwrap_or(tag)
 }

@@ -154,8 +154,9 @@ impl<'a> Look<'a> {
             }
         }
         let through = snapshot.through.max(followed.mark.through);
-        let state_ms = followed.mark.state_ms;
-        followed.mark = Mark { through, stage: Stage::Partly, state_ms, ..Mark::default() };
+        // What is owed anew is of before.
+        let Mark { state_ms, owed, .. } = followed.mark;
+        followed.mark = Mark { through, stage: Stage::Partly, state_ms, owed, ..Mark::default() };
         Ok(())
     }
 
@@ -253,7 +254,8 @@ impl<'a> Look<'a> {
             if stretch.own && self.is_in_states(entry) {
                 continue;
             }
-            self.view.after.note_late(entry, stretch, self.source.log.head());
+            let (head, rules) = (self.source.log.head(), self.source.rules);
+            self.view.after.note_late(entry, stretch, head, rules);
             let Some(visible) = self.view.after.visible(entry, stretch) else { continue };
             let Some(shows) = self.tell(entry, visible)? else { continue };
             any = true;

@@ -39,12 +39,7 @@ impl Reader {
         since: Option<&str>,
         channels: Vec<Channel>,
     ) -> Result<Self, Problem> {
-        let subject = caller.subject(&caller.client()?)?;
-        let accesses = channels.into_iter().map(|channel| {
-            let access = access(app, &subject, &channel)?;
-            Ok((channel, access))
-        });
-        let accesses = accesses.collect::<Result<Vec<_>, Problem>>()?;
+        let accesses = accesses(app, caller, channels)?;
         let (reached, others) = resume(app, caller.user(), since)?;
         let head = app.log.head();
         let follow = |(channel, access): &(Channel, Access)| {
@@ -58,7 +53,7 @@ impl Reader {
             let (is_state, squash) = (access.loads_documents(), access.squash);
             Followed { channel: channel.clone(), key, map, is_state, squash, mark, base: None }
         };
-        let own = (!subject.anonymous()).then(|| LogName::User(caller.user().clone()));
+        let own = (!caller.is_anonymous()).then(|| LogName::User(caller.user().clone()));
         let first = |mark| first_own(app, mark, since.is_some());
         let own_mark = if own.is_some() { first(reached.own) } else { reached.own };
         let standpoint = Standpoint {
@@ -279,6 +274,24 @@ pub(super) fn seen(app: &App, user: &UserId, cursor: Option<&Cursor>) -> Result<
     let Some(reached) = reached else { return Ok(Seen::default()) };
     let channels = SeenChannels { app: app.clone(), reached: reached.channels };
     Ok(Seen { own_log: reached.own.had(), channels: Some(Arc::new(channels)) })
+}
+
+/// What the caller may read of each of `channels`.
+fn accesses(
+    app: &App,
+    caller: &Caller,
+    channels: Vec<Channel>,
+) -> Result<Vec<(Channel, Access)>, Problem> {
+    let client = caller.client()?;
+    if channels.is_empty() {
+        return Ok(Vec::new());
+    }
+    let subject = caller.subject(&client)?;
+    let access = |channel: Channel| {
+        let access = access(app, &subject, &channel)?;
+        Ok((channel, access))
+    };
+    channels.into_iter().map(access).collect()
 }
 
 /// What `subject` may read of `channel`, if anything.

@@ -9,6 +9,7 @@ use super::look::{Look, Stretch};
 use super::source::{Source, Unread};
 use crate::documents;
 use crate::log::{Channel, Entry, LogName, PageLimit};
+use crate::rules::Rules;
 use crate::sync_map::{self, Shown};
 use std::sync::Arc;
 use tidelog_crdt::Position;
@@ -115,7 +116,13 @@ impl Standpoint {
     /// Of an entry that was read in this stretch: is it a document already, or older than the states that
     /// the reader was sent, so that a store which goes by time would not show it? Or did the reader have it
     /// before a base that it is sent now, which would hide it from who goes by what comes?
-    pub(super) fn note_late(&mut self, entry: &Entry, stretch: &Stretch, head: Position) {
+    pub(super) fn note_late(
+        &mut self,
+        entry: &Entry,
+        stretch: &Stretch,
+        head: Position,
+        rules: &Rules,
+    ) {
         let is_own = self.own.as_ref().is_some_and(|own| entry.addresses.includes(own));
         let mine = self.is_mine(entry);
         let brought = is_own && !stretch.own;
@@ -132,7 +139,7 @@ impl Standpoint {
             }
             let came_before = brought || (mine && entry.position > mark.echo_through);
             let is_older = mark.state_ms > 0 && (entry.time <= mark.state_ms || entry.is_undo());
-            if is_older || (came_before && base.is_some()) {
+            if (is_older || (came_before && base.is_some())) && rules.is_of_documents(entry) {
                 mark.owe(before(entry.position), head);
             }
         }

@@ -277,7 +277,8 @@ async fn what_was_undone_elsewhere_is_answered_so_when_it_comes_again() {
         position: Position::new(3).unwrap(),
     };
     let undo = crate::log::undo(&sent.meta.id, "denied", "note", &[]);
-    let foreign = crate::log::Foreign { draft, dot, aliases: Vec::new(), cleaned: false };
+    let foreign =
+        crate::log::Foreign { draft, dot, aliases: Vec::new(), cleaned: false, loose: false };
     let rejected = crate::log::Rejected { foreign, undo, has_own_log: true };
     let steps = vec![crate::log::Step::Reject(Box::new(rejected))];
     scene.log.commit(steps, 1_000).await.unwrap();

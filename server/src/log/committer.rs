@@ -18,6 +18,7 @@ use super::prefix::{Key, Prefix};
 use super::queue::{Append, Batch, BatchLimit, NoteRequest};
 use super::recent::Recent;
 use super::record::{Record, cleaned_action};
+use super::row::Row;
 use super::shared::Shared;
 use super::tail::Tail;
 use super::usage::bytes_of;
@@ -223,8 +224,9 @@ impl Committer {
             return self.publish(commit);
         }
         let feed = self.shared.feed();
-        self.put_adopted(&commit)?;
+        self.put_loose(&commit)?;
         commit.staged.rows.iter().try_for_each(|row| feed.put(row))?;
+        self.put_adopted(&commit)?;
         if self.shared.queue.actions() >= commit.steps {
             // There is enough for the next one to be put together meanwhile.
             syncer.begin()?;
@@ -259,8 +261,7 @@ impl Committer {
 
     /// Makes a durable commit visible, then heard, then answered.
     fn publish(&self, commit: Sealed) -> Result<(), Failure> {
-        if let Some(last) = commit.staged.rows.last() {
-            let head = Position::new(last.next().get() - 1).unwrap_or_default();
+        if let Some(head) = commit.staged.rows.last().map(Row::last) {
             self.shared.head_file.iter().try_for_each(|file| file.write(head))?;
             let bytes = commit.staged.rows.iter().map(|row| row.value().len()).sum();
             self.shared.meter.committed(commit.entries.len(), bytes, &commit.since);

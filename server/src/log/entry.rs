@@ -211,6 +211,8 @@ pub struct Foreign {
     pub aliases: Vec<Dot>,
     /// Whether its body was taken out; the action of the draft is what stands there instead.
     pub cleaned: bool,
+    /// Whether others that its server had accepted before it may still be missing.
+    pub loose: bool,
 }
 
 /// An action that another server has accepted, and this one does not take.

@@ -60,6 +60,21 @@ impl Incarnations {
         Some(through.min(last))
     }
 
+    /// Whether others of its incarnation may be missing here that are before the entry named `dot`.
+    pub(crate) fn is_loose(&self, dot: Dot) -> bool {
+        self.origins.is_loose(dot)
+    }
+
+    /// Whether this store was restored, or begun with a backup.
+    pub(crate) fn are_several(&self) -> bool {
+        self.lives.len() > 1
+    }
+
+    /// Whether this store was in that life, or is.
+    pub(crate) fn was_in(&self, incarnation: Incarnation) -> bool {
+        self.lives.iter().any(|life| life.incarnation == incarnation)
+    }
+
     /// The lives with their first and last positions.
     fn each(&self) -> impl Iterator<Item = (Incarnation, Position, Position)> + '_ {
         let ends = self.lives.iter().skip(1).map(|next| before(next.first)).chain([Position::MAX]);

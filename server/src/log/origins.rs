@@ -4,23 +4,45 @@
 //! in scope). So of each incarnation one number says what is here, and a step for each commit that
 //! brought any says what was here at a position: what somebody had seen up to there, and what a fold of
 //! a log up to there has.
+//!
+//! What came out of order is *loose*: a server that was restored is given back what it lost by whoever has it, and
+//! none of those may have all. Of that each dot is known by itself.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use tidelog_crdt::{Context, Document, Dot, Incarnation, Position, Seen};
+use tidelog_crdt::{Context, Document, Dot, Incarnation, Position, Ranges, Seen};
 
 /// Up to this position here, everything up to this dot of another's is here.
 pub(super) type Step = (Position, Position);
+/// Of this incarnation, up to this position here, these dots are here.
+pub(super) type Loose = (Incarnation, Position, Ranges);
+
+/// So many ranges of loose dots are named in a context; who has seen others is not known to.
+const RANGES_MAX: usize = 64;
 
 /// Steps of each incarnation that is not one of this store's own, or was one that lost them. Cheap to
 /// clone; all clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Origins(Arc<RwLock<BTreeMap<Incarnation, Vec<Step>>>>);
+pub(super) struct Origins(Arc<RwLock<BTreeMap<Incarnation, Vec<Step>>>>, Arc<RwLock<LooseDots>>);
+
+#[derive(Debug, Default)]
+struct LooseDots {
+    all: BTreeMap<Incarnation, Ranges>,
+    /// What came with which commit, ascending.
+    steps: Vec<Loose>,
+}
 
 impl Origins {
     /// What was stored.
-    pub(super) fn of(steps: impl Iterator<Item = (Incarnation, Step)>) -> Self {
+    pub(super) fn of(
+        steps: impl Iterator<Item = (Incarnation, Step)>,
+        mut loose: Vec<Loose>,
+    ) -> Self {
         let origins = Self::default();
+        loose.sort_by_key(|(_, at, _)| *at);
+        for (incarnation, at, dots) in loose {
+            origins.add_loose(at, incarnation, &dots);
+        }
         steps.for_each(|(incarnation, (at, dot))| {
             origins.add(at, Dot { incarnation, position: dot });
         });
@@ -33,6 +55,41 @@ impl Origins {
         let steps = all.entry(dot.incarnation).or_default();
         if steps.last().is_none_or(|(_, last)| *last < dot.position) {
             steps.push((at, dot.position));
+        }
+    }
+
+    /// With the commit that ends at `at`, these dots of that incarnation are here, and maybe not what was
+    /// before them.
+    pub(super) fn add_loose(&self, at: Position, incarnation: Incarnation, dots: &Ranges) {
+        let mut loose = self.1.write().unwrap_or_else(PoisonError::into_inner);
+        let all = loose.all.entry(incarnation).or_default();
+        dots.iter().for_each(|(first, last)| all.insert_range(first, last));
+        loose.steps.push((incarnation, at, dots.clone()));
+    }
+
+    /// Whether the entry named `dot` came without what was before it.
+    pub(super) fn is_loose(&self, dot: Dot) -> bool {
+        let loose = self.1.read().unwrap_or_else(PoisonError::into_inner);
+        loose.all.get(&dot.incarnation).is_some_and(|dots| dots.contains(dot.position))
+    }
+
+    /// Who had seen everything up to `at` has seen these dots, too.
+    fn extend_by_loose(&self, context: &mut Context, at: Position) {
+        let loose = self.1.read().unwrap_or_else(PoisonError::into_inner);
+        let Some((_, last, _)) = loose.steps.last() else { return };
+        if *last <= at {
+            for (incarnation, dots) in &loose.all {
+                context.add_own(*incarnation, &dots.newest(RANGES_MAX));
+            }
+            return;
+        }
+        let mut seen = BTreeMap::<_, Ranges>::new();
+        for (incarnation, _, dots) in loose.steps.iter().take_while(|(_, step, _)| *step <= at) {
+            let seen = seen.entry(*incarnation).or_default();
+            dots.iter().for_each(|(first, last)| seen.insert_range(first, last));
+        }
+        for (incarnation, dots) in seen {
+            context.add_own(incarnation, &dots.newest(RANGES_MAX));
         }
     }
 
@@ -65,6 +122,7 @@ impl Origins {
                 context.insert(incarnation, seen);
             }
         }
+        self.extend_by_loose(context, at);
     }
 
     /// Says to a document that the log was folded up to `through`.

@@ -59,7 +59,10 @@ pub(super) fn open(settings: &Settings, now_ms: u64) -> Result<Recovered, OpenEr
     let acknowledged = Head::read(&settings.dir, &identity)?.unwrap_or_default();
     let accepted_ms = check_end(&feed, last.as_ref(), checkpoint.max(acknowledged))?;
     let compacted = feed.compacted()?;
-    let origins = Origins::of(feed.origins()?.into_iter());
+    if !settings.read_only {
+        feed.forget_loose(last.as_ref().map_or(Position::ZERO, Row::last))?;
+    }
+    let origins = Origins::of(feed.origins()?.into_iter(), feed.loose()?);
     let incarnations = Incarnations::new(feed.lives()?, identity.incarnation, origins);
     let named = feed.named()?;
     let mut shared = Shared::new(settings, (feed, identity), index, lock);

@@ -126,6 +126,11 @@ impl Row {
         self.first.plus(self.ends.len() as u64)
     }
 
+    /// The position of the last record.
+    pub(super) fn last(&self) -> Position {
+        Position::new(self.next().get().saturating_sub(1)).unwrap_or_default()
+    }
+
     /// What is stored under the key.
     pub(super) fn value(&self) -> &Bytes {
         &self.value

@@ -1,8 +1,10 @@
 //! How the other server is asked: over a WebSocket, or with requests where there is none to be had.
 
 use super::body::{self, BODY_BYTES_MAX, MEDIA_TYPE};
-use super::pace::Paces;
+use super::door::KEPT_WAITING_MAX;
+use super::pace::{Paces, Sizes, narrower};
 use super::wire::{self, What};
+use crate::clock::Stopwatch;
 use crate::config::Upstream;
 use crate::tls::client::{authorities, trusting};
 use crate::ws::outward::{self, Reader, Writer};
@@ -20,16 +22,18 @@ use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// How long the other may wait before it says that there is nothing.
 pub(super) const WAIT_MS: u32 = 25_000;
-/// An answer takes no longer than this, beside what the other waits.
+/// An answer takes no longer than this, beside what the other waits and keeps it waiting.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A line that is narrower still is as good as none.
-const PAUSE_MAX: Duration = Duration::from_secs(600);
+/// So long until it is seen that what is between lets a socket be opened, and nothing through it.
+const FIRST_PATIENCE: Duration = Duration::from_secs(20);
+/// No pause is longer, or the other would take the silence for the end of the link.
+const PAUSE_MAX: Duration = Duration::from_secs(20);
 /// Questions that wait to be sent; there are two at most.
 const QUESTIONS_MAX: usize = 4;
 /// What [`Caller::rate`] is without a limit.
@@ -63,6 +67,8 @@ pub(super) struct Caller {
     paces: Paces,
     /// Bytes in a second.
     rate: AtomicU64,
+    /// How much is said at once.
+    sizes: Arc<Sizes>,
 }
 
 /// Questions on their way.
@@ -71,7 +77,7 @@ struct Line(mpsc::Sender<Question>);
 
 impl Caller {
     /// Made anew for each life of the link, so that a new token and new authorities count. Blocks.
-    pub(super) fn new(upstream: &Upstream) -> anyhow::Result<Self> {
+    pub(super) fn new(upstream: &Upstream, sizes: Arc<Sizes>) -> anyhow::Result<Self> {
         let client = client(upstream)?;
         let rate = AtomicU64::new(upstream.bandwidth.map_or(NO_LIMIT, |rate| rate as u64));
         Ok(Self {
@@ -82,12 +88,19 @@ impl Caller {
             number: AtomicU32::default(),
             paces: Paces::default(),
             rate,
+            sizes,
         })
     }
 
     /// Bytes in a second, if there is a limit.
     pub(super) fn rate(&self) -> Option<u64> {
         Some(self.rate.load(Ordering::Relaxed)).filter(|rate| *rate != NO_LIMIT)
+    }
+
+    /// What a batch may hold that is pushed, and one that is pulled.
+    pub(super) fn sizes(&self) -> (Option<u64>, Option<u64>) {
+        let Sizes { up, down } = &*self.sizes;
+        (narrower(self.rate(), Some(up.now())), narrower(self.rate(), Some(down.now())))
     }
 
     /// From now on this is the limit.
@@ -105,10 +118,21 @@ impl Caller {
         if body.len() > BODY_BYTES_MAX {
             return Err(Down::Broken(anyhow!("what is to be said is too long")));
         }
-        self.paces.up.spend(body.len(), self.rate(), PAUSE_MAX).await;
-        let patience = PATIENCE + Duration::from_millis(WAIT_MS.into());
+        let length = body.len();
+        self.paces.up.spend(length, self.rate(), PAUSE_MAX).await;
+        let patience = match what {
+            What::Hello => FIRST_PATIENCE,
+            What::Push => PATIENCE + KEPT_WAITING_MAX * 2,
+            What::Pull => PATIENCE + KEPT_WAITING_MAX * 2 + Duration::from_millis(WAIT_MS.into()),
+        };
+        let since = Stopwatch::start();
         let answered = tokio::time::timeout(patience, self.exchange(what, body)).await;
         let (status, bytes) = answered.context("no answer in time")??;
+        match what {
+            What::Hello => {}
+            What::Push => self.sizes.up.took(length, since.elapsed()),
+            What::Pull => self.sizes.down.took(bytes.len(), since.elapsed()),
+        }
         self.paces.down.spend(bytes.len(), self.rate(), PAUSE_MAX).await;
         match status {
             StatusCode::OK => Ok(body::read(&bytes).context("the answer cannot be read")?),

@@ -3,7 +3,7 @@
 use super::caller::{Caller, Down, WAIT_MS};
 use super::desk::Trouble;
 use super::link::{self, Link};
-use super::pace::narrower;
+use super::pace::{Sizes, narrower};
 use super::taken::LOOK_EVERY;
 use super::wire::What;
 use crate::app::App;
@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config::Upstream;
 use serde::Serialize;
 use std::convert::Infallible;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tidelog_protocol::replica::{Batch, Pushed, Welcome};
 
@@ -81,17 +81,21 @@ impl Default for Tries {
 /// Follows the server that the settings name, for as long as this one runs.
 pub(crate) async fn follow(app: App, upstream: Option<Upstream>) -> Infallible {
     let Some(upstream) = upstream else { return std::future::pending().await };
-    let mut tries = Tries::default();
+    let (mut tries, sizes) = (Tries::default(), Arc::<Sizes>::default());
     loop {
-        let settings = upstream.clone();
-        let down = match blocking(move || Caller::new(&settings)).await {
+        let (settings, known) = (upstream.clone(), Arc::clone(&sizes));
+        let down = match blocking(move || Caller::new(&settings, known)).await {
             Ok(caller) => attempt(&app, &caller, &mut tries).await,
             Err(error) => Err(Down::Refused(error)),
         };
         let (error, pause) = match down {
             Ok(never) => match never {},
             Err(Down::Refused(error)) => (error, REFUSED_PAUSE),
-            Err(Down::Broken(error)) => (error, Duration::from_millis(spread(tries.pause_ms))),
+            Err(Down::Broken(error)) => {
+                sizes.up.broke();
+                sizes.down.broke();
+                (error, Duration::from_millis(spread(tries.pause_ms)))
+            }
         };
         tell_down(&app, &upstream, &error).await;
         tries.pause_ms = (tries.pause_ms * 2).min(PAUSE_MS.1);
@@ -184,7 +188,7 @@ async fn push(app: &App, caller: &Caller, link: &Link<'_>) -> Result<Infallible,
     loop {
         let mut committed = std::pin::pin!(app.replicas.committed.notified());
         committed.as_mut().enable();
-        let Some(push) = link.push(caller.rate()).await? else {
+        let Some(push) = link.push(caller.sizes().0).await? else {
             show(app, link);
             tokio::select! {
                 () = committed => {}
@@ -209,7 +213,7 @@ async fn push(app: &App, caller: &Caller, link: &Link<'_>) -> Result<Infallible,
 
 async fn pull(app: &App, caller: &Caller, link: &Link<'_>) -> Result<Infallible, Down> {
     loop {
-        let batch: Batch = caller.ask(What::Pull, &link.pull(WAIT_MS, caller.rate())).await?;
+        let batch: Batch = caller.ask(What::Pull, &link.pull(WAIT_MS, caller.sizes().1)).await?;
         let left = link.take(batch).await?;
         if left > 0 {
             tracing::warn!(left, "actions that came over the link could not be taken");

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::log::{Log, Outcome, PageLimit, ReadError, Step, Stopped};
 use crate::revocations;
 use crate::rules::Rules;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidelog_crdt::{Dot, Incarnation, Position};
@@ -37,6 +37,8 @@ pub(super) const COUNTED_MAX: u64 = 20_000;
 const TAKEN_NOTES: &str = "replica-taken/";
 /// The notes that say which replica an incarnation came by first.
 const CAME_BY_NOTES: &str = "replica-of/";
+/// The notes that say which incarnations came from below.
+const BELOW_NOTES: &str = "replica-below/";
 /// The notes that say where those stand that follow this server, and where the one stands that it follows.
 pub(super) const LAG_NOTES: &str = "replica-lag/";
 pub(super) const UPSTREAM_LAG_NOTE: &str = "upstream-lag";
@@ -47,6 +49,9 @@ pub(crate) enum Trouble {
     /// The two do not work together.
     #[error("{0}")]
     Refused(#[from] Refusal),
+    /// What was said is for another life of the cloud's store.
+    #[error("the cloud was restored meanwhile: the two have to say anew what they hold")]
+    OtherLife,
     /// The log cannot be read.
     #[error("{0}")]
     Read(#[from] ReadError),
@@ -79,6 +84,8 @@ pub(super) struct Memory {
     taken: HashMap<String, (Taken, Saved)>,
     /// By which replica an incarnation came first.
     came_by: HashMap<Incarnation, String>,
+    /// What of the dots of these is anywhere came through this server, unless it was restored.
+    below: BTreeSet<Incarnation>,
     pub(super) known: HashMap<String, Known>,
     pub(super) lags: HashMap<String, Arc<Lag>>,
     pub(super) paces: HashMap<String, Arc<Paces>>,
@@ -111,6 +118,8 @@ struct Judged {
     refused: Vec<Refused>,
     /// Those whose authors had been shut out by then.
     late: HashSet<ActionId>,
+    /// Incarnations that came in order.
+    lives: BTreeSet<Incarnation>,
 }
 
 impl Desk {
@@ -132,6 +141,12 @@ impl Desk {
             if let Ok(incarnation) = u64::from_str_radix(incarnation, 16) {
                 let replica = String::from_utf8_lossy(&note).into_owned();
                 memory.came_by.insert(Incarnation(incarnation), replica);
+            }
+        }
+        for (name, _) in log.notes(BELOW_NOTES)? {
+            let incarnation = name.strip_prefix(BELOW_NOTES).unwrap_or_default();
+            if let Ok(incarnation) = u64::from_str_radix(incarnation, 16) {
+                memory.below.insert(Incarnation(incarnation));
             }
         }
         for (name, note) in log.notes(LAG_NOTES)? {
@@ -232,12 +247,17 @@ impl Desk {
 
     /// Takes what an edge has. All of it is on disk on return, but for what was refused.
     pub(crate) async fn take(&self, replica: &Replica, push: Push) -> Result<Pushed, Trouble> {
-        let Push { store, taken, records, behind } = push;
+        let Push { store, to, taken, records, behind } = push;
         if store == self.log.store_id().to_string() {
             return Err(Refusal::SameStore.into());
         }
+        // Else what the edge leaves out, because it was here in another life, would count as taken.
+        if to != self.log.incarnation() {
+            return Err(Trouble::OtherLife);
+        }
         self.claim(replica, taken.incarnation).await?;
-        let Judged { steps, ids, mut refused, late } = self.judge(replica, taken, records);
+        let Judged { steps, ids, mut refused, late, lives } = self.judge(replica, taken, records);
+        self.come_from_below(lives).await?;
         let bench = self.bench.clone();
         let (steps, undone) = blocking(move || bench.judge(steps, &late)).await;
         let outcomes = self.commit(replica, steps).await?;
@@ -286,11 +306,15 @@ impl Desk {
         let may_be_named = |id: &ActionId, dot: Dot| taken::is_possible(&self.log, id, dot);
         let guard = Guard { scope: Some(&scope), may_name: &may_name, may_be_named: &may_be_named };
         let mut judged = Judged::default();
-        for record in records {
-            if let Record::Entry(entry) = &record
-                && entry.late
-            {
-                judged.late.insert(entry.id.clone());
+        for mut record in records {
+            if let Record::Entry(entry) = &mut record {
+                if entry.late {
+                    judged.late.insert(entry.id.clone());
+                }
+                entry.loose |= !self.brings_in_order(replica, entry.dot.incarnation);
+                if !entry.loose && entry.aliases.is_empty() {
+                    judged.lives.insert(entry.dot.incarnation);
+                }
             }
             match records::take(record, &guard) {
                 Ok(step) => {
@@ -326,10 +350,42 @@ impl Desk {
         }
     }
 
-    /// Whether `replica` can bring the action of this name.
+    /// Whether `replica` can bring the action of this name. What came by another one it can only give back to
+    /// a store that was restored.
     fn may_bring(&self, replica: &Replica, id: &ActionId, dot: Dot) -> bool {
-        let owner = self.memory().came_by.get(&dot.incarnation).cloned();
-        owner.is_none_or(|owner| owner == replica.name) && taken::is_possible(&self.log, id, dot)
+        let lives = self.log.incarnations();
+        (self.is_of(replica, dot.incarnation) || lives.are_several())
+            && taken::is_possible(&self.log, id, dot)
+    }
+
+    /// Whether that incarnation came by `replica`, as far as is known.
+    fn is_of(&self, replica: &Replica, incarnation: Incarnation) -> bool {
+        let memory = self.memory();
+        memory.came_by.get(&incarnation).is_none_or(|owner| *owner == replica.name)
+    }
+
+    /// Whether `replica` brings what that incarnation has accepted in order. Of what this store had itself before
+    /// it was restored, or what came by another replica, it may have a part: that is taken as it comes.
+    fn brings_in_order(&self, replica: &Replica, incarnation: Incarnation) -> bool {
+        self.is_of(replica, incarnation) && !self.log.incarnations().was_in(incarnation)
+    }
+
+    /// These incarnations came in order from those that follow this server.
+    async fn come_from_below(&self, mut lives: BTreeSet<Incarnation>) -> Result<(), Trouble> {
+        lives.retain(|life| !self.memory().below.contains(life));
+        if lives.is_empty() {
+            return Ok(());
+        }
+        let note = |life| (format!("{BELOW_NOTES}{life}"), Some(Vec::new()));
+        self.log.keep_notes(lives.iter().map(note).collect()).await?;
+        self.memory().below.append(&mut lives);
+        Ok(())
+    }
+
+    /// Whether what that incarnation has accepted comes to others through this server: it is its own, or
+    /// that of one that follows it.
+    pub(super) fn is_from_here(&self, incarnation: Incarnation) -> bool {
+        self.log.incarnations().was_in(incarnation) || self.memory().below.contains(&incarnation)
     }
 
     async fn remember(&self, store: String, taken: Taken) -> Result<(), Trouble> {
@@ -393,7 +449,7 @@ impl Desk {
         lag.is_told(pull.owes);
         let (stretch, behind) = blocking(move || {
             let stretch = log.outgoing(above, (limit, LOOKED_MAX), &mut |outgoing| {
-                records::is_wanted(outgoing, Some(&scope), &theirs)
+                records::is_wanted(outgoing, &log, Some(&scope), &theirs)
             })?;
             let behind = lag.beyond(&log, Some(&scope), stretch.through, COUNTED_MAX)?;
             Ok::<_, ReadError>((stretch, behind))
@@ -407,7 +463,7 @@ impl Desk {
             revocations,
             settled,
             chain: self.chain(),
-            records: stretch.records.iter().map(records::say).collect(),
+            records: stretch.records.iter().map(|it| records::say(it, &self.log)).collect(),
             behind,
         })
     }

@@ -28,7 +28,7 @@ use tokio::time::Instant;
 const WAIT_MAX: Duration = Duration::from_secs(50);
 
 /// An edge that says or asks more than its bandwidth allows is answered later, and no later than this.
-const KEPT_WAITING_MAX: Duration = Duration::from_secs(20);
+pub(super) const KEPT_WAITING_MAX: Duration = Duration::from_secs(20);
 
 /// The link of who asks by requests.
 const BY_REQUESTS: u64 = 0;
@@ -67,6 +67,7 @@ impl From<Trouble> for Failed {
         let detail = trouble.to_string();
         match trouble {
             Trouble::Refused(_) => Self(StatusCode::CONFLICT, "replica-refused", detail),
+            Trouble::OtherLife => Self(StatusCode::PRECONDITION_FAILED, "replica-restored", detail),
             Trouble::Read(_) | Trouble::Stopped(_) => {
                 Self(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail)
             }

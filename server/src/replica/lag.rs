@@ -144,7 +144,7 @@ impl Lag {
         if anew {
             counter.stretches.clear();
         }
-        let wanted = |outgoing: &Outgoing| records::is_wanted(outgoing, scope, &held);
+        let wanted = |outgoing: &Outgoing| records::is_wanted(outgoing, log, scope, &held);
         let found = counter.count(log, through, &wanted, most).inspect_err(|_| {
             counter.stretches.clear();
         })?;

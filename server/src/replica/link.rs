@@ -10,7 +10,7 @@ use crate::log::{Log, Outcome, Outgoing, PageLimit, ReadError, Step};
 use crate::revocations;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tidelog_crdt::{Dot, Position};
+use tidelog_crdt::{Context, Dot, Incarnation, Position};
 use tidelog_protocol::ActionId;
 use tidelog_protocol::replica::{
     Batch, Behind, Held, Hello, Pull, Push, Record, Refusal, Revocations, Taken, VERSION, Welcome,
@@ -26,8 +26,9 @@ const JUDGED_MAX: usize = 1000;
 pub(crate) struct Link<'a> {
     log: &'a Log,
     desk: &'a Desk,
-    /// The store of the other.
+    /// The store of the other, and its life.
     store: String,
+    life: Incarnation,
     their: Mutex<Their>,
 }
 
@@ -35,6 +36,8 @@ pub(crate) struct Link<'a> {
 struct Their {
     /// What it holds.
     held: Held,
+    /// What it has brought that `held` does not say: it has that, too.
+    given: Context,
     /// Up to where of this feed it has everything.
     has: Position,
     /// How far its feed was taken.
@@ -89,6 +92,7 @@ impl<'a> Link<'a> {
             welcome.taken.and_then(|it| log.incarnations().resume(it.incarnation, it.through));
         let their = Their {
             held: welcome.held.clone(),
+            given: Context::default(),
             has: has.unwrap_or_default().min(log.head()),
             taken,
             saved: Saved::default(),
@@ -102,7 +106,8 @@ impl<'a> Link<'a> {
         desk.follows(&welcome.chain);
         desk.upstream.begin_anew();
         desk.upstream.stands_at(their.has, &their.held);
-        Ok(Self { log, desk, store: store.clone(), their: Mutex::new(their) })
+        let (store, life) = (store.clone(), welcome.incarnation);
+        Ok(Self { log, desk, store, life, their: Mutex::new(their) })
     }
 
     fn their(&self) -> MutexGuard<'_, Their> {
@@ -116,13 +121,19 @@ impl<'a> Link<'a> {
         let said = self.their().revocations.take();
         self.hear(said.unwrap_or_default()).await?;
         loop {
-            let (above, held) = {
+            let (above, held, given) = {
                 let their = self.their();
-                (their.has, their.held.clone())
+                (their.has, their.held.clone(), their.given.clone())
             };
             let log = self.log.clone();
             let stretch = blocking(move || {
-                let wanted = &mut |outgoing: &_| records::is_wanted(outgoing, None, &held);
+                let is_back = |outgoing: &Outgoing| match outgoing {
+                    Outgoing::Entry(entry) => entry.aliases.is_empty() && given.covers(entry.dot),
+                    Outgoing::Renamed(_) | Outgoing::Cleaned(_) => false,
+                };
+                let wanted = &mut |outgoing: &_| {
+                    records::is_wanted(outgoing, &log, None, &held) && !is_back(outgoing)
+                };
                 log.outgoing(above, (limit, LOOKED_MAX), wanted)
             })
             .await?;
@@ -140,6 +151,7 @@ impl<'a> Link<'a> {
             let through = stretch.through;
             return Ok(Some(Push {
                 store: self.log.store_id().to_string(),
+                to: self.life,
                 taken: Taken { incarnation: self.log.incarnation(), through },
                 records: stretch.records.iter().map(|it| self.say(it)).collect(),
                 behind: self.beyond(through).await?,
@@ -157,14 +169,15 @@ impl<'a> Link<'a> {
     }
 
     /// A record to be sent: what its author made after it was shut out, and before that was heard here,
-    /// is said to be late.
+    /// is said to be late; and what did not come through this server first, to be loose.
     fn say(&self, outgoing: &Outgoing) -> Record {
-        let mut said = records::say(outgoing);
+        let mut said = records::say(outgoing, self.log);
         if let (Outgoing::Entry(entry), Record::Entry(said)) = (outgoing, &mut said) {
             let lives = self.log.incarnations();
-            let is_own = lives.resume(entry.dot.incarnation, Position::ZERO).is_some();
+            let is_own = lives.was_in(entry.dot.incarnation);
             let revoked = self.desk.revoked();
             said.late = is_own && revoked.came_too_late(&entry.id.node, entry.position, entry.time);
+            said.loose |= !self.desk.is_from_here(entry.dot.incarnation);
         }
         said
     }
@@ -204,6 +217,10 @@ impl<'a> Link<'a> {
         if batch.chain.contains(&self.log.store_id().to_string()) {
             return Err(Refusal::Loop.into());
         }
+        // It lacks what it had when the link came up.
+        if batch.taken.incarnation != self.life {
+            return Err(Trouble::OtherLife);
+        }
         self.desk.follows(&batch.chain);
         self.desk.upstream.is_told(batch.behind);
         self.hear(batch.revocations).await?;
@@ -214,7 +231,13 @@ impl<'a> Link<'a> {
         let all = batch.records.len();
         let steps = self.steps(batch.records);
         // Before the log has it, or it would be sent back.
-        steps.iter().filter_map(records::dot_of).for_each(|dot| self.their().held.add(dot));
+        {
+            let mut their = self.their();
+            steps.iter().filter_map(records::dot_of).for_each(|dot| their.held.add(dot));
+            for dot in steps.iter().filter_map(records::given_dot_of) {
+                their.given.insert_dot(dot);
+            }
+        }
         let outcomes = self.log.commit(steps, clock::now_ms()).await?;
         let large = outcomes.iter().filter(|it| matches!(it, Outcome::TooLarge)).count();
         self.has_taken(batch.taken, batch.head).await?;

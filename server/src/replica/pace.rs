@@ -1,5 +1,6 @@
 //! A limit to bandwidth: who has said much waits before it says more.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -41,6 +42,59 @@ pub(super) struct Paces {
     pub(super) up: Pace,
     /// To the edge.
     pub(super) down: Pace,
+}
+
+/// How much is said at once over a line of which nobody knows how narrow it is: what takes it for long is
+/// followed by less, and what is there at once by more.
+#[derive(Debug)]
+pub(super) struct Size(AtomicU64);
+
+/// What a batch may hold at first, and at most.
+const SIZE: (u64, u64) = (128 << 10, 1 << 20);
+const QUICK: Duration = Duration::from_secs(1);
+const SLOW: Duration = Duration::from_secs(10);
+/// What is said is compressed about so much; a size that was not nearly used is no reason for a larger one.
+const COMPRESSED: u64 = 16;
+
+impl Default for Size {
+    fn default() -> Self {
+        Self(AtomicU64::new(SIZE.0))
+    }
+}
+
+impl Size {
+    /// In bytes, before they are compressed.
+    pub(super) fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, size: u64) {
+        self.0.store(size.clamp(BATCH_BYTES_MIN as u64, SIZE.1), Ordering::Relaxed);
+    }
+
+    /// So many bytes took so long.
+    pub(super) fn took(&self, bytes: usize, took: Duration) {
+        let (size, bytes) = (self.now(), bytes as u64);
+        if took < QUICK && bytes * COMPRESSED >= size {
+            self.set(size * 2);
+        } else if took > SLOW && bytes * COMPRESSED >= BATCH_BYTES_MIN as u64 {
+            self.set(size / 2);
+        }
+    }
+
+    /// The link broke, maybe because this was too much for it.
+    pub(super) fn broke(&self) {
+        self.set(self.now() / 2);
+    }
+}
+
+/// Both directions of a link.
+#[derive(Debug, Default)]
+pub(super) struct Sizes {
+    /// To the cloud.
+    pub(super) up: Size,
+    /// To the edge.
+    pub(super) down: Size,
 }
 
 /// The narrower of two limits.
@@ -95,6 +149,29 @@ mod tests {
         }
         let took = start.elapsed();
         assert!((4_500..4_600).contains(&took.as_millis()), "{took:?}");
+    }
+
+    #[test]
+    fn what_is_said_at_once_follows_from_how_long_it_takes() {
+        let (size, quick, slow) =
+            (Size::default(), Duration::from_millis(80), Duration::from_secs(40));
+        // Little says nothing of the line, however long it was waited for.
+        size.took(300, quick);
+        size.took(300, slow);
+        assert_eq!(size.now(), SIZE.0);
+        for _ in 0..9 {
+            size.took(100_000, quick);
+        }
+        assert_eq!(size.now(), SIZE.1);
+        size.took(100_000, Duration::from_secs(3));
+        assert_eq!(size.now(), SIZE.1);
+        size.took(100_000, slow);
+        assert_eq!(size.now(), SIZE.1 / 2);
+        // However often the link breaks, something can be said over it.
+        for _ in 0..99 {
+            size.broke();
+        }
+        assert_eq!(size.now(), BATCH_BYTES_MIN as u64);
     }
 
     #[test]

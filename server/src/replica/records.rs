@@ -1,7 +1,7 @@
 //! Entries as two servers say them.
 
 use super::scope::Scope;
-use crate::log::{Addresses, Channel, Draft, Foreign, Outgoing, Step, is_server, undo_target};
+use crate::log::{Addresses, Channel, Draft, Foreign, Log, Outgoing, Step, is_server, undo_target};
 use bytes::Bytes;
 use tidelog_crdt::{Dot, Position};
 use tidelog_protocol::replica::{Entry, Held, Reason, Record, Refused};
@@ -14,12 +14,17 @@ const ADDRESSES_MAX: usize = 10_000;
 /// What stands for a body that was taken out.
 const CLEANED: &[u8] = br#"{"type":"0/clean"}"#;
 
-/// Whether a server lacks a record, which holds `held` and is for `scope`.
-pub(super) fn is_wanted(outgoing: &Outgoing, scope: Option<&Scope>, held: &Held) -> bool {
+/// Whether a server lacks a record of `log`, which holds `held` and is for `scope`.
+pub(super) fn is_wanted(
+    outgoing: &Outgoing,
+    log: &Log,
+    scope: Option<&Scope>,
+    held: &Held,
+) -> bool {
     match outgoing {
         Outgoing::Entry(entry) => {
             // Of an entry with several dots nobody knows which of them came in order.
-            (!entry.aliases.is_empty() || !held.covers(entry.dot))
+            (!entry.aliases.is_empty() || came_cleaned(entry, log) || !held.covers(entry.dot))
                 && scope.is_none_or(|scope| scope.concerns(entry))
         }
         Outgoing::Renamed(entry) => scope.is_none_or(|scope| scope.concerns(entry)),
@@ -27,13 +32,22 @@ pub(super) fn is_wanted(outgoing: &Outgoing, scope: Option<&Scope>, held: &Held)
     }
 }
 
+/// Whether it came cleaned, so that nothing else here says that its body was taken out: who has the entry may
+/// have the body, and no more, because it was restored. Of one that was compacted the body is not gone.
+fn came_cleaned(entry: &crate::log::Entry, log: &Log) -> bool {
+    let is_own =
+        entry.dot.position == entry.position && log.incarnations().was_in(entry.dot.incarnation);
+    let is_out = entry.cleaned && entry.undone_because().is_none();
+    is_out && !is_own && entry.addresses.logs().next().is_some()
+}
+
 fn is_author_in(scope: Option<&Scope>, id: &ActionId) -> bool {
     let has = |scope: &Scope| id.node.user().is_some_and(|user| scope.has_user(&user));
     scope.is_none_or(has)
 }
 
-/// A record to be sent.
-pub(super) fn say(outgoing: &Outgoing) -> Record {
+/// A record of `log` to be sent.
+pub(super) fn say(outgoing: &Outgoing, log: &Log) -> Record {
     match outgoing {
         Outgoing::Cleaned(id) => Record::Cleaned(id.clone()),
         Outgoing::Entry(entry) | Outgoing::Renamed(entry) => {
@@ -56,6 +70,7 @@ pub(super) fn say(outgoing: &Outgoing) -> Record {
                 action,
                 undone,
                 late: false,
+                loose: log.incarnations().is_loose(entry.dot),
             }))
         }
     }
@@ -65,7 +80,7 @@ pub(super) fn say(outgoing: &Outgoing) -> Record {
 pub(super) struct Guard<'a> {
     /// What it may bring; all, from the server that this one follows.
     pub(super) scope: Option<&'a Scope>,
-    /// Whether an action can have this name, and bring the others of its incarnation in order.
+    /// Whether an action can have this name.
     pub(super) may_name: &'a dyn Fn(&ActionId, Dot) -> bool,
     /// Whether an action can have this further name.
     pub(super) may_be_named: &'a dyn Fn(&ActionId, Dot) -> bool,
@@ -123,6 +138,7 @@ fn take_entry(entry: Entry, guard: &Guard<'_>) -> Result<Foreign, Reason> {
         dot: entry.dot,
         aliases: entry.aliases,
         cleaned,
+        loose: entry.loose,
     })
 }
 
@@ -153,10 +169,18 @@ pub(super) fn cost_of(step: &Step) -> usize {
     }
 }
 
+/// The dot of what a step brings that would be sent back, because [`Held`] does not say that it is there.
+pub(super) fn given_dot_of(step: &Step) -> Option<Dot> {
+    match step {
+        Step::Adopt(foreign) if foreign.loose || foreign.cleaned => Some(foreign.dot),
+        Step::Adopt(_) | Step::Reject(_) | Step::Append(_) | Step::Clean(..) => None,
+    }
+}
+
 /// The dot that a step brings in order.
 pub(super) fn dot_of(step: &Step) -> Option<Dot> {
     match step {
-        Step::Adopt(foreign) if foreign.aliases.is_empty() => Some(foreign.dot),
+        Step::Adopt(foreign) if foreign.aliases.is_empty() && !foreign.loose => Some(foreign.dot),
         // What comes from the server that this one follows is not judged again.
         Step::Adopt(_) | Step::Reject(_) | Step::Append(_) | Step::Clean(..) => None,
     }

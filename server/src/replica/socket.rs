@@ -24,8 +24,9 @@ use tokio::time::Instant;
 const PATH: &str = "/v1/replica/link";
 /// Questions that are answered at once; an edge asks two.
 const QUESTIONS_MAX: usize = 4;
-/// Who says nothing for so long is gone: an edge asks again whenever it was answered.
-const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// Who says nothing for so long is gone: an edge asks again whenever it was answered, which may be later by what
+/// both keep each other waiting for because of a limit to bandwidth, and by what the line takes.
+const SILENCE_MAX: Duration = Duration::from_secs(180);
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Sockets so far, each of which has its number.
 static LINKS: AtomicU64 = AtomicU64::new(0);

@@ -13,10 +13,10 @@ use super::scope::Scope;
 use super::sync_map::SyncMap;
 use super::template::Template;
 use super::{Rules, SyncMapOp, UndoReason};
-use crate::log::Channel;
+use crate::log::{Channel, Entry};
 use serde_json::{Map, Value};
 use tidelog_crdt::{Change, DocumentAction, DocumentName, Malformed, Operation, Path};
-use tidelog_protocol::{Action, Meta};
+use tidelog_protocol::{Action, Meta, builtin};
 
 /// What an action does to one document.
 pub(crate) type Changes = (DocumentName, Vec<Change>);
@@ -120,6 +120,19 @@ fn failed(key: &str) -> impl Fn(Failure) -> UndoReason {
 }
 
 impl Rules {
+    /// Whether `entry` may change documents.
+    pub(crate) fn is_of_documents(&self, entry: &Entry) -> bool {
+        let kind = entry.action.kind();
+        entry.is_undo() || kind == builtin::CLEAN || self.changes_documents(kind)
+    }
+
+    /// Whether actions of this type may change documents.
+    pub(crate) fn changes_documents(&self, kind: &str) -> bool {
+        DocumentAction::is_one(kind)
+            || self.sync_maps.iter().any(|map| map.op(kind).is_some())
+            || self.merges.of(kind).next().is_some()
+    }
+
     /// What `action` does to which documents of the logs that it is in, `channels` among them. What
     /// has no meaning does nothing.
     pub(crate) fn operations(

@@ -5,7 +5,7 @@
 //! client acknowledges them; one that is caught up lives from its inbox.
 
 use super::NodeState;
-use super::lift::Lift;
+use super::hiding::{Hiding, ToldBefore};
 use super::own::{OwnLoad, ToldStates};
 use super::subscription::Key;
 use crate::hub::{Delivery as Mail, Resumed};
@@ -98,7 +98,8 @@ impl Delivery {
         // The number of a frame may be less than what it brought: that of a load is.
         let knows_more = from.is_some_and(|from| from >= node.acked);
         let had_before = if knows_more { cursor.max(node.had) } else { cursor };
-        let told = if from.is_some() { node.own_state_ms } else { 0 };
+        // A page that has nothing has been told nothing.
+        let told = from.map(|_| node.own_told()).unwrap_or_default();
         Self {
             cursor,
             echo_through: if from.is_some() { Position::ZERO } else { head },
@@ -116,7 +117,7 @@ impl Delivery {
             connected_at: now,
             own,
             own_load: None,
-            own_states: ToldStates::new(Lift::new(from.is_some(), told)),
+            own_states: ToldStates::new(Hiding::resume(from.is_some(), told), cursor),
         }
     }
 
@@ -255,6 +256,12 @@ impl Delivery {
     /// Whether documents of the user's log are on their way to the page.
     pub(super) fn is_to_have_states(&self) -> bool {
         self.own_load.is_some() || self.own_states.are_on_their_way(self.acked_frames)
+    }
+
+    /// What is to be remembered of what the page was told of its user's documents, `acked_frames` being acknowledged.
+    pub(super) fn own_told(&self, acked_frames: u64) -> ToldBefore {
+        let had = self.own_load.is_none() && !self.own_states.are_on_their_way(acked_frames);
+        self.own_states.hiding.remembered(had)
     }
 
     /// Whether an action of the client's own is sent to it.

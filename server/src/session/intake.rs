@@ -217,7 +217,8 @@ impl Session {
                     let (time, channels) = (pair.meta.time, channels.clone());
                     let own_log = self.delivery.had(time);
                     let known = Known { own_log, time, channels, own: Arc::default() };
-                    let overtakes = self.delivery.is_to_have_states();
+                    let overtakes = self.delivery.is_to_have_states()
+                        && self.shared.rules.changes_documents(pair.action.kind());
                     self.intake.queue(Waiting { frame: serial, pair, known, overtakes });
                 }
             }

@@ -47,6 +47,17 @@ impl Lift {
         self.forgotten = true;
     }
 
+    /// What is sent from now on lies above what was forgotten.
+    pub(super) fn rise(&mut self) {
+        self.extra = FORGOTTEN_WITHIN_MS;
+    }
+
+    /// Whether something of what was forgotten may lie above what the page has, `had` saying whether it has what was
+    /// sent anew.
+    pub(super) fn is_above_forgotten(&self, had: bool) -> bool {
+        self.forgotten || (self.extra > 0 && !had)
+    }
+
     /// Documents are about to be sent anew.
     pub(super) fn begin_anew(&mut self) {
         self.extra = if std::mem::take(&mut self.forgotten) { FORGOTTEN_WITHIN_MS } else { 0 };

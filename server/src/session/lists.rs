@@ -2,7 +2,7 @@
 //! shows, and says so, so that the client need not ask.
 
 use super::answers::{self, AnswerId, Sent};
-use super::lift::Lift;
+use super::hiding::Hiding;
 use super::node_state::BROUGHT_MAX;
 use super::subscription::{Key, Load, LoadKind, State, Subscription};
 use super::{Brought, Effect, Moment, Session};
@@ -53,11 +53,8 @@ impl Session {
             owed: Ranges::default(),
             sent_at: None,
             implied_by: Some(by.clone()),
-            lift: Lift::default(),
-            over_base: Position::ZERO,
-            untold: None,
+            hiding: Hiding::default(),
             loaded_ms: at.now,
-            late: None,
         };
         let id = AnswerId::unplaced(self.shared.incarnation, self.delivery.cursor, at.now);
         sent.extend(answers::subscribed(channel.as_str(), id));

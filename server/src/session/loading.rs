@@ -107,7 +107,7 @@ impl Session {
             if !self.is_loaded_by(key, entry) {
                 continue;
             }
-            self.subscriptions.note_late_of(key, entry);
+            self.subscriptions.note_late_of(key, entry, &self.shared.rules);
             match self.comes_otherwise(entry, key) {
                 Otherwise::Came => self.note_had(key, entry),
                 Otherwise::WillCome => self.subscriptions.owe(key, entry.position),
@@ -148,7 +148,7 @@ impl Session {
         for round in part.states.map(|states| states.rounds).unwrap_or_default() {
             frames.start();
             let sent = round.into_iter().map(|Told { mut shown, .. }| {
-                subscription.lift.tell(&mut shown.meta);
+                subscription.hiding.tell(&mut shown.meta);
                 (shown.action, shown.meta)
             });
             frames.last().extend(sent);
@@ -166,7 +166,7 @@ impl Session {
     fn note_had(&mut self, key: &Key, entry: &Entry) {
         let own = entry.id.node.client_str() == self.subject.client().as_str();
         if own || entry.position <= self.delivery.cursor() {
-            self.subscriptions.note_had(key, entry);
+            self.subscriptions.note_had(key, entry, &self.shared.rules);
         }
     }
 
@@ -190,13 +190,13 @@ impl Session {
         // An item that takes several actions is not brought along: the page then asks for it, and
         // its store hears of all of them.
         let list = subscription.list_name();
-        let mut told = subscription.access.loads_documents().then_some(subscription.lift);
+        let mut told = subscription.access.loads_documents().then_some(subscription.hiding);
         let mut frames = Frames::default();
         for round in loaded.rounds {
             frames.start();
             for Told { whole, mut shown } in round {
-                if let Some(lift) = &mut told {
-                    lift.tell(&mut shown.meta);
+                if let Some(hiding) = &mut told {
+                    hiding.tell(&mut shown.meta);
                 }
                 if let (Some(name), Some(item)) = (&list, whole) {
                     let sent = frames.last();
@@ -207,7 +207,7 @@ impl Session {
         }
         let (frames, through) = (self.frames_of(frames), loaded.through);
         if let Some(subscription) = self.subscriptions.get_mut(&key) {
-            subscription.lift = told.unwrap_or(subscription.lift);
+            subscription.hiding = told.unwrap_or(subscription.hiding);
         }
         if !loaded.done {
             let Some(load) = self.subscriptions.load_mut(&key) else { return };

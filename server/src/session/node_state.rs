@@ -2,6 +2,7 @@
 //!
 //! Nothing here is needed for soundness: what is lost costs repeats, never a gap.
 
+use super::hiding::ToldBefore;
 use crate::epochs::Epochs;
 use crate::log::Channel;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,13 @@ pub struct NodeState {
     /// The latest time of the states that it was sent of documents in its user's log.
     #[serde(default)]
     pub own_state_ms: u64,
+    /// Documents in its user's log that changed since are to be sent anew: it was cut before they were, or before it
+    /// had them.
+    #[serde(default)]
+    pub own_late: Option<Position>,
+    /// What it was told of those above this is not known.
+    #[serde(default)]
+    pub own_untold: Option<Position>,
     /// Everything visible up to here was sent on its last connection. Not stored: after a crash
     /// nobody can say what was sent.
     #[serde(skip)]
@@ -61,6 +69,12 @@ pub struct Remembered {
     /// show what was made before.
     #[serde(default)]
     pub state_ms: u64,
+    /// Documents that changed since are to be sent anew: the page was cut before they were, or before it had them.
+    #[serde(default)]
+    pub late: Option<Position>,
+    /// What it was told of them above this is not known.
+    #[serde(default)]
+    pub untold: Option<Position>,
     /// It was live when the last connection ended, so `sent` counts for it. Not stored.
     #[serde(skip)]
     pub live: bool,
@@ -163,6 +177,37 @@ impl NodeState {
         self.sent = Position::ZERO;
     }
 
+    /// The process was killed after this was stored, so the page may have been told more of documents; of those in its
+    /// user's log, too, if that has any.
+    pub fn may_have_forgotten(&mut self, has_own: bool) {
+        let known =
+            |untold: Option<Position>, through| Some(untold.map_or(through, |it| it.min(through)));
+        if has_own {
+            self.own_untold = known(self.own_untold, self.acked);
+        }
+        for it in &mut self.subscriptions {
+            let through = if it.acked { it.through } else { Position::ZERO };
+            it.untold = known(it.untold, through);
+        }
+    }
+
+    /// What it was told of the documents in its user's log.
+    pub(super) fn own_told(&self) -> ToldBefore {
+        ToldBefore { state_ms: self.own_state_ms, late: self.own_late, untold: self.own_untold }
+    }
+
+    pub(super) fn set_own_told(&mut self, told: ToldBefore) {
+        (self.own_state_ms, self.own_late, self.own_untold) =
+            (told.state_ms, told.late, told.untold);
+    }
+
+    /// What it was told of the documents of a channel.
+    pub(super) fn told(&self, channel: &Channel, filter: &str) -> Option<ToldBefore> {
+        let mut known = self.subscriptions.iter();
+        let known = known.find(|known| known.channel == *channel && known.filter == filter);
+        known.map(Remembered::told)
+    }
+
     /// Takes out what is remembered of a subscription.
     pub fn take(&mut self, channel: &Channel, filter: &str) -> Option<Remembered> {
         let at = self
@@ -185,6 +230,8 @@ impl Remembered {
             brought: Vec::new(),
             pending: Vec::new(),
             state_ms: 0,
+            late: None,
+            untold: None,
             live: false,
         }
     }
@@ -197,7 +244,14 @@ impl Remembered {
 
     /// Whether it is as good as nothing remembered.
     fn is_forgotten(&self) -> bool {
-        self.through == Position::ZERO && !self.acked && self.pending.is_empty()
+        self.through == Position::ZERO
+            && !self.acked
+            && self.pending.is_empty()
+            && self.told() == ToldBefore::default()
+    }
+
+    fn told(&self) -> ToldBefore {
+        ToldBefore { state_ms: self.state_ms, late: self.late, untold: self.untold }
     }
 
     fn cost(&self) -> usize {

@@ -4,19 +4,16 @@
 //! Until the last of them is sent, numbers say no more than before: a page that is cut begins again.
 
 use super::delivery::{Phase, Reading};
-use super::lift::Lift;
+use super::hiding::{Hiding, RENEW_AFTER_MS};
 use super::showing::Showing;
 use super::subscription::before;
 use super::{Moment, ReadOrder, Session};
 use crate::catch_up::{OwnOrder, OwnPart, Remaining};
-use crate::log::{Entry, LogName};
+use crate::log::LogName;
 use crate::rules::{Filter, Rules};
 use crate::sync_map::{Told, Wanted};
 use tidelog_crdt::Position;
 use tidelog_protocol::Meta;
-
-/// Documents are sent anew at most so often: in a lively log actions overtake each other.
-pub(super) const RENEW_AFTER_MS: u64 = 1_000;
 
 /// A load of the user's own log.
 #[derive(Debug)]
@@ -38,20 +35,18 @@ pub(super) struct OwnLoad {
 /// States that a page was sent of documents in its user's own log.
 #[derive(Debug, Default)]
 pub(super) struct ToldStates {
-    /// Their times.
-    lift: Lift,
+    /// What may be hidden under them.
+    pub(super) hiding: Hiding,
+    /// The page had its log up to here before this connection.
+    from: Position,
     /// When the last of them was sent.
     sent_ms: u64,
     /// The page has them when it has acknowledged so many frames.
     frames: u64,
     /// How far they go.
     through: Position,
-    /// The first such entry that came since; its document is sent anew.
-    late: Option<Position>,
-    /// A base was shown when the log ended here.
-    over_base: Position,
-    /// What the page was told above this may not be known: the process was killed.
-    untold: Option<Position>,
+    /// Some were sent since they began to be sent.
+    any_sent: bool,
 }
 
 impl OwnLoad {
@@ -89,59 +84,33 @@ impl OwnLoad {
 }
 
 impl ToldStates {
-    pub(super) fn new(lift: Lift) -> Self {
-        Self { lift, ..Self::default() }
-    }
-
-    /// What earlier connections told above `known` may not be known.
-    pub(super) fn may_hide_above(&mut self, known: Position) {
-        self.untold = Some(known);
-    }
-
-    /// The latest time of the states that the page was sent.
-    pub(super) fn latest_ms(&self) -> u64 {
-        self.lift.told_ms()
+    /// For a page that had its log up to `from`.
+    pub(super) fn new(hiding: Hiding, from: Position) -> Self {
+        Self { hiding, from, ..Self::default() }
     }
 
     /// No further ones come for now.
     pub(super) fn none_come(&mut self) {
-        *self = Self { untold: self.untold, ..Self::new(self.lift) };
+        self.hiding.is_settled((self.from, Position::MAX));
+        *self = Self::new(self.hiding, self.from);
     }
 
-    /// An entry of the user's log comes by.
-    pub(super) fn note(&mut self, entry: &Entry) {
-        if let Some(known) = self.untold.take() {
-            self.late.get_or_insert(known.plus(1));
-            self.lift.has_forgotten();
-        } else if self.lift.hides(entry) {
-            self.late.get_or_insert(entry.position);
-        }
-    }
-
-    /// A base is shown while the log goes as far as `head`.
+    /// A base is sent, under this meta.
     pub(super) fn tell_base(&mut self, meta: &mut Meta, at: Moment) {
-        self.tell(meta, at.now);
-        self.over_base = at.head;
-    }
-
-    /// An entry of the user's log is passed over that the page has made itself, which a base would hide from
-    /// who goes by what comes.
-    pub(super) fn note_own(&mut self, entry: &Entry) {
-        if entry.position <= self.over_base {
-            self.late.get_or_insert(entry.position);
-        }
+        self.hiding.tell_base(meta, at.head);
+        self.sent_ms = at.now;
     }
 
     /// A state is sent, under this meta.
-    pub(super) fn tell(&mut self, meta: &mut Meta, now: u64) {
-        self.lift.tell(meta);
-        self.sent_ms = now;
+    fn tell(&mut self, meta: &mut Meta, now: u64) {
+        self.hiding.tell(meta);
+        (self.sent_ms, self.any_sent) = (now, true);
     }
 
     /// The page has done something before it had them, so they may hide that: an entry at `position`.
     pub(super) fn is_overtaken(&mut self, position: Position) {
         if position > self.through {
-            self.late.get_or_insert(position);
+            self.hiding.is_late(position);
         }
     }
 
@@ -151,17 +120,20 @@ impl ToldStates {
 
     /// All of them were sent with the frame counted `frames`.
     fn all_sent(&mut self, through: Position, frames: u64) {
-        if self.lift.told_ms() == 0 {
-            return self.late = None;
+        if !std::mem::take(&mut self.any_sent) {
+            self.hiding.nothing_came_anew();
+        }
+        if !self.hiding.has_told() {
+            return self.hiding.is_settled((self.from, Position::MAX));
         }
         (self.through, self.frames) = (through, frames);
         // What was late is in what was sent after it.
-        self.late = self.late.filter(|late| *late > through);
+        self.hiding.is_settled((self.from, through));
     }
 
     /// When documents are to be sent anew.
     pub(super) fn renew_at(&self) -> Option<u64> {
-        self.late.map(|_| self.sent_ms.saturating_add(RENEW_AFTER_MS))
+        self.hiding.late().map(|_| self.sent_ms.saturating_add(RENEW_AFTER_MS))
     }
 }
 
@@ -223,8 +195,9 @@ impl Session {
         if !due || self.delivery.own_load.is_some() || self.delivery.phase != Phase::Live {
             return;
         }
-        let Some(late) = self.delivery.own_states.late.take() else { return };
-        self.delivery.own_states.lift.begin_anew();
+        let states = &mut self.delivery.own_states;
+        let had = !states.are_on_their_way(self.frames.acked);
+        let Some(late) = states.hiding.begin_anew(had) else { return };
         self.delivery.own_load = Some(OwnLoad {
             claimed: self.delivery.cursor,
             began: at.head,

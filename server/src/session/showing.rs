@@ -115,9 +115,9 @@ impl Session {
 
     /// Adds what the client is to see of `entry`.
     fn show(&mut self, entry: &Entry, live: bool, showing: &mut Showing<'_>) {
-        self.subscriptions.note_late(entry);
+        self.subscriptions.note_late(entry, &self.shared.rules);
         if self.in_own_log(entry) {
-            self.delivery.own_states.note(entry);
+            self.delivery.own_states.hiding.note(entry, &self.shared.rules);
         }
         let own = entry.id.node.client_str() == self.subject.client().as_str();
         if own && entry.kept {
@@ -154,9 +154,9 @@ impl Session {
 
     /// An entry of the client's own is passed over.
     fn note_own(&mut self, entry: &Entry) {
-        self.subscriptions.note_own(entry);
+        self.subscriptions.note_own(entry, &self.shared.rules);
         if self.in_own_log(entry) {
-            self.delivery.own_states.note_own(entry);
+            self.delivery.own_states.hiding.note_had(entry, &self.shared.rules);
         }
     }
 

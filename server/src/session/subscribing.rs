@@ -5,7 +5,7 @@
 //! `since` never counts, because an edit made earlier may arrive later.
 
 use super::answers::{self, Answer, AnswerId};
-use super::lift::Lift;
+use super::hiding::{Hiding, ToldBefore};
 use super::node_state::BROUGHT_MAX;
 use super::subscription::{Key, Load, LoadKind, State, Subscription, Waiting};
 use super::{Brought, Effect, Moment, Remembered, Session};
@@ -43,18 +43,13 @@ impl Asked {
 #[derive(Default)]
 struct Resumed {
     from: Position,
-    /// The latest time of the states that it had brought.
-    state_ms: u64,
     /// Items that it had brought along.
     brought: Vec<Brought>,
-    /// This is from what was remembered of the node.
-    is_known: bool,
 }
 
 impl From<Remembered> for Resumed {
     fn from(known: Remembered) -> Self {
-        let Remembered { through: from, state_ms, brought, .. } = known;
-        Self { from, state_ms, brought, is_known: true }
+        Self { from: known.through, brought: known.brought }
     }
 }
 
@@ -153,21 +148,28 @@ impl Session {
             }
             Some(State::Live) | None => {}
         }
+        // The page's log has them, however it goes on.
+        let told = self.dormant.told(&asked.key.channel, &asked.key.filter);
         let resumed = self.resumed_from(&mut asked);
         let goes_on = resumed.is_some();
         let kind = if goes_on { missed(&asked) } else { full_load(&asked) };
-        let Resumed { from, state_ms, brought, is_known } = resumed.unwrap_or_default();
+        let Resumed { from, brought } = resumed.unwrap_or_default();
         self.intake.loading(waiting.frame);
         let load = Load::new(kind, goes_on, self.intake.received(), Some(waiting));
         let subscription = Subscription::new(&asked.key, asked.filter, asked.access, load);
-        let lift = Lift::new(self.is_old, state_ms);
-        let resumed = goes_on;
-        // Of a page that is not known, what it was told first is not known either.
-        let known = if is_known { from } else { Position::ZERO };
-        let may_hide = goes_on && !self.dormant.is_exact && subscription.access.loads_documents();
-        let untold = may_hide.then_some(known);
-        self.begin(Subscription { from, resumed, through: from, lift, untold, ..subscription });
+        let hiding = self.hiding(told, goes_on, subscription.access.loads_documents());
+        let (resumed, through) = (goes_on, from);
+        self.begin(Subscription { from, resumed, through, hiding, ..subscription });
         self.resume_brought(&asked.key, brought);
+    }
+
+    /// What may be hidden under what the page was `told`, if that is known.
+    fn hiding(&self, told: Option<ToldBefore>, goes_on: bool, has_documents: bool) -> Hiding {
+        let forgotten = (goes_on && !self.dormant.is_exact).then_some(Position::ZERO);
+        let unknown = ToldBefore { untold: forgotten, ..ToldBefore::default() };
+        let mut told = told.unwrap_or(unknown);
+        told.untold = told.untold.filter(|_| has_documents);
+        if goes_on { Hiding::resume(self.is_old, told) } else { Hiding::begin(self.is_old, told) }
     }
 
     pub(super) fn begin(&mut self, subscription: Subscription) {

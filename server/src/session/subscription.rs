@@ -2,11 +2,11 @@
 
 use super::answers::Sent;
 use super::frames::Frames;
-use super::lift::Lift;
+use super::hiding::{Hiding, ToldBefore};
 use super::{Brought, Remembered};
 use crate::documents;
 use crate::log::{Channel, Entry};
-use crate::rules::{Access, Filter, SyncMapOp};
+use crate::rules::{Access, Filter, Rules, SyncMapOp};
 use crate::sync_map::{self, Fates};
 use std::collections::VecDeque;
 use tidelog_crdt::{Position, Ranges};
@@ -46,18 +46,10 @@ pub(super) struct Subscription {
     pub sent_at: Option<u64>,
     /// The subscription that brought this one along.
     pub implied_by: Option<Key>,
-    /// Times of documents' states.
-    pub lift: Lift,
-    /// A base was shown when the log ended here. What the page had by then is hidden under it from who goes by
-    /// what comes, where it is above.
-    pub over_base: Position,
-    /// What the page was told of documents above this may not be known: the process was killed. What comes
-    /// may be hidden under that.
-    pub untold: Option<Position>,
+    /// What may be hidden under the documents that the page was sent.
+    pub hiding: Hiding,
     /// When the last load was over.
     pub loaded_ms: u64,
-    /// The first such entry that came since; its document is sent anew.
-    pub late: Option<Position>,
 }
 
 /// Whether a subscription's load is over.
@@ -163,31 +155,26 @@ impl Subscription {
             owed: Ranges::default(),
             sent_at: None,
             implied_by: None,
-            lift: Lift::default(),
-            over_base: Position::ZERO,
-            untold: None,
+            hiding: Hiding::default(),
             loaded_ms: 0,
-            late: None,
         }
     }
 
-    /// Whether `entry`, which comes, is or may be hidden under what the page was told of its documents, so that
-    /// these are to be sent anew.
-    pub(super) fn is_late(&mut self, entry: &Entry) -> bool {
-        if let Some(known) = self.untold.take() {
-            self.late.get_or_insert(known.plus(1));
-            self.lift.has_forgotten();
-        } else if self.lift.hides(entry) {
-            self.late.get_or_insert(entry.position);
-        }
-        self.late.is_some()
+    /// Whether it has read a base that is still to be sent, after `entry`, which comes otherwise: who goes by what
+    /// comes would not see that.
+    pub(super) fn is_to_send_base_over(&self, entry: &Entry, rules: &Rules) -> bool {
+        let State::Loading(load) = &self.state else { return false };
+        self.hiding.is_over(entry, rules)
+            && load
+                .queue
+                .iter()
+                .flatten()
+                .any(|(action, meta)| documents::is_state_of(action, &meta.id))
     }
 
     /// Its load is over.
     pub(super) fn is_loaded(&mut self, now: u64) {
         self.loaded_ms = now;
-        // What it was told above that was of entries that would have come again.
-        self.untold = self.untold.filter(|known| *known == Position::ZERO);
     }
 
     /// Whether its load is over.
@@ -197,6 +184,8 @@ impl Subscription {
 
     pub(super) fn remembered(&self, acked: Position, frames: Acknowledged) -> Remembered {
         let (loaded, resumed) = self.standing(frames);
+        // Until the page has acknowledged what was sent anew, it may not be there.
+        let ToldBefore { state_ms, late, untold } = self.hiding.remembered(loaded);
         Remembered {
             channel: self.key.channel.clone(),
             filter: self.key.filter.clone(),
@@ -204,7 +193,9 @@ impl Subscription {
             acked: loaded || resumed,
             brought: Vec::new(),
             pending: self.pending(frames.of_theirs),
-            state_ms: self.lift.told_ms(),
+            state_ms,
+            late,
+            untold,
             live: loaded || (!resumed && self.is_live()),
         }
     }
@@ -254,9 +245,15 @@ impl Subscription {
         self.through = before(first);
     }
 
-    /// What was sent of documents is not to be seen with what came late: those that changed since
-    /// `first` are sent anew, and then what comes after `cursor`.
-    pub(super) fn load_anew(&mut self, first: Position, cursor: Position, serial: u64) {
+    /// Of what was sent of documents something hides what came: those that changed since are sent anew, and then
+    /// what comes after `cursor`. Whether there are any.
+    pub(super) fn load_anew(
+        &mut self,
+        cursor: Position,
+        frames: Acknowledged,
+        serial: u64,
+    ) -> bool {
+        let Some(first) = self.hiding.begin_anew(self.standing(frames).0) else { return false };
         let after = before(first);
         let kind = if self.access.loads_documents() {
             LoadKind::Items { after, shown_above: Some(Position::ZERO) }
@@ -265,9 +262,9 @@ impl Subscription {
         };
         self.state = State::Loading(Load { serial, ..Load::new(kind, false, 0, None) });
         self.through = self.through.max(cursor);
-        self.lift.begin_anew();
         // If this is cut, it is loaded in full.
-        (self.sent_at, self.resumed, self.late) = (None, false, None);
+        (self.sent_at, self.resumed) = (None, false);
+        true
     }
 
     /// Whether `entry` is of this load, by its position.
@@ -330,8 +327,7 @@ impl Subscription {
                 let mut shown = sync_map::shown(entry, self.map_name());
                 // What compaction has made a document of already.
                 if documents::is_state(entry) {
-                    self.lift.tell(&mut shown.1);
-                    self.over_base = head;
+                    self.hiding.tell_base(&mut shown.1, head);
                 }
                 to.last().push(shown);
             }

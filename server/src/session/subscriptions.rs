@@ -1,14 +1,12 @@
 //! What a session is subscribed to.
 
 use super::Remembered;
+use super::hiding::RENEW_AFTER_MS;
 use super::subscription::{Acknowledged, Key, Load, State, Subscription};
 use crate::log::{Channel, Entry, LogName};
-use crate::rules::SyncMapOp;
+use crate::rules::{Rules, SyncMapOp};
 use std::collections::{HashMap, VecDeque};
 use tidelog_crdt::Position;
-
-/// Documents are sent anew at most so often: in a lively channel actions overtake each other.
-const RENEW_AFTER_MS: u64 = 1_000;
 
 /// The subscriptions of one session.
 #[derive(Debug, Default)]
@@ -73,6 +71,7 @@ impl Subscriptions {
             load.serial = self.loads;
         }
         self.implied += usize::from(subscription.implied_by.is_some());
+        self.late |= subscription.hiding.late().is_some();
         if !subscription.is_live() {
             self.loading.push_back(key.clone());
         }
@@ -86,56 +85,56 @@ impl Subscriptions {
     }
 
     /// An entry is shown: where it is older than what was sent of its documents, they are sent anew.
-    pub(super) fn note_late(&mut self, entry: &Entry) {
+    pub(super) fn note_late(&mut self, entry: &Entry, rules: &Rules) {
         for channel in &entry.addresses.channels {
             let all = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
-            for subscription in all.filter(|it| it.is_live() && entry.position > it.through) {
-                self.late |= subscription.is_late(entry);
-            }
-        }
-    }
-
-    /// An entry is passed over that the page has made itself: documents under which it is are sent anew.
-    pub(super) fn note_own(&mut self, entry: &Entry) {
-        for channel in &entry.addresses.channels {
-            let all = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
-            for subscription in all.filter(|it| it.is_live() && entry.position <= it.over_base) {
-                if entry.position > subscription.through {
-                    subscription.late.get_or_insert(entry.position);
+            for subscription in all {
+                if subscription.is_live() && entry.position > subscription.through {
+                    self.late |= subscription.hiding.note(entry, rules);
+                } else if subscription.is_to_send_base_over(entry, rules) {
+                    subscription.hiding.is_late(entry.position);
                     self.late = true;
                 }
             }
         }
     }
 
+    /// An entry is passed over that the page has made itself: documents under which it is are sent anew.
+    pub(super) fn note_own(&mut self, entry: &Entry, rules: &Rules) {
+        for channel in &entry.addresses.channels {
+            let all = self.by_channel.get_mut(channel).into_iter().flat_map(HashMap::values_mut);
+            for subscription in all.filter(|it| it.is_live() && entry.position > it.through) {
+                self.late |= subscription.hiding.note_had(entry, rules);
+            }
+        }
+    }
+
     /// The same of an entry of the load of `key` that the page has had.
-    pub(super) fn note_had(&mut self, key: &Key, entry: &Entry) {
-        let under = |it: &&mut Subscription| entry.position <= it.over_base;
-        if let Some(subscription) = self.get_mut(key).filter(under) {
-            subscription.late.get_or_insert(entry.position);
-            self.late = true;
+    pub(super) fn note_had(&mut self, key: &Key, entry: &Entry, rules: &Rules) {
+        if let Some(subscription) = self.get_mut(key) {
+            let hidden = subscription.hiding.note_had(entry, rules);
+            self.late |= hidden;
         }
     }
 
     /// As `note_late`, of an entry of the load of `key`.
-    pub(super) fn note_late_of(&mut self, key: &Key, entry: &Entry) {
-        if let Some(subscription) = self.get_mut(key)
-            && subscription.is_late(entry)
-        {
-            self.late = true;
+    pub(super) fn note_late_of(&mut self, key: &Key, entry: &Entry, rules: &Rules) {
+        if let Some(subscription) = self.get_mut(key) {
+            let late = subscription.hiding.note(entry, rules);
+            self.late |= late;
         }
     }
 
     /// When documents are to be sent anew next.
     pub(super) fn renew_at(&self) -> Option<u64> {
         let all = || self.by_channel.values().flat_map(HashMap::values);
-        let late = || all().filter(|it| it.late.is_some() && it.is_live());
+        let late = || all().filter(|it| it.hiding.late().is_some() && it.is_live());
         if self.late { late().map(|it| it.loaded_ms + RENEW_AFTER_MS).min() } else { None }
     }
 
     /// Begins to send documents anew whose time has come; everything up to `cursor` was sent. Of which
     /// subscriptions.
-    pub(super) fn renew(&mut self, cursor: Position, now: u64) -> Vec<Key> {
+    pub(super) fn renew(&mut self, cursor: Position, frames: Acknowledged, now: u64) -> Vec<Key> {
         let mut renewed = Vec::new();
         if self.renew_at().is_none_or(|at| at > now) {
             return renewed;
@@ -143,13 +142,12 @@ impl Subscriptions {
         self.late = false;
         for subscription in self.by_channel.values_mut().flat_map(HashMap::values_mut) {
             let due = subscription.loaded_ms + RENEW_AFTER_MS <= now && subscription.is_live();
-            if let Some(first) = subscription.late.filter(|_| due) {
+            if due && subscription.load_anew(cursor, frames, self.loads + 1) {
                 self.loads += 1;
-                subscription.load_anew(first, cursor, self.loads);
                 self.loading.push_back(subscription.key.clone());
                 renewed.push(subscription.key.clone());
             }
-            self.late |= subscription.late.is_some();
+            self.late |= subscription.hiding.late().is_some();
         }
         self.load_owed();
         renewed

@@ -3,6 +3,7 @@
 mod answers;
 mod causality;
 mod fuzz;
+mod hiding;
 mod history;
 mod lists;
 mod loads;

@@ -14,6 +14,7 @@ use crate::turns::{Held, Turns};
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tidelog_protocol::{Form, UserId};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -44,7 +45,9 @@ const OWNERS: usize = 4;
 
 /// Bytes that all connections together may be buffering. Owners take turns at it.
 #[derive(Clone)]
-pub struct Budget {
+pub struct Budget(Arc<Pool>);
+
+struct Pool {
     turns: Turns<Owner>,
     units: usize,
 }
@@ -65,12 +68,12 @@ impl Budget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> Self {
         let units = (bytes / UNIT_BYTES).max(1);
-        Self { turns: Turns::new(units, (units / OWNERS).max(1)), units }
+        Self(Arc::new(Pool { turns: Turns::new(units, (units / OWNERS).max(1)), units }))
     }
 
     /// How many bytes are reserved now.
     pub fn reserved_bytes(&self) -> usize {
-        self.units.saturating_sub(self.turns.free()) * UNIT_BYTES
+        self.0.units.saturating_sub(self.0.turns.free()) * UNIT_BYTES
     }
 
     /// How many bytes are reserved or waited for now.
@@ -80,17 +83,17 @@ impl Budget {
 
     /// How many bytes are waited for now.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.turns.wanted() * UNIT_BYTES
+        self.0.turns.wanted() * UNIT_BYTES
     }
 
     /// Waits for what a text of `bytes` takes; who needs more than its part gets that.
     pub(crate) async fn reserve(&self, owner: Owner, bytes: u64) -> Reserved {
-        self.turns.take(owner, self.units_of(bytes, Form::Text)).await
+        self.0.turns.take(owner, self.units_of(bytes, Form::Text)).await
     }
 
     fn units_of(&self, bytes: u64, form: Form) -> usize {
         let units = taken(bytes, form).div_ceil(UNIT_BYTES as u64);
-        usize::try_from(units).unwrap_or(usize::MAX).min(self.turns.share())
+        usize::try_from(units).unwrap_or(usize::MAX).min(self.0.turns.share())
     }
 }
 
@@ -151,7 +154,7 @@ impl Large {
 /// Where in the stream of frames the last byte read was.
 enum Scan {
     /// Within a header: the bytes of it so far.
-    Header([u8; 14], usize),
+    Header([u8; 14], u8),
     /// Within a payload: how many bytes are to come.
     Payload(u64),
 }
@@ -231,12 +234,12 @@ impl<S> Metered<S> {
         while let Some((&first, rest)) = bytes.split_first() {
             match &mut self.scan {
                 Scan::Header(header, length) => {
-                    if let Some(slot) = header.get_mut(*length) {
+                    if let Some(slot) = header.get_mut(usize::from(*length)) {
                         *slot = first;
                     }
                     *length += 1;
                     bytes = rest;
-                    let so_far = header.get(..*length).unwrap_or(header);
+                    let so_far = header.get(..usize::from(*length)).unwrap_or(header);
                     if let (Some(payload), Some(&first)) = (payload_length(so_far), so_far.first())
                     {
                         self.begin_payload(first, payload)?;
@@ -281,7 +284,7 @@ impl<S> Metered<S> {
             // Of a message in several frames only what it takes beyond those before.
             let held: usize = self.held.iter().map(Reserved::units).sum();
             let more = self.budget.units_of(self.message, self.form).saturating_sub(held);
-            let (turns, owner) = (self.budget.turns.clone(), self.owner.clone());
+            let (turns, owner) = (self.budget.0.turns.clone(), self.owner.clone());
             self.asking = Some(Box::pin(async move { turns.take(owner, more).await }));
         }
         self.scan = if length == 0 { Scan::Header([0; 14], 0) } else { Scan::Payload(length) };

@@ -18,11 +18,15 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 /// The library's buffers. Small, because most connections are idle; a longer frame grows them while
 /// it lasts.
 const BUFFER_BYTES: usize = 1 << 10;
+/// What is read at once where more comes at a time: a system call each KiB would be most of the work.
+const WIDE_BYTES: usize = 4 << 10;
+/// After so many times that less came, the buffer is small again.
+const CALM_MAX: u8 = 32;
 /// A longer message leaves buffers that are worth giving back.
 const GROWN_BYTES: usize = 4 << 10;
 
 /// So many pings are answered before what goes out has to be taken: the library keeps its answers without another bound.
-const PINGS_MAX: usize = 32;
+const PINGS_MAX: u8 = 32;
 
 /// Messages over a metered socket.
 pub(super) struct Stream<S> {
@@ -33,8 +37,12 @@ pub(super) struct Stream<S> {
     ended: bool,
     /// A message was long enough that the buffers have grown.
     grown: bool,
+    /// The buffer is a wide one.
+    wide: bool,
+    /// How often all was read since what came last filled it.
+    calm: u8,
     /// Pings whose answers may still be in the library.
-    pings: usize,
+    pings: u8,
 }
 
 /// How far what was sent has come.
@@ -50,7 +58,16 @@ enum Out {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     pub(super) fn new(socket: Metered<S>) -> Self {
-        Self { socket, library: library(), out: Out::Flushed, ended: false, grown: false, pings: 0 }
+        Self {
+            socket,
+            library: library(BUFFER_BYTES),
+            out: Out::Flushed,
+            ended: false,
+            grown: false,
+            wide: false,
+            calm: CALM_MAX,
+            pings: 0,
+        }
     }
 
     pub(super) fn socket(&self) -> &Metered<S> {
@@ -76,8 +93,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
             return Poll::Ready(Some(Err(error)));
         }
         let mut read = self.with(cx, |library, socket| library.read(socket));
-        if read.is_pending() && self.is_quiet() {
-            self.library = library();
+        if read.is_pending() && (self.is_to_change() || self.grown) && self.is_quiet() {
+            self.wide = self.calm < CALM_MAX;
+            self.library = library(if self.wide { WIDE_BYTES } else { BUFFER_BYTES });
             self.grown = false;
             // Nothing is left in the buffers that were; what has come meanwhile wakes whoever asked last.
             read = self.with(cx, |library, socket| library.read(socket));
@@ -85,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         Poll::Ready(match ready!(read) {
             Ok(message) => {
                 self.grown |= message.len() > GROWN_BYTES;
-                self.pings += usize::from(message.is_ping());
+                self.pings = self.pings.saturating_add(message.is_ping().into());
                 // The library answers these by itself.
                 if self.out == Out::Flushed && (message.is_ping() || message.is_close()) {
                     self.out = Out::Unflushed;
@@ -100,12 +118,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         })
     }
 
-    /// Whether grown buffers are empty, and nothing else is under way.
+    /// All that came was read. Whether it is so much now, or so little, that another buffer is the right one.
+    fn is_to_change(&mut self) -> bool {
+        self.calm = self.calm.saturating_add(1).min(CALM_MAX);
+        self.wide != (self.calm < CALM_MAX)
+    }
+
+    /// Whether the buffers are empty, and nothing else is under way.
     fn is_quiet(&self) -> bool {
-        self.grown
-            && self.out == Out::Flushed
-            && self.library.can_write()
-            && self.socket.is_between_messages()
+        self.out == Out::Flushed && self.library.can_write() && self.socket.is_between_messages()
     }
 
     /// Whether there is room for a message.
@@ -145,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         cx: &mut Context<'_>,
         ask: impl FnOnce(&mut WebSocketContext, &mut Now<'_, '_, Metered<S>>) -> Result<T, Error>,
     ) -> Poll<Result<T, Error>> {
-        let mut now = Now { socket: &mut self.socket, cx };
+        let mut now = Now { socket: &mut self.socket, calm: &mut self.calm, cx };
         match ask(&mut self.library, &mut now) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             done => Poll::Ready(done),
@@ -154,9 +175,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
 }
 
 /// How long a message may be is the metered socket's to say, which knows before the library does.
-fn library() -> WebSocketContext {
+fn library(read_bytes: usize) -> WebSocketContext {
     let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
+        .read_buffer_size(read_bytes)
         .write_buffer_size(BUFFER_BYTES)
         .max_message_size(None)
         .max_frame_size(None);
@@ -166,6 +187,7 @@ fn library() -> WebSocketContext {
 /// A socket as the library wants it: what would wait is an error, and wakes the task later.
 struct Now<'a, 'b, S> {
     socket: &'a mut S,
+    calm: &'a mut u8,
     cx: &'a mut Context<'b>,
 }
 
@@ -180,6 +202,9 @@ impl<S: AsyncRead + Unpin> Read for Now<'_, '_, S> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut buffer = ReadBuf::new(bytes);
         now(Pin::new(&mut *self.socket).poll_read(self.cx, &mut buffer))?;
+        if buffer.remaining() == 0 {
+            *self.calm = 0;
+        }
         Ok(buffer.filled().len())
     }
 }

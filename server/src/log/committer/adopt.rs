@@ -4,6 +4,7 @@ use super::super::entry::{Draft, Entry, Foreign, Outcome, Rejected};
 use super::super::error::Failure;
 use super::super::marks::Mark;
 use super::super::naming::Named;
+use super::super::row::Row;
 use super::super::undo;
 use super::super::usage::bytes_of;
 use super::Committer;
@@ -18,14 +19,14 @@ impl Committer {
         foreign: Foreign,
         commit: &mut Commit,
     ) -> Result<Outcome, Failure> {
-        let Foreign { draft, dot, aliases, cleaned } = foreign;
+        let Foreign { draft, dot, aliases, cleaned, loose } = foreign;
         let id = self.shared.hash.id(&draft.id);
         let mark = self.mark(id)?;
         let entry = Entry { dot, aliases, cleaned, ..self.entry(draft, commit.next()) };
         if mark.covers(id)
             && let Some(known) = self.known(id, &entry.id, commit)?
         {
-            return self.meet(&known, &entry, commit);
+            return self.meet(&known, (&entry, loose), commit);
         }
         let undone = entry.undoes();
         let quota = self.quota_of(&entry.id).filter(|_| !cleaned && undone.is_none());
@@ -33,7 +34,7 @@ impl Committer {
         let Some(entry) = commit.add(entry, id, &self.shared.hash) else {
             return Ok(Outcome::TooLarge);
         };
-        commit.adopted(&entry);
+        commit.adopted(&entry, loose);
         if !entry.aliases.is_empty() {
             self.shared.naming.set(entry.position, Named::of(&entry));
         }
@@ -94,11 +95,13 @@ impl Committer {
     fn meet(
         &mut self,
         known: &Entry,
-        other: &Entry,
+        (other, loose): (&Entry, bool),
         commit: &mut Commit,
     ) -> Result<Outcome, Failure> {
         let known = Arc::new(self.shared.naming.apply(known.clone()));
-        if other.cleaned && !known.cleaned {
+        // Of what another server has compacted the body is not gone, and its place is all that it says.
+        let is_taken_out = other.cleaned && other.addresses.logs().next().is_some();
+        if is_taken_out && !known.cleaned {
             self.take_out(&known, other.action.clone(), commit)?;
         } else if !known.cleaned
             && let Some(named) = Named::of(&known).with(&Named::of(other))
@@ -107,19 +110,25 @@ impl Committer {
             commit.rename(&known, named, self.accepted_ms);
         }
         // Of what was accepted here there is nothing to say.
-        if other.dot.incarnation != self.shared.identity.incarnation {
+        if other.dot.incarnation != self.shared.identity.incarnation && !loose {
             commit.met(other);
         }
         Ok(Outcome::Known(known))
     }
 
-    /// Writes what a commit says of other servers; on disk with its rows.
+    /// Writes which entries of a commit are loose, before its rows: one without the other says nothing of
+    /// what is held, and the other way round too much.
+    pub(super) fn put_loose(&self, commit: &Sealed) -> Result<(), Failure> {
+        let Some(head) = commit.staged.rows.last().map(Row::last) else { return Ok(()) };
+        let mut loose = commit.foreign.loose.iter();
+        loose.try_for_each(|(life, dots)| self.shared.feed().put_loose(head, *life, dots))
+    }
+
+    /// Writes what else a commit says of other servers, after its rows: what a crash cuts off comes again,
+    /// and then it is said again.
     pub(super) fn put_adopted(&self, commit: &Sealed) -> Result<(), Failure> {
         let feed = self.shared.feed();
-        let Some(head) = commit.staged.rows.last().map(|row| row.next().get() - 1) else {
-            return Ok(());
-        };
-        let head = Position::new(head).unwrap_or_default();
+        let Some(head) = commit.staged.rows.last().map(Row::last) else { return Ok(()) };
         for (incarnation, position) in &commit.foreign.origins {
             let dot = Dot { incarnation: *incarnation, position: *position };
             if !self.shared.incarnations.origins.has(dot) {
@@ -134,6 +143,9 @@ impl Committer {
         for (incarnation, position) in &adopted.origins {
             let dot = Dot { incarnation: *incarnation, position: *position };
             self.shared.incarnations.origins.add(head, dot);
+        }
+        for (incarnation, dots) in &adopted.loose {
+            self.shared.incarnations.origins.add_loose(head, *incarnation, dots);
         }
         if let Some(on_clean) = self.shared.on_clean.get() {
             // Whatever was folded with the names of before is folded again.

@@ -9,7 +9,7 @@ use super::super::tail::Staged;
 use crate::clock::Stopwatch;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use tidelog_crdt::{Dot, Incarnation, Position};
+use tidelog_crdt::{Dot, Incarnation, Position, Ranges};
 use tidelog_protocol::Action;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -33,6 +33,8 @@ pub(super) struct Commit {
 pub(super) struct Adopted {
     /// The last dot of each incarnation that it brings.
     pub(super) origins: BTreeMap<Incarnation, Position>,
+    /// The dots of those before which others may be missing.
+    pub(super) loose: BTreeMap<Incarnation, Ranges>,
     /// Names of entries.
     pub(super) named: Vec<(Position, Named)>,
     /// In which logs entries are that were here and have other names now.
@@ -143,8 +145,13 @@ impl Commit {
     }
 
     /// Adds the names of an entry that this commit brings.
-    pub(super) fn adopted(&mut self, entry: &Entry) {
-        self.met(entry);
+    pub(super) fn adopted(&mut self, entry: &Entry, loose: bool) {
+        if loose {
+            let Dot { incarnation, position } = entry.dot;
+            self.foreign.loose.entry(incarnation).or_default().insert(position);
+        } else {
+            self.met(entry);
+        }
         if !entry.aliases.is_empty() {
             self.foreign.named.push((entry.position, Named::of(entry)));
         }

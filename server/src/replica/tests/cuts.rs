@@ -168,7 +168,8 @@ impl Story {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let caller = Caller::new(&Upstream { url, ..self.upstream.clone() }).unwrap();
+        let caller =
+            Caller::new(&Upstream { url, ..self.upstream.clone() }, Arc::default()).unwrap();
         let mut tries = Tries { mute: !socket, ..Tries::default() };
         let cloud = self.address;
         let mut connections = JoinSet::new();
@@ -229,4 +230,57 @@ async fn requests_that_are_cut_on_the_way_up_lose_and_double_nothing() {
 #[tokio::test]
 async fn requests_that_are_cut_on_the_way_down_lose_and_double_nothing() {
     every_byte(false, Way::Down, 3).await;
+}
+
+/// Between the two: lets a WebSocket be opened, and nothing through it.
+async fn swallow(mut near: TcpStream, cloud: SocketAddr) {
+    let Ok(mut far) = TcpStream::connect(cloud).await else { return };
+    let (mut up, mut down) = ([0; 4096], [0; 4096]);
+    let mut is_socket = false;
+    loop {
+        tokio::select! {
+            read = near.read(&mut up) => {
+                let Ok(read @ 1..) = read else { return };
+                if !is_socket && far.write_all(&up[..read]).await.is_err() {
+                    return;
+                }
+            }
+            read = far.read(&mut down), if !is_socket => {
+                let Ok(read @ 1..) = read else { return };
+                is_socket = down[..read].starts_with(b"HTTP/1.1 101");
+                if near.write_all(&down[..read]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_a_socket_carries_nothing_the_link_is_requests() {
+    let mut story = Story::begin().await;
+    story.cloud.like("ann", 1).await;
+    story.edge.like("ann", 2).await;
+    story.made = 2;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let cloud = story.address;
+    story.tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((near, _)) = listener.accept().await {
+            connections.spawn(swallow(near, cloud));
+        }
+    });
+    let caller =
+        || Caller::new(&Upstream { url: url.clone(), ..story.upstream.clone() }, Arc::default());
+    let mut tries = Tries::default();
+    // It is given up in time, and the next life of the link does without.
+    drop(attempt(&story.edge.app, &caller().unwrap(), &mut tries).await);
+    assert!(tries.mute);
+    let caller = caller().unwrap();
+    tokio::select! {
+        _ = attempt(&story.edge.app, &caller, &mut tries) => panic!("the requests were cut"),
+        () = story.until_agreed() => {}
+    }
+    story.tasks.shutdown().await;
 }

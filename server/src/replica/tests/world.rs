@@ -102,6 +102,11 @@ impl World {
         Self { seed, chance, sites, rules, made, now: 1_700_000_000_000, restores: false }
     }
 
+    /// How many sites there are.
+    pub(super) fn count(&self) -> usize {
+        self.sites.len()
+    }
+
     pub(super) fn log(&self, at: usize) -> &Log {
         &self.sites[at].open.as_ref().unwrap().0
     }
@@ -322,12 +327,12 @@ impl World {
         self.sites[at].open = Some(opened);
     }
 
-    fn back_up(&mut self, at: usize) {
+    pub(super) fn back_up(&mut self, at: usize) {
         let snapshot = self.log(at).snapshot().unwrap();
         self.sites[at].backup = Some(crate::backup::bytes_of(snapshot));
     }
 
-    fn restore(&mut self, at: usize) {
+    pub(super) fn restore(&mut self, at: usize) {
         let Some(backup) = self.sites[at].backup.clone() else { return };
         self.sites[at].open = None;
         self.sites[at].late = None;

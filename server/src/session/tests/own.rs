@@ -232,3 +232,26 @@ fn a_document_comes_anew_when_an_older_action_came_while_the_page_was_away() {
     publish_last(&mut world, &mut fresh);
     assert_eq!(fresh.got.last().unwrap().kind, ADD);
 }
+
+/// The action was acknowledged, so it does not come again, and nothing else says that it counts.
+#[test]
+fn a_document_that_was_to_come_anew_comes_by_the_next_connection() {
+    let mut world = world();
+    (0..4).for_each(|n| add(&mut world, if n == 0 { "b" } else { "a" }));
+    let mut page = world.open("10:a:t");
+    world.now += 1_000;
+    let late = format!(r#"{{"type":"{ADD}","doc":"a"}}"#);
+    for _ in 0..2 {
+        world.add_made("10:b:t", &late, 1_000);
+        publish_last(&mut world, &mut page);
+    }
+    assert_eq!(states(&page), ["b", "a", "a"], "the last one is not yet due");
+    for expected in [&["a"][..], &[]] {
+        page = world.reconnect(page);
+        world.start(&mut page);
+        world.now += 1_000;
+        page.session.on_tick(world.at()).unwrap();
+        world.settle(&mut page);
+        assert_eq!(states(&page), expected);
+    }
+}

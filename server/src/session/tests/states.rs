@@ -255,3 +255,64 @@ fn a_document_comes_anew_when_an_entry_in_its_state_is_undone() {
     assert_eq!(of(&page, "d2"), ["crdt/state", "crdt/state"]);
     assert_eq!(of(&page, "d1"), ["crdt/state"]);
 }
+
+/// Adds to d1 long ago; it reaches the page now.
+fn add_late(world: &mut World, page: &mut Page) {
+    let json = format!(r#"{{"type":"{ADD}","doc":"d1"}}"#);
+    let entry = world.add_made("11:b:t", &json, 1_000);
+    world.publish(&entry, page);
+}
+
+/// A page that follows the shelf, and came back: it has heard of d1 for the last time when this was so long ago.
+fn comes_back(world: &mut World, page: Page, subscribe: &str) -> Page {
+    let mut page = world.reconnect(page);
+    world.send(&mut page, subscribe);
+    world.start(&mut page);
+    world.now += 1_000;
+    page.session.on_tick(world.at()).unwrap();
+    world.settle(&mut page);
+    page
+}
+
+/// The action was acknowledged, so it does not come again, and nothing else says that it counts.
+#[test]
+fn a_document_that_was_to_come_anew_comes_by_the_next_connection() {
+    let mut world = World::new();
+    (0..4).for_each(|n| add(&mut world, n));
+    let mut page = world.open("10:a:t");
+    world.send(&mut page, SHELF);
+    world.now += 1_000;
+    add_late(&mut world, &mut page);
+    add_late(&mut world, &mut page);
+    assert_eq!(
+        of(&page, "d1"),
+        ["crdt/state", ADD, "crdt/state", ADD],
+        "the last one is not yet due"
+    );
+    let page = comes_back(&mut world, page, SHELF);
+    assert_eq!(of(&page, "d1"), ["crdt/state"]);
+    let page = comes_back(&mut world, page, SHELF);
+    assert_eq!(of(&page, "d1"), [""; 0], "once");
+}
+
+#[test]
+fn a_document_that_came_anew_and_was_not_received_comes_once_more_and_above_the_first() {
+    for since in [false, true] {
+        let mut world = World::new();
+        (0..4).for_each(|n| add(&mut world, n));
+        let mut page = world.open("10:a:t");
+        world.send(&mut page, SHELF);
+        let answer = page.got.iter().find(|got| got.kind == builtin::PROCESSED).unwrap();
+        let since = since.then(|| format!(r#","since":{{"id":"{}","time":0}}"#, answer.id));
+        world.now += 1_000;
+        page.acknowledges = false;
+        add_late(&mut world, &mut page);
+        let told = page.got.last().unwrap().clone();
+        assert_eq!(told.kind, "crdt/state");
+        let subscribe = SHELF.replace('}', &format!("{}}}", since.unwrap_or_default()));
+        let page = comes_back(&mut world, page, &subscribe);
+        let last = page.got.iter().rfind(|got| got.doc.as_deref() == Some("d1")).unwrap();
+        assert_eq!(last.kind, "crdt/state", "{subscribe}: {:?}", of(&page, "d1"));
+        assert!(last.time >= told.time, "{subscribe}: it lies under what the page has");
+    }
+}

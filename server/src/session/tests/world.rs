@@ -221,9 +221,10 @@ impl World {
             anonymous: false,
         };
         let subject = Subject::new(&identity, node.clone(), 0);
-        let start = Start { subject, synced: number, node: state, head: self.head() };
+        let (head, compacted) = (self.head(), Position::ZERO);
+        let start = Start { subject, synced: number, node: state, head, compacted };
         let (session, _) =
-            Session::start(accepted.connection, self.shared.clone(), start, self.now);
+            Session::start(accepted.connection, Arc::new(self.shared.clone()), start, self.now);
         Page {
             node,
             client: client.finish(&connected, self.now).connection,

@@ -53,6 +53,8 @@ fn leave(world: &World, presence: Presence, channels: &[(&str, bool)]) {
         brought: Vec::new(),
         pending: Vec::new(),
         state_ms: 0,
+        late: None,
+        untold: None,
         live: true,
     };
     let subscriptions = channels.iter().map(remembered).collect();

@@ -99,7 +99,7 @@ async fn pings_are_answered_only_as_long_as_answers_are_taken() {
         answered = count => answered,
         written = back.write_all(&pings) => panic!("all were read: {written:?}"),
     };
-    assert!((PINGS_MAX..100).contains(&answered), "{answered}");
+    assert!((PINGS_MAX.into()..100).contains(&answered), "{answered}");
     let mut pong = [0; 102];
     there.read_exact(&mut pong).await.unwrap();
     assert_eq!(pong[..2], [0x8a, 100]);
@@ -112,4 +112,30 @@ async fn a_ping_that_is_too_long_is_refused_at_its_header() {
     peer.write_all(&long[..long.len() - 126]).await.unwrap();
     let error = poll_fn(|cx| stream.poll_next(cx)).await.unwrap().unwrap_err();
     assert!(error.to_string().contains("at most 125 bytes"), "{error}");
+}
+
+/// Idle ones are most, and their buffers are what they cost.
+#[tokio::test]
+async fn who_sends_much_at_a_time_has_a_wide_buffer_and_loses_it_again() {
+    let (mut peer, mut stream) = pair();
+    let little = frame(0x82, &[1; 100]);
+    let much = little.repeat(30);
+    peer.write_all(&little).await.unwrap();
+    next(&mut stream).await;
+    nothing_comes(&mut stream).await;
+    assert!(!stream.wide);
+    for round in 0..3 {
+        peer.write_all(&much).await.unwrap();
+        for _ in 0..30 {
+            assert_eq!(next(&mut stream).await, [1; 100][..], "in round {round}");
+        }
+        nothing_comes(&mut stream).await;
+        assert!(stream.wide);
+    }
+    for _ in 0..=CALM_MAX {
+        peer.write_all(&little).await.unwrap();
+        assert_eq!(next(&mut stream).await, [1; 100][..]);
+        nothing_comes(&mut stream).await;
+    }
+    assert!(!stream.wide);
 }

@@ -3,13 +3,15 @@
 use super::super::super::error::{Damage, Failure, ReadError};
 use super::super::super::incarnations::Life;
 use super::super::super::naming::Named;
-use super::super::super::origins::Step;
+use super::super::super::origins::{Loose, Step};
 use super::{Feed, STORE_KEY, position};
-use tidelog_crdt::{Dot, Incarnation, Position};
+use tidelog_crdt::{Dot, Incarnation, Position, Ranges};
 
 const LIFE_KEYS: &[u8] = b"life/";
 /// Incarnation and position here; the dot.
 const ORIGIN_KEYS: &[u8] = b"origin/";
+/// Incarnation and position here; ranges of dots.
+const LOOSE_KEYS: &[u8] = b"loose/";
 /// Position; names.
 const NAMED_KEYS: &[u8] = b"named/";
 
@@ -64,6 +66,45 @@ impl Feed {
     ) -> Result<(), Failure> {
         let key = [ORIGIN_KEYS, &dot.incarnation.0.to_be_bytes(), &at.get().to_be_bytes()];
         self.put_raw_meta(&key.concat(), &dot.position.get().to_le_bytes())
+    }
+
+    /// The dots that are here without what was before them, by the position up to which they are.
+    pub(in super::super::super) fn loose(&self) -> Result<Vec<Loose>, ReadError> {
+        let mut all = Vec::new();
+        for pair in self.meta.scan_prefix(LOOSE_KEYS) {
+            let (key, value) = pair.map_err(|error| self.database.unread(&error))?;
+            let loose = loose(&key, &value).ok_or_else(|| {
+                self.damaged(Position::ZERO, Damage("what is here of others cannot be read"))
+            })?;
+            all.push(loose);
+        }
+        Ok(all)
+    }
+
+    /// With the commit that ends at `at` these dots of an incarnation are here.
+    pub(in super::super::super) fn put_loose(
+        &self,
+        at: Position,
+        incarnation: Incarnation,
+        dots: &Ranges,
+    ) -> Result<(), Failure> {
+        let key = [LOOSE_KEYS, &incarnation.0.to_be_bytes(), &at.get().to_be_bytes()];
+        // Plain data always serializes.
+        self.put_raw_meta(&key.concat(), &rmp_serde::to_vec(dots).unwrap_or_default())
+    }
+
+    /// Forgets what [`Feed::put_loose`] put for commits above `head`, which a crash has cut off: their
+    /// positions are given again.
+    pub(in super::super::super) fn forget_loose(&self, head: Position) -> Result<(), Failure> {
+        let failure = |error| self.database.failure(&error);
+        for key in self.meta.scan_prefix(LOOSE_KEYS).keys() {
+            let key = key.map_err(failure)?;
+            let at = key.get(LOOSE_KEYS.len() + 8..).and_then(position);
+            if at.is_none_or(|at| at > head) {
+                self.meta.remove(key).map_err(failure)?;
+            }
+        }
+        Ok(())
     }
 
     /// The entries that have several names.
@@ -129,6 +170,12 @@ fn step(key: &[u8], value: &[u8]) -> Option<(Incarnation, Step)> {
     let (incarnation, at) = key.get(ORIGIN_KEYS.len()..)?.split_first_chunk::<8>()?;
     let dot = Position::new(u64::from_le_bytes(value.try_into().ok()?))?;
     Some((Incarnation(u64::from_be_bytes(*incarnation)), (position(at)?, dot)))
+}
+
+fn loose(key: &[u8], value: &[u8]) -> Option<Loose> {
+    let (incarnation, at) = key.get(LOOSE_KEYS.len()..)?.split_first_chunk::<8>()?;
+    let dots = rmp_serde::from_slice(value).ok()?;
+    Some((Incarnation(u64::from_be_bytes(*incarnation)), position(at)?, dots))
 }
 
 fn life(key: &[u8], value: &[u8]) -> Option<Life> {
