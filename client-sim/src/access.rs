@@ -1,6 +1,7 @@
 //! Where the servers are, and who the devices are there.
 
 use crate::client::Target;
+use crate::oracle::reader::Leeway;
 use crate::plan::Protocol;
 use crate::secure::Place;
 use anyhow::{Context, ensure};
@@ -32,6 +33,17 @@ impl Access {
         self.servers.len() <= 1 || self.replicas
     }
 
+    /// In which order actions may come to devices that move among the servers, and whether more than once: what one server
+    /// has numbered proves nothing to another, and each has its own order.
+    pub(crate) fn leeway(&self) -> Leeway {
+        if self.servers.len() > 1 { Leeway::Repeats } else { Leeway::None }
+    }
+
+    /// The same of who reads the log of one server from its beginning: nothing comes twice there.
+    pub(crate) fn leeway_at_one(&self) -> Leeway {
+        if self.replicas && self.servers.len() > 1 { Leeway::Order } else { Leeway::None }
+    }
+
     /// The name of the `number`th user of a group, and what signs it in.
     pub fn user(&self, group: &str, number: u64) -> anyhow::Result<(String, Token)> {
         if self.users.is_empty() {
@@ -46,18 +58,28 @@ impl Access {
         Ok((name.clone(), Token::new(token.clone())))
     }
 
+    /// At which of the servers the `number`th device is after so many moves.
+    pub(crate) fn server(&self, number: u64, moves: u64) -> usize {
+        turn(number + moves, self.servers.len())
+    }
+
     /// How the `number`th device reaches a server after so many moves.
     pub fn target(&self, number: u64, moves: u64, protocol: Protocol, token: Token) -> Target {
-        let turn = |of: usize| usize::try_from((number + moves) % of.max(1) as u64).unwrap_or(0);
-        let server = self.servers.get(turn(self.servers.len())).or(self.servers.first());
+        let server = self.servers.get(self.server(number, moves)).or(self.servers.first());
         let nowhere = || SocketAddr::from(([127, 0, 0, 1], 31337)).into();
         let Place { address: server, tls } = server.cloned().unwrap_or_else(nowhere);
         let on_loopback = server.ip().is_loopback() && server.is_ipv4();
-        let host = u8::try_from(turn(usize::from(self.sources))).unwrap_or_default() + 1;
+        let host =
+            u8::try_from(turn(number + moves, usize::from(self.sources))).unwrap_or_default() + 1;
         let source = on_loopback.then(|| Ipv4Addr::new(127, 1, 0, host));
         let (version, form) = protocol.wire().unwrap_or((Version::V5, Form::Text));
         Target { server, tls, version, form, token: Some(token), source }
     }
+}
+
+/// Which of so many it is the turn of.
+fn turn(nth: u64, of: usize) -> usize {
+    usize::try_from(nth % of.max(1) as u64).unwrap_or(0)
 }
 
 /// Reads a file of users: a name and a token in each line.

@@ -263,12 +263,17 @@ fn broke(served: hyper::Result<()>, address: SocketAddr) {
 }
 
 impl Door {
-    /// Shakes hands for TLS, as soon as there are not too many who do; the socket costs nothing so long.
+    /// Shakes hands for TLS, as soon as the client has begun and there are not too many who do; the socket costs nothing
+    /// so long. Who opens one and says nothing takes no turn from anybody.
     async fn shake_hands(
         &self,
         tls: &Tls,
         stream: TcpStream,
     ) -> Result<io::Result<TlsStream<TcpStream>>, Elapsed> {
+        // A look, and not only the question: a new socket is said to be readable when it is not.
+        if let Err(error) = tokio::time::timeout(self.0.handshake, stream.peek(&mut [0])).await? {
+            return Ok(Err(error));
+        }
         let waits = self.0.app.door.told().waits_for_handshake();
         // It is never closed.
         let _turn = self.0.handshakes.acquire().await;

@@ -10,6 +10,7 @@ use tidelog_client_sim::plan::{RULES, Spec, builtin};
 use tidelog_client_sim::report::Outcome;
 use tidelog_client_sim::run::{With, run};
 use tidelog_client_sim::secure::Place;
+use tidelog_tests::replicas::Pair;
 use tidelog_tests::{Options, Server, within};
 use tokio::task::LocalSet;
 
@@ -144,6 +145,19 @@ async fn devices_that_roam_between_two_servers_lose_nothing() -> anyhow::Result<
     let outcome = LocalSet::new().run_until(playing).await?;
     let movers = outcome.group("movers").context("there is no such group")?;
     ensure!(movers.connections > movers.devices, "nobody moved: {outcome}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn devices_that_roam_between_replicas_find_everything_on_both() -> anyhow::Result<()> {
+    let Pair { cloud, edge, .. } = &Pair::start().await?;
+    let spec = small("roaming")?;
+    let servers = [cloud, edge].map(|server| server.address().into());
+    let access = Access { replicas: true, ..access(servers.into()) };
+    let outcome = LocalSet::new().run_until(play_at(&spec, access, With::default())).await?;
+    let movers = outcome.group("movers").context("there is no such group")?;
+    ensure!(movers.connections > movers.devices, "nobody moved: {outcome}");
+    ensure!(outcome.audited > 0, "no log was read back: {outcome}");
     Ok(())
 }
 

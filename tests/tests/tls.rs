@@ -5,9 +5,15 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use tidelog_client_sim::Process;
+use tidelog_client_sim::client::{Client, Target};
+use tidelog_client_sim::secure::Place;
+use tidelog_protocol::NodeId;
 use tidelog_tests::{Options, Ran, Server, has, run, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant};
 
 /// A server with a certificate of its own.
 struct Site {
@@ -48,6 +54,15 @@ impl Site {
     async fn openssl(&self, flags: &[&str]) -> anyhow::Result<Ran> {
         let address = self.server.address().to_string();
         run("openssl", [&["s_client", "-connect", &address], flags].concat()).await
+    }
+
+    /// A device that is signed in under TLS.
+    async fn comes(&self, node: &str) -> anyhow::Result<Client> {
+        let url = format!("wss://{}", self.server.address()).parse()?;
+        let place = Place::all(&[url], Some(&self.authority()))?.pop().context("no place")?;
+        let target = Target { tls: place.tls, ..self.server.target() };
+        let node = NodeId::new(node)?;
+        Ok(within("to be let in", Client::sign_in(&target, &node, 0)).await??)
     }
 
     fn hang_up(&self) -> anyhow::Result<()> {
@@ -186,5 +201,68 @@ async fn an_http_2_connection_that_asks_for_nothing_is_closed() -> anyhow::Resul
     let input = client.stdin.take();
     within("the end of the connection", client.wait()).await??;
     drop(input);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_says_nothing_takes_no_turn_to_shake_hands_and_hardly_any_memory() -> anyhow::Result<()>
+{
+    const SILENT: usize = 400;
+    let site = Site::start("[limits]\nhandshake = \"1h\"\n[admission]\nhandshakes = 1").await?;
+    drop(site.comes("ann:first:t").await?);
+    let process = Process::new(site.server.pid()?);
+    let before = process.resident_kib()?;
+    let mut silent = Vec::new();
+    for _ in 0..SILENT {
+        silent.push(TcpStream::connect(site.server.address()).await?);
+    }
+    // Who came after all of them is served, with the only turn there is.
+    let _ann = site.comes("ann:phone:t").await?;
+    let each = process.resident_kib()?.saturating_sub(before) / SILENT as u64;
+    ensure!(each <= 40, "each that is silent takes {each} KiB");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_begins_to_shake_hands_and_stops_gives_its_turn_to_the_next() -> anyhow::Result<()> {
+    let site = Site::start("[limits]\nhandshake = \"1s\"\n[admission]\nhandshakes = 1").await?;
+    let mut halves = Vec::new();
+    for _ in 0..3 {
+        let mut half = TcpStream::connect(site.server.address()).await?;
+        // The header of a first message, of which nothing comes.
+        half.write_all(&[0x16, 3, 1, 2, 0]).await?;
+        halves.push(half);
+    }
+    let _ann = site.comes("ann:phone:t").await?;
+    for half in &mut halves {
+        ensure!(until_closed(half).await?.is_empty(), "it was answered");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_stops_lets_clients_under_tls_go_one_after_the_other() -> anyhow::Result<()> {
+    const CROWD: usize = 300;
+    let mut site = Site::start("[limits]\ndrain = \"120s\"\ntimeout = \"1h\"").await?;
+    let mut crowd = JoinSet::new();
+    for n in 0..CROWD {
+        let mut client = site.comes(&format!("user{n}:a:t")).await?;
+        crowd.spawn(async move {
+            while client.next().await.is_ok() {}
+            Instant::now()
+        });
+    }
+    site.server.signal(Server::TERM)?;
+    let mut ends = Vec::new();
+    while let Some(end) = within("the end of every connection", crowd.join_next()).await? {
+        ends.push(end?);
+    }
+    ends.sort_unstable();
+    let (first, last) = ends.first().zip(ends.last()).context("nobody left")?;
+    let took = last.duration_since(*first);
+    // One every ten ms; what is measured here may be late at both ends.
+    ensure!(took > Duration::from_secs(1), "all went within {took:?}");
+    let status = site.server.exited().await?;
+    ensure!(status.success(), "{status}: {}", site.server.trace());
     Ok(())
 }

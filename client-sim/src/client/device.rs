@@ -12,7 +12,7 @@ use crate::http::Http;
 use crate::measure::GroupStats;
 use crate::oracle::ledger::AuthorNo;
 use crate::oracle::reader::Reader;
-use crate::plan::{Chance, DevicePlan, Group, Protocol, micros};
+use crate::plan::{Behaviour, Chance, DevicePlan, Group, Protocol, micros};
 use crate::tape::Tape;
 use crate::world::{Phase, Signal, World};
 use anyhow::Context;
@@ -49,8 +49,8 @@ pub(crate) struct Device {
     pub(super) client: Option<Box<Client>>,
     pub(super) http: Option<Box<Http>>,
     pub(super) cursor: Option<Cursor>,
-    /// Up to where it has everything, as the server numbers it.
-    pub(super) synced: u64,
+    /// Up to where it has everything, as the servers number it.
+    numbers: Vec<u64>,
     /// The last number on this connection.
     pub(super) connection_number: u64,
     pub(super) connections: u64,
@@ -117,7 +117,7 @@ impl Device {
         let author = (world.clock.zero_ms() - away_ms, world.bodies(plan.group)?);
         let own = world.ledger.borrow_mut().author(node.clone(), user, channel, author);
         let follows = group.follow.clone();
-        let reader = Reader::new(user, own, follows, !world.access.is_one());
+        let reader = Reader::new(user, own, follows, world.access.leeway());
         let mut device = Self {
             world: Rc::clone(world),
             number,
@@ -134,7 +134,7 @@ impl Device {
             client: None,
             http: None,
             cursor: None,
-            synced: 0,
+            numbers: Vec::new(),
             connection_number: 0,
             connections: 0,
             sent: 0,
@@ -240,6 +240,28 @@ impl Device {
     pub(super) fn target(&self) -> super::Target {
         let (number, token) = (self.number as u64, self.token.clone());
         self.world.access.target(number, self.moves, self.protocol, token)
+    }
+
+    /// Up to where it has everything, as it says when it connects.
+    pub(super) fn synced(&self) -> u64 {
+        self.numbers.get(self.numbering()).copied().unwrap_or(0)
+    }
+
+    /// It has everything up to `number` of the server that it is connected with.
+    pub(super) fn set_synced(&mut self, number: u64) {
+        let at = self.numbering();
+        self.numbers.resize(self.numbers.len().max(at + 1), 0);
+        if let Some(known) = self.numbers.get_mut(at) {
+            *known = number.max(*known);
+        }
+    }
+
+    /// Which of its numbers counts: stock devices have one for all servers.
+    fn numbering(&self) -> usize {
+        match self.spec().map(|group| group.behaviour).unwrap_or_default() {
+            Behaviour::Stock => 0,
+            Behaviour::Better => self.world.access.server(self.number as u64, self.moves),
+        }
     }
 
     pub(super) fn wanted_first(&self) -> u64 {

@@ -138,7 +138,7 @@ impl Device {
         if before > number {
             self.violated(Violation::NumberFell { from: before, to: number });
         }
-        self.synced = self.synced.max(number);
+        self.set_synced(number);
     }
 
     pub(super) fn violated(&self, violation: Violation) {

@@ -85,7 +85,7 @@ impl Device {
         if self.world.clock.micros() < back_at {
             return self.failed("no network", None);
         }
-        let (target, node, synced) = (self.target(), self.node.clone(), self.synced);
+        let (target, node, synced) = (self.target(), self.node.clone(), self.synced());
         let signing = Client::sign_in_through(self.faults(), &target, &node, synced);
         let signed = tokio::select! {
             signed = timeout(HANDSHAKE, Box::pin(signing)) => signed,

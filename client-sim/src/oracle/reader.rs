@@ -19,13 +19,23 @@ pub(crate) struct Reader {
     user: UserNo,
     own: AuthorNo,
     channel: Option<String>,
-    /// Servers that do not know each other's acknowledgements send again.
-    repeats: bool,
+    leeway: Leeway,
     traces: Vec<Trace>,
     /// What it has of others.
     received: u64,
     order: u64,
     fields: [Option<Winner>; FIELDS],
+}
+
+/// What servers may do beside sending each action once, in its author's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leeway {
+    /// Nothing.
+    None,
+    /// Send them in another order: an author moved, and its later actions were here first.
+    Order,
+    /// That, and send them again: they do not know what another server has sent.
+    Repeats,
 }
 
 /// What it has of one author.
@@ -60,9 +70,14 @@ pub(crate) enum Heard {
 }
 
 impl Reader {
-    pub(crate) fn new(user: UserNo, own: AuthorNo, channel: Option<String>, repeats: bool) -> Self {
+    pub(crate) fn new(
+        user: UserNo,
+        own: AuthorNo,
+        channel: Option<String>,
+        leeway: Leeway,
+    ) -> Self {
         let (traces, fields) = (Vec::new(), [const { None }; FIELDS]);
-        Self { user, own, channel, repeats, traces, received: 0, order: 0, fields }
+        Self { user, own, channel, leeway, traces, received: 0, order: 0, fields }
     }
 
     /// Takes an action that came.
@@ -87,9 +102,9 @@ impl Reader {
         }
         match self.trace(number).take(at) {
             Taken::InOrder => {}
-            Taken::Again if self.repeats => return Ok(Heard::Again),
+            Taken::Again if self.leeway == Leeway::Repeats => return Ok(Heard::Again),
             Taken::Again => return Err(Violation::Repeated { id: meta.id.to_string() }),
-            Taken::Late if self.repeats => {}
+            Taken::Late if self.leeway != Leeway::None => {}
             Taken::Late => {
                 self.received += u64::from(number != self.own);
                 return Err(Violation::OutOfOrder { id: meta.id.to_string() });

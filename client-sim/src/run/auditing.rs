@@ -17,12 +17,16 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 use tidelog_protocol::{Action, NodeId, Token, builtin};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Users whose logs are read at the same time.
 const AT_ONCE: usize = 16;
 /// How long reading one may take.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks at a replica that does not have everything yet.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often it is looked.
+const LOOKS: u32 = 300;
 /// An author that there is not.
 const NOBODY: AuthorNo = usize::MAX;
 
@@ -96,7 +100,7 @@ async fn audit_user(
     let mut union: HashSet<(AuthorNo, usize)> = HashSet::new();
     for server in 0..world.access.servers.len().max(1) {
         let target = world.access.target(0, server as u64, Protocol::V5, token.clone());
-        let reading = read(world, name, user, &target);
+        let reading = read_whole(world, name, user, &target);
         let late = || format!("reading the log of {name} took longer than 120 s");
         let (reader, sequence, tape) = timeout(PATIENCE, reading).await.with_context(late)??;
         union.extend(&sequence);
@@ -141,21 +145,40 @@ fn compare(world: &World, device: &Ended, new: &Reader, sequence: &Sequence, ser
     }
 }
 
-/// Reads a log as a new device, up to an action that is sent after all others.
-async fn read(
+/// Reads a log as a new device; of a replica until it has had what came to the others.
+async fn read_whole(
     world: &Rc<World>,
     name: &str,
     user: UserNo,
     target: &crate::client::Target,
 ) -> anyhow::Result<(Reader, Sequence, Box<Tape>)> {
+    let mut looks = 0;
+    loop {
+        let read = read(world, (name, looks), user, target).await?;
+        looks += 1;
+        let is_whole = read.1.len() as u64 >= world.ledger.borrow().kept(user);
+        if is_whole || !world.access.replicas || looks >= LOOKS {
+            return Ok(read);
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Reads a log as a new device, up to an action that is sent after all others; the `look`th time.
+async fn read(
+    world: &Rc<World>,
+    (name, look): (&str, u32),
+    user: UserNo,
+    target: &crate::client::Target,
+) -> anyhow::Result<(Reader, Sequence, Box<Tape>)> {
     let run = &world.access.run;
-    let closing = NodeId::new(&format!("{name}:{run}close:tab"))?;
+    let closing = NodeId::new(&format!("{name}:{run}close:tab{look}"))?;
     close(target, &closing).await?;
     let node = NodeId::new(&format!("{name}:{run}audit:tab"))?;
     let mut client = Client::sign_in(target, &node, 0).await?;
     client.record(Box::default());
     client.ready();
-    let mut reader = Reader::new(user, NOBODY, None, false);
+    let mut reader = Reader::new(user, NOBODY, None, world.access.leeway_at_one());
     let mut sequence = Sequence::new();
     loop {
         let Event::Sync(sync) = client.next().await? else { continue };

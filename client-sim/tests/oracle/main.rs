@@ -3,11 +3,15 @@
 mod liar;
 
 use liar::{Lie, serve};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Output;
 use tidelog_client_sim::access::Access;
 use tidelog_client_sim::oracle::Violation;
 use tidelog_client_sim::plan::Spec;
 use tidelog_client_sim::report::{Comparison, Outcome, read, write};
 use tidelog_client_sim::run::{With, run};
+use tokio::process::Command;
 use tokio::task::LocalSet;
 
 /// Two users with three devices each, who come with something and make more.
@@ -68,6 +72,54 @@ async fn an_honest_server_passes_and_its_report_says_so() -> anyhow::Result<()> 
     let compared = Comparison::new(&outcome, &again).to_string();
     assert!(compared.contains("all: acknowledged, p99"), "{compared}");
     assert!(compared.lines().skip(1).all(|line| line.ends_with(" 1.00")), "{compared}");
+    Ok(())
+}
+
+/// What `tidelog-sim` does in `home`, where the scenario is.
+async fn simulate(home: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
+    std::fs::write(home.join("lies.toml"), SCENARIO)?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidelog-sim"));
+    Ok(command.args(arguments).current_dir(home).kill_on_drop(true).output().await?)
+}
+
+async fn plays(home: &Path, address: SocketAddr, out: &str) -> anyhow::Result<Output> {
+    let address = address.to_string();
+    let arguments = ["run", "lies.toml", "--quiet", "--server", &address, "--out", out];
+    simulate(home, &arguments).await
+}
+
+#[tokio::test]
+async fn the_command_fails_where_something_is_wrong_and_says_how_to_see_it_again()
+-> anyhow::Result<()> {
+    let home = tempfile::tempdir()?;
+    let bad = plays(home.path(), serve(Lie::Repeat).await?, "bad").await?;
+    assert_eq!(bad.status.code(), Some(1), "{bad:?}");
+    let told = String::from_utf8(bad.stdout)?;
+    assert!(told.contains("came again") && told.contains("violations.txt"), "{told}");
+    let violations = std::fs::read_to_string(home.path().join("bad/violations.txt"))?;
+    assert!(violations.contains("seed 1") && violations.contains(" < "), "{violations}");
+    let good = plays(home.path(), serve(Lie::None).await?, "good").await?;
+    assert_eq!(good.status.code(), Some(0), "{good:?}");
+    assert!(!home.path().join("good/violations.txt").exists());
+    let compared = simulate(home.path(), &["compare", "bad/report.json", "good"]).await?;
+    let table = String::from_utf8(compared.stdout)?;
+    assert!(compared.status.success() && table.contains("all: acknowledged, p99"), "{table}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_same_seed_prints_the_same_plan_and_another_one_another() -> anyhow::Result<()> {
+    let home = tempfile::tempdir()?;
+    let mut plans = Vec::new();
+    for seed in ["7", "7", "8"] {
+        let plan = simulate(home.path(), &["run", "lies.toml", "--plan", "--seed", seed]).await?;
+        assert!(plan.status.success(), "{plan:?}");
+        plans.push(String::from_utf8(plan.stdout)?);
+    }
+    let [one, again, other] = plans.as_slice() else { unreachable!("three") };
+    assert!(one.lines().count() > 6 * 8, "{one}");
+    assert_eq!(one, again);
+    assert_ne!(one, other);
     Ok(())
 }
 

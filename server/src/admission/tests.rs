@@ -1,4 +1,5 @@
 //! The order in which clients come in, and the door as a whole.
 
 mod door;
+mod minute;
 mod order;

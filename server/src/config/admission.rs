@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admission {
-    /// TLS handshakes at once; further sockets wait before theirs.
+    /// TLS handshakes at once; further clients that have begun one wait before theirs.
     #[serde(deserialize_with = "read_count")]
     pub handshakes: usize,
     /// WebSockets that are open and not signed in; for one more the request is answered with 503.

@@ -16,7 +16,7 @@ fn scene(count: u64) -> (Ledger, AuthorNo, Reader) {
     }
     let all = usize::try_from(count).unwrap();
     ledger.acknowledge(author, all).unwrap();
-    (ledger, author, Reader::new(user, reader, None, false))
+    (ledger, author, Reader::new(user, reader, None, Leeway::None))
 }
 
 fn hear(
@@ -62,12 +62,22 @@ fn each_way_to_be_wrong_is_told() {
 #[test]
 fn where_servers_do_not_know_each_other_what_comes_again_is_taken_for_that() {
     let (ledger, author, reader) = scene(3);
-    let mut reader = Reader { repeats: true, ..reader };
+    let mut reader = Reader { leeway: Leeway::Repeats, ..reader };
     for at in [0, 1, 2] {
         hear(&mut reader, &ledger, author, at).unwrap();
     }
     assert_eq!(hear(&mut reader, &ledger, author, 1), Ok(Heard::Again));
     assert_eq!(reader.received(), 3);
+}
+
+#[test]
+fn at_one_of_several_replicas_only_the_order_may_be_another() {
+    let (ledger, author, reader) = scene(3);
+    let mut reader = Reader { leeway: Leeway::Order, ..reader };
+    for at in [2, 0, 1] {
+        assert_eq!(hear(&mut reader, &ledger, author, at), Ok(Heard::New(author, at)));
+    }
+    assert!(matches!(hear(&mut reader, &ledger, author, 1), Err(Violation::Repeated { .. })));
 }
 
 #[test]
