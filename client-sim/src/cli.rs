@@ -1,8 +1,10 @@
 //! The command line of `tidelog-sim`.
 
 mod run;
+mod say;
 
 pub use run::{RunArgs, compare, list, play, rules, show};
+pub use say::say;
 
 use crate::client::Target;
 use crate::secure::{Place, Url};

@@ -10,10 +10,7 @@ fn main() -> ExitCode {
         Task::Run(args) => on_one_thread(cli::play(&args)),
         Task::List => cli::list().map(|()| true),
         Task::Show { name } => cli::show(&name).map(|()| true),
-        Task::Rules => {
-            cli::rules();
-            Ok(true)
-        }
+        Task::Rules => cli::rules().map(|()| true),
         Task::Compare { a, b } => cli::compare(&a, &b).map(|()| true),
         Task::Scenario(scenario) => run(&scenario),
         Task::Completions { shell } => cli::completions(shell).map(|()| true),
@@ -30,13 +27,12 @@ fn main() -> ExitCode {
 }
 
 /// Whether everything holds that had to.
-#[expect(clippy::print_stdout, reason = "the report is the command's output")]
 fn run(scenario: &Scenario) -> anyhow::Result<bool> {
     let report = on_one_thread(scenario::run(scenario))?;
     if scenario.common().json {
-        println!("{}", serde_json::to_string(&report)?);
+        cli::say(format_args!("{}\n", serde_json::to_string(&report)?))?;
     } else {
-        print!("{report}");
+        cli::say(&report)?;
     }
     Ok(report.holds())
 }

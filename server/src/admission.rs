@@ -162,17 +162,21 @@ impl Admission {
     /// A request for a WebSocket has come. It counts until who sent it has signed in; or is to come
     /// again later.
     pub(crate) fn knock(&self) -> Result<Counted, Away> {
-        let Inner { terms, unsigned, sessions, .. } = &*self.0;
-        let (unsigned, sessions) = (unsigned.load(Relaxed), sessions.load(Relaxed));
-        let waiting = self.waiting();
-        let full = unsigned >= terms.unsigned
-            || waiting >= terms.waiting
-            || unsigned.saturating_add(waiting).saturating_add(sessions) >= terms.sessions;
-        if full {
+        if self.is_full() {
             self.0.told.shed(Stage::Upgrade);
             return Err(self.away(Class::Heavy).1);
         }
         Ok(self.counted(|inner| &inner.unsigned))
+    }
+
+    /// Whether a newcomer is turned away: as many sockets are open, at one stage or in all, as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        let Inner { terms, unsigned, sessions, .. } = &*self.0;
+        let (unsigned, sessions) = (unsigned.load(Relaxed), sessions.load(Relaxed));
+        let waiting = self.waiting();
+        unsigned >= terms.unsigned
+            || waiting >= terms.waiting
+            || unsigned.saturating_add(waiting).saturating_add(sessions) >= terms.sessions
     }
 
     /// A WebSocket that was let in counts among the sessions while this lives.

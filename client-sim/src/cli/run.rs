@@ -1,5 +1,6 @@
 //! What `tidelog-sim run` and its neighbours are told, and what they do.
 
+use super::say::say;
 use crate::access::{Access, read_users};
 use crate::plan::{Plan, RULES, Spec, builtin, builtins};
 use crate::report::{Comparison, read, write};
@@ -45,7 +46,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "PID", conflicts_with = "serve")]
     pub server_pid: Option<u32>,
     /// The server's metrics, such as `http://127.0.0.1:31337/metrics`, to measure the same from afar.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = plain_http)]
     pub metrics: Option<hyper::Uri>,
     /// Signs devices in; `{user}` in it is the user. A server in development takes this one.
     #[arg(long, default_value = "{user}")]
@@ -77,11 +78,10 @@ pub struct RunArgs {
 }
 
 /// Runs a scenario; whether everything holds that has to.
-#[expect(clippy::print_stdout, reason = "the report is the command's output")]
 pub async fn play(args: &RunArgs) -> anyhow::Result<bool> {
     let spec = args.spec()?;
     if args.plan {
-        print!("{}", Plan::new(&spec));
+        say(Plan::new(&spec))?;
         return Ok(true);
     }
     let access = args.access()?;
@@ -101,52 +101,54 @@ pub async fn play(args: &RunArgs) -> anyhow::Result<bool> {
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(name));
     let written = write(&outcome, &out)?;
     if args.json {
-        println!("{}", serde_json::to_string(&outcome)?);
+        say(format_args!("{}\n", serde_json::to_string(&outcome)?))?;
     } else {
-        print!("{outcome}");
+        say(&outcome)?;
         for path in written {
-            println!("  {}", path.display());
+            say(format_args!("  {}\n", path.display()))?;
         }
     }
     Ok(outcome.holds() && (outcome.reached() || !args.strict))
 }
 
+/// Metrics are for whoever runs the server, and are asked for without TLS.
+fn plain_http(text: &str) -> Result<hyper::Uri, String> {
+    let uri: hyper::Uri = text.parse().map_err(|error| format!("it is no URL: {error}"))?;
+    match uri.scheme_str() {
+        Some("http") => Ok(uri),
+        _ => Err(
+            "it begins with http://; where there is TLS only, ask from the machine of the server"
+                .to_owned(),
+        ),
+    }
+}
+
 /// Prints what there is.
-#[expect(clippy::print_stdout, reason = "the list is the command's output")]
 pub fn list() -> anyhow::Result<()> {
     for spec in builtins()? {
-        println!(
-            "{:<16} {:>6} devices, {:>3} s  {}",
-            spec.name,
-            spec.devices(),
-            spec.seconds,
-            spec.about
-        );
+        let Spec { name, seconds, about, .. } = &spec;
+        say(format_args!("{name:<16} {:>6} devices, {seconds:>3} s  {about}\n", spec.devices()))?;
     }
     Ok(())
 }
 
 /// Prints a scenario.
-#[expect(clippy::print_stdout, reason = "the scenario is the command's output")]
 pub fn show(name: &str) -> anyhow::Result<()> {
     match builtin(name) {
-        Some(text) => print!("{text}"),
+        Some(text) => say(text)?,
         None => bail!("there is no {name}; `tidelog-sim list` prints what there is"),
     }
     Ok(())
 }
 
 /// Prints the rules that a server needs for all scenarios.
-#[expect(clippy::print_stdout, reason = "the rules are the command's output")]
-pub fn rules() {
-    print!("{RULES}");
+pub fn rules() -> anyhow::Result<()> {
+    Ok(say(RULES)?)
 }
 
 /// Prints two outcomes side by side.
-#[expect(clippy::print_stdout, reason = "the comparison is the command's output")]
 pub fn compare(a: &Path, b: &Path) -> anyhow::Result<()> {
-    print!("{}", Comparison::new(&read(a)?, &read(b)?));
-    Ok(())
+    Ok(say(Comparison::new(&read(a)?, &read(b)?))?)
 }
 
 impl RunArgs {

@@ -7,6 +7,8 @@ use toml::Table;
 const CONNECTION_BYTES: usize = 12 << 10;
 /// So much of the memory is the program's own, and what the allocator has been given back and keeps for a while.
 const ALLOCATOR: usize = 5;
+/// Less is nothing that a server could stay under.
+const MEMORY_MIN: usize = 256 << 20;
 /// A frame and what is read of it take at most so much of what all frames may take.
 const FRAMES: usize = 8;
 
@@ -17,8 +19,9 @@ pub(super) fn share(
     told: &Table,
 ) -> Result<(), String> {
     let Some(memory) = limits.memory else { return Ok(()) };
-    if memory < 64 << 20 {
-        return Err("[limits] memory: a server takes 64MiB at least".to_owned());
+    if memory < MEMORY_MIN {
+        let why = "the engine keeps up to 200MiB of what it has written, whatever is set";
+        return Err(format!("[limits] memory: a server takes 256MiB at least: {why}"));
     }
     let memory = shared(memory);
     let is_left_out = |section: &str, name: &str| {
@@ -108,7 +111,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         for (text, reason) in [
-            ("memory = \"63MiB\"", "64MiB at least"),
+            ("memory = \"255MiB\"", "256MiB at least"),
             ("memory = \"512MiB\"\nframe_budget_bytes = \"400MiB\"", "three fifths"),
             ("memory = \"much\"", "is no size"),
         ] {

@@ -62,7 +62,7 @@ impl Default for Server {
 #[derive(Clone, Debug, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Memory that the server stays under, 64MiB at least. A fifth is the program's own and the allocator's; what is
+    /// Memory that the server stays under, 256MiB at least. A fifth is the program's own and the allocator's; what is
     /// not set of `frame_budget_bytes` (a quarter), `outgoing_bytes` (an eighth), `ingest_queue_bytes` and `cache_bytes`
     /// (a 32nd each), `tail_bytes` (a 64th), `connections` (a quarter at 12KiB each), `frame_bytes` and `body_bytes`
     /// is a part of the rest.

@@ -22,15 +22,16 @@ pub(super) async fn health() -> &'static str {
     "ok\n"
 }
 
-/// The server takes requests: it does not stop, its log can be written, and who comes now does not wait
-/// longer than it has patience.
+/// The server takes requests and sockets: it does not stop, its log can be written, as many sockets as may be are not
+/// open yet, and who comes now does not wait longer than it has patience.
 pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     let failed = app.log.failed().now_or_never().is_some();
     if failed || *app.stop.borrow() {
         return Err(Problem::stopping(&app));
     }
     let wait = app.door.look().wait_seconds();
-    if wait > app.http.settings.busy.as_secs() { Err(Problem::busy(wait)) } else { Ok("ready\n") }
+    let is_late = wait > app.http.settings.busy.as_secs();
+    if is_late || app.door.is_full() { Err(Problem::busy(wait.max(1))) } else { Ok("ready\n") }
 }
 
 /// What is counted: as `OpenMetrics` for who asks for it, as Prometheus does; else as plain text.

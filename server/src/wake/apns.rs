@@ -131,6 +131,8 @@ impl Apns {
                 answer.later(said, true).ours()
             }
             (429, "TooManyProviderTokenUpdates") => answer.later(said, true),
+            // Of the connection, not of what was sent.
+            (400, "IdleTimeout") => answer.later(said, false),
             _ => answer.outcome(&reason),
         }
     }

@@ -94,7 +94,7 @@ impl Fcm {
         let request = Request::post(url)
             .header(AUTHORIZATION, format!("Bearer {token}"))
             .header(CONTENT_TYPE, "application/json")
-            .body(Full::from(self.body(device, push).to_string()));
+            .body(Full::from(self.body(device, push, clock::now_ms()).to_string()));
         let request = match request {
             Ok(request) => request,
             Err(error) => return Outcome::Refused(error.to_string()),
@@ -105,9 +105,10 @@ impl Fcm {
         }
     }
 
-    fn body(&self, device: &str, push: &Push) -> Value {
+    fn body(&self, device: &str, push: &Push, now_ms: u64) -> Value {
         let (visible, collapse) = (push.message.is_some(), push.collapse_id());
         let priority = if visible { "high" } else { "normal" };
+        let until_s = (now_ms / 1000).saturating_add(self.ttl_s);
         let (apple_kind, apple_priority) =
             if visible { ("alert", "10") } else { ("background", "5") };
         let mut message = json!({
@@ -123,8 +124,12 @@ impl Fcm {
                     "apns-priority": apple_priority,
                     "apns-push-type": apple_kind,
                     "apns-collapse-id": collapse,
+                    "apns-expiration": until_s.to_string(),
                 },
                 "payload": {"aps": {"content-available": 1}},
+            },
+            "webpush": {
+                "headers": {"TTL": self.ttl_s.to_string(), "Urgency": priority},
             },
         });
         if let Some(shown) = &push.message {

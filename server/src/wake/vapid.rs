@@ -106,6 +106,7 @@ fn make(data: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -139,5 +140,16 @@ mod tests {
             "k=BA1Hxzyi1RUM1b5wjxsn7nGxAszw2u61m164i3MrAIxHF6YK5h4SDYic-dRuU_RCPCfA5aq9ojSwk5Y2EmClBPs"
         );
         assert_eq!(header(token, public), example);
+        // What is signed is the same, byte for byte; a signature has chance in it, so theirs is verified.
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let now_ms = (1_453_523_768 - TOKEN_S) * 1000;
+        let contact = Some("mailto:push@example.com");
+        let here = Vapid::open(dir.path()).unwrap();
+        let here = here.authorization("https://push.example.net", contact, now_ms).unwrap();
+        assert!(here.starts_with(&format!("vapid t={signed}.")), "{here}");
+        let [key, signature] = [public, signature].map(|it| URL_SAFE_NO_PAD.decode(it).unwrap());
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key);
+        assert!(key.verify(signed.as_bytes(), &signature).is_ok());
     }
 }

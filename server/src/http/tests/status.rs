@@ -23,6 +23,15 @@ async fn the_server_is_well_and_ready_until_it_stops() {
 }
 
 #[tokio::test]
+async fn a_server_that_lets_in_no_further_socket_is_not_ready_for_newcomers() {
+    let site = Site::open(&format!("{RULES}\n[admission]\nsessions = 1"));
+    let session = site.app.door.session();
+    plain(&site, "GET", "/ready").await.problem(503, "busy");
+    drop(session);
+    assert_eq!(plain(&site, "GET", "/ready").await.status, 200);
+}
+
+#[tokio::test]
 async fn metrics_count_requests_by_path_and_status() {
     let site = Site::open(RULES);
     site.get("10:a", "/v1/log").await;

@@ -111,7 +111,7 @@ async fn what_follows_from_each_answer_of_apple() {
         (400, "BadMessageId", Then::Dropped),
         (400, "BadPriority", Then::Dropped),
         (400, "DuplicateHeaders", Then::Dropped),
-        (400, "IdleTimeout", Then::Dropped),
+        (400, "IdleTimeout", Then::Again(0)),
         (400, "InvalidPushType", Then::Dropped),
         (400, "MissingDeviceToken", Then::Dropped),
         (400, "PayloadEmpty", Then::Dropped),

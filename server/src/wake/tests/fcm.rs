@@ -35,6 +35,11 @@ async fn a_device_is_told_with_a_token_that_is_bought_once() {
     let android = json!({"collapse_key": "tidelog", "priority": "normal", "ttl": "86400s"});
     assert_eq!((&message["android"], &message["notification"]), (&android, &Value::Null));
     assert_eq!(message["apns"]["headers"]["apns-push-type"], "background");
+    let until_s: u64 =
+        message["apns"]["headers"]["apns-expiration"].as_str().unwrap().parse().unwrap();
+    let expected_s = crate::clock::now_ms() / 1000 + 86_400;
+    assert!((expected_s - 60..=expected_s).contains(&until_s), "{until_s}");
+    assert_eq!(message["webpush"]["headers"], json!({"TTL": "86400", "Urgency": "normal"}));
     world.act("10:b", &json!({"type": "chat"})).await;
     let came = google.next().await;
     assert_eq!((came.header("authorization"), came.answered), ("Bearer ya29.1", 200));

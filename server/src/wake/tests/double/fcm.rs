@@ -149,7 +149,7 @@ fn is_valid(message: &Map<String, Value>) -> bool {
     let has = |value: &Value, names: &[&str]| {
         value.as_object().is_some_and(|it| it.keys().all(|name| names.contains(&name.as_str())))
     };
-    let known = ["token", "data", "notification", "android", "apns"];
+    let known = ["token", "data", "notification", "android", "apns", "webpush"];
     let android = &message["android"];
     let ttl = android["ttl"].as_str().and_then(|ttl| ttl.strip_suffix('s'));
     let shown = message.get("notification");
@@ -165,5 +165,7 @@ fn is_valid(message: &Map<String, Value>) -> bool {
         && has(&message["apns"], &["headers", "payload"])
         && texts(&message["apns"]["headers"])
         && message["apns"]["payload"]["aps"].is_object()
+        && has(&message["webpush"], &["headers"])
+        && texts(&message["webpush"]["headers"])
         && shown.is_none_or(|shown| has(shown, &["title", "body"]) && shown["title"].is_string())
 }
