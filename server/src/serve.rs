@@ -104,6 +104,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     admin.stop().await;
     chores.shutdown().await;
     if !failed {
+        app.wakes.keep_told().await;
         app.log.close().await.context("the last commit failed")?;
         tracing::info!("stopped");
     }

@@ -3,7 +3,7 @@
 //! A device registers over HTTP (`device`, kept in the `book`). The `follower` reads the feed and finds who
 //! is to be told of what; each push service has a lane (`lanes`) with a `table` of who waits, and
 //! `deliver` tells one device, through `web`, `apns` or `fcm`. All is derived from the feed: what is in memory is
-//! found again after a restart, from the position that the follower had come to.
+//! found again after a restart, from the position that the follower had come to, but for what devices were `told`.
 
 mod apns;
 mod book;
@@ -22,6 +22,7 @@ mod payload;
 mod table;
 #[cfg(test)]
 mod tests;
+mod told;
 mod vapid;
 mod web;
 
@@ -34,6 +35,7 @@ pub(crate) use follower::follow;
 pub(crate) use had::Had;
 pub(crate) use outcome::Outcome;
 pub(crate) use payload::{Message, Push};
+pub(crate) use told::LastTold;
 
 use crate::config::{self, Config};
 use crate::log::{Log, Stopped};
@@ -166,6 +168,16 @@ impl Wakes {
             Web::new(&self.settings).inspect_err(failed).ok()
         };
         self.web.get_or_init(make).as_ref()
+    }
+
+    /// Keeps what devices were told since this was last done; on disk on return.
+    pub(crate) async fn keep_told(&self) {
+        match self.book.keep_told(&self.lanes.take_told()).await {
+            Ok(()) | Err(NotKept::Stopped(_)) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot keep what devices were told: after a restart they are told once more");
+            }
+        }
     }
 
     /// Devices that wait to be told.

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::aside::blocking;
 use crate::clock;
 use crate::log::{Channel, ReadError};
-use crate::wake::{self, Device, DeviceId, Limits, NotKept, Target};
+use crate::wake::{self, Device, DeviceId, LastTold, Limits, NotKept, Target};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -222,6 +222,7 @@ fn device(
         since: app.log.head(),
         registered_ms: now,
         refreshed_ms: now,
+        told: LastTold::default(),
     })
 }
 

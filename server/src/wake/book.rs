@@ -2,7 +2,7 @@
 //! and nothing else.
 //!
 //! ```text
-//! wake/device/USER ID                the device; no user has a space in its name
+//! wake/device/USER ID                the device, and what it was told last; no user has a space in its name
 //! wake/channel/CHANNEL \n USER ID    it wants to be woken for the channel
 //! wake/place/FINGERPRINT             whose the place is: a browser where somebody else signs in is
 //!                                    no longer woken for who was there before
@@ -15,6 +15,8 @@
 mod origins;
 
 use super::device::{Device, DeviceId, Target};
+use super::table::Key;
+use super::told::LastTold;
 use crate::aside::blocking;
 use crate::log::{Channel, Log, LogName, ReadError, Stopped};
 use std::collections::HashSet;
@@ -25,6 +27,9 @@ use tokio::sync::Mutex;
 const DEVICES: &str = "wake/device/";
 const CHANNELS: &str = "wake/channel/";
 const PLACES: &str = "wake/place/";
+
+/// Devices of which it is written at once what they were told.
+const TOLD_AT_ONCE: usize = 500;
 
 type Notes = Vec<(String, Option<Vec<u8>>)>;
 
@@ -102,6 +107,9 @@ impl Book {
         if let Some(before) = before {
             device.since = before.since;
             device.registered_ms = before.registered_ms;
+            if before.client == device.client {
+                device.told = before.told.clone();
+            }
             if before.is_as(&device) && is_fresh(before) {
                 return Ok(before.clone());
             }
@@ -131,6 +139,19 @@ impl Book {
         self.log.keep_notes(notes).await?;
         self.devices.fetch_sub(usize::from(taken), Ordering::Relaxed);
         Ok(device)
+    }
+
+    /// Keeps what devices were told last, of those that are still there; on disk on return.
+    pub(super) async fn keep_told(&self, told: &[(Key, LastTold)]) -> Result<(), NotKept> {
+        for some in told.chunks(TOLD_AT_ONCE) {
+            let _turn = self.turn.lock().await;
+            let (log, some) = (self.log.clone(), some.to_vec());
+            let notes = blocking(move || told_notes(&log, some)).await?;
+            if !notes.is_empty() {
+                self.log.keep_notes(notes).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets a device; whether there was one. On disk on return.
@@ -243,6 +264,22 @@ pub(crate) async fn forget_user(log: &Log, user: &UserId) -> anyhow::Result<usiz
     let notes = devices.iter().flat_map(gone).chain([(origins::name(user), None)]);
     log.keep_notes(notes.collect()).await?;
     Ok(devices.len())
+}
+
+/// Devices with what they were told. Waits for the disk.
+fn told_notes(log: &Log, told: Vec<(Key, LastTold)>) -> Result<Notes, ReadError> {
+    let mut notes = Notes::new();
+    for ((client, id), last) in told {
+        let Some(user) = client.user_str().and_then(|user| UserId::new(user).ok()) else {
+            continue;
+        };
+        let device = get(log, &user, &id)?.filter(|device| device.client == client);
+        if let Some(mut device) = device {
+            device.told.tell(&last.through, last.ms);
+            notes.push((format!("{DEVICES}{}", key(&user, &id)), Some(device.to_note())));
+        }
+    }
+    Ok(notes)
 }
 
 /// Without it and what leads to it.

@@ -1,5 +1,6 @@
 //! A registered device: where it is woken, for what, and who it signed in as.
 
+use super::told::{self, LastTold};
 use crate::auth::Identity;
 use crate::log::Channel;
 use base64::Engine;
@@ -128,6 +129,8 @@ pub(crate) struct Device {
     pub(crate) since: Position,
     pub(crate) registered_ms: u64,
     pub(crate) refreshed_ms: u64,
+    /// As it was a moment ago: it is written for many at once.
+    pub(crate) told: LastTold,
 }
 
 /// What a note holds beside its name.
@@ -142,6 +145,8 @@ struct Stored {
     since: u64,
     registered_ms: u64,
     refreshed_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<told::Stored>,
 }
 
 impl Device {
@@ -171,6 +176,7 @@ impl Device {
             since: self.since.get(),
             registered_ms: self.registered_ms,
             refreshed_ms: self.refreshed_ms,
+            told: told::Stored::of(&self.told, &self.user, &self.channels),
         };
         // Plain data always serializes.
         rmp_serde::to_vec(&stored).unwrap_or_default()
@@ -181,6 +187,7 @@ impl Device {
         let stored: Stored = rmp_serde::from_slice(note).ok()?;
         let channels = stored.channels.iter().map(|name| Channel::new(name).ok());
         (stored.form == FORM).then_some(())?;
+        let told = stored.told.and_then(|told| told.read(&user)).unwrap_or_default();
         Some(Self {
             user,
             id,
@@ -192,6 +199,7 @@ impl Device {
             since: Position::new(stored.since)?,
             registered_ms: stored.registered_ms,
             refreshed_ms: stored.refreshed_ms,
+            told,
         })
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! How far it has come is a note of the store, written every other second while there is anything to
 //! do, and after the fact: a process that is killed reads a little again, and tells a device once more
-//! rather than not at all. A lane that is not as far has a mark of its own in it.
+//! rather than not at all. A lane that is not as far has a mark of its own in it. Who was told of what is above a mark is
+//! written with it, and is not told again.
 
 use super::Device;
 use super::lanes::Lane;
@@ -68,6 +69,7 @@ pub(crate) async fn follow(app: App) -> Infallible {
         if since.has_passed(SAVE_EVERY) {
             since = Stopwatch::start();
             let now = reached(&app).await;
+            app.wakes.keep_told().await;
             // The log says by itself that it takes nothing more.
             if now != saved && app.log.keep_note(NOTE.to_owned(), Some(now.to_note())).await.is_ok()
             {

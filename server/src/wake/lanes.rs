@@ -5,6 +5,7 @@
 
 use super::had::{Had, Known};
 use super::table::{Added, Done, Key, Missed, Table, Terms};
+use super::told::{Gathered, LastTold};
 use super::web::origin;
 use super::{Device, Message, Target, deliver};
 use crate::app::App;
@@ -40,6 +41,7 @@ pub(super) struct Lane {
     pub(super) id: String,
     state: Mutex<State>,
     known: Arc<Known>,
+    told: Arc<Gathered>,
     changed: Notify,
     room: Notify,
 }
@@ -56,6 +58,7 @@ struct State {
 pub(super) struct Lanes {
     all: Mutex<HashMap<String, Arc<Lane>>>,
     known: Arc<Known>,
+    told: Arc<Gathered>,
     settings: Wake,
 }
 
@@ -69,7 +72,8 @@ pub(crate) struct Doing {
 
 impl Lanes {
     pub(super) fn new(settings: &Wake) -> Self {
-        Self { all: Mutex::default(), known: Arc::default(), settings: settings.clone() }
+        let (known, told) = (Arc::default(), Arc::default());
+        Self { all: Mutex::default(), known, told, settings: settings.clone() }
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Lane>>> {
@@ -102,8 +106,8 @@ impl Lanes {
         if state.behind.is_some() || self.known.has_had(&device.client, log, position) {
             return;
         }
-        let (key, at) = (key(device), (log.clone(), position));
-        if state.table.add(&key, at, message.cloned(), clock::now_ms()) == Added::Full {
+        let (key, at, now) = (key(device), (log.clone(), position), clock::now_ms());
+        if state.table.add(&key, at, message.cloned(), &device.told, now) == Added::Full {
             state.behind = Some(done);
             drop(state);
             let (app, lane) = (app.clone(), lane.clone());
@@ -132,7 +136,8 @@ impl Lanes {
         let id =
             if all.contains_key(&id) || has_place(all.keys(), &id) { id } else { SHARED.into() };
         let make = || {
-            let lane = Arc::new(Lane::new(id.clone(), self.terms(&id), self.known.clone()));
+            let shared = (self.known.clone(), self.told.clone());
+            let lane = Arc::new(Lane::new(id.clone(), self.terms(&id), shared));
             tokio::spawn(run(app.clone(), lane.clone()));
             lane
         };
@@ -168,6 +173,11 @@ impl Lanes {
     /// Whether the client is known to have had the entry at `position` of `log`.
     pub(super) fn has_had(&self, client: &ClientId, log: &LogName, position: Position) -> bool {
         self.known.has_had(client, log, position)
+    }
+
+    /// What devices were told since this was last asked.
+    pub(super) fn take_told(&self) -> Vec<(Key, LastTold)> {
+        self.told.take()
     }
 
     /// Up to where each lane is done that is not as far as `head`.
@@ -253,9 +263,10 @@ fn has_place<'a>(others: impl Iterator<Item = &'a String>, id: &str) -> bool {
 }
 
 impl Lane {
-    fn new(id: String, terms: Terms, known: Arc<Known>) -> Self {
+    fn new(id: String, terms: Terms, (known, told): (Arc<Known>, Arc<Gathered>)) -> Self {
         let state = State { table: Table::new(terms), behind: None, holding: false };
-        Self { id, state: Mutex::new(state), known, changed: Notify::new(), room: Notify::new() }
+        let (state, changed, room) = (Mutex::new(state), Notify::new(), Notify::new());
+        Self { id, state, known, told, changed, room }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -290,8 +301,8 @@ impl Lane {
                 if self.known.has_had(&device.client, log, position) {
                     return;
                 }
-                let at = (log.clone(), position);
-                if state.table.add(&key, at, message.cloned(), clock::now_ms()) == Added::Yes {
+                let (at, now) = ((log.clone(), position), clock::now_ms());
+                if state.table.add(&key, at, message.cloned(), &device.told, now) == Added::Yes {
                     break;
                 }
                 state.holding = false;
@@ -319,6 +330,11 @@ impl Lane {
         };
         let mut state = self.state();
         state.table.done(key, done, clock::now_ms());
+        if done == Done::Told
+            && let Some(last) = state.table.last_told(key)
+        {
+            self.told.note(key, last);
+        }
         if state.table.has_room() {
             self.room.notify_one();
         }

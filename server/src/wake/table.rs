@@ -1,12 +1,14 @@
 //! The devices that wait for one push service: what each has missed, and when it is to be told.
 //!
 //! Pure: time comes in. A device is in it while something waits for it, and a while after it was told,
-//! so that it is not told again too soon, and so that it is seen whether it came. How many wait is
-//! bounded; who adds one more is told that there is no room, and reads on from the log later.
+//! so that it is not told again too soon, and so that it is seen whether it came; what it was told last is known
+//! for longer. How many wait is bounded; who adds one more is told that there is no room, and reads on from the
+//! log later.
 
 use super::device::DeviceId;
 use super::had::Had;
 use super::payload::{Message, Push};
+use super::told::LastTold;
 use crate::log::LogName;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -103,9 +105,7 @@ struct Slot {
     sending: Option<Missed>,
     /// What it was told last, and when; gone once it has come.
     told: Option<(Missed, u64)>,
-    told_ms: u64,
-    /// Everything up to here it was told, by log.
-    told_through: BTreeMap<LogName, Position>,
+    last: LastTold,
     /// Not before.
     not_before_ms: u64,
     /// When it is next looked at.
@@ -179,16 +179,18 @@ impl Table {
         self.waiting < self.terms.most
     }
 
-    /// A device has missed the entry at `position` of `log`.
+    /// A device has missed the entry at `position` of `log`. What it was told `last` is asked for if it is not
+    /// in the table.
     pub(super) fn add(
         &mut self,
         key: &Key,
         (log, position): (LogName, Position),
         message: Option<Message>,
+        last: &LastTold,
         now_ms: u64,
     ) -> Added {
         let known = self.slots.get(key);
-        if known.is_some_and(|slot| slot.knows(&log, position)) {
+        if known.map_or_else(|| last.knows(&log, position), |slot| slot.knows(&log, position)) {
             return Added::Yes;
         }
         let waits = known.is_some_and(|slot| slot.missed.is_some() || slot.sending.is_some());
@@ -200,11 +202,11 @@ impl Table {
             self.make_place();
         }
         let missed = Missed::new((log, position), message, now_ms);
-        let slot = self.slots.entry(key.clone()).or_default();
+        let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot::after(last, now_ms));
         let silent = missed.message.is_none();
         let interval = if silent { self.terms.silent_interval_ms } else { self.terms.interval_ms };
-        let was_told = slot.told_ms > 0;
-        let not_before = if was_told { slot.told_ms.saturating_add(interval) } else { 0 };
+        let was_told = slot.last.ms > 0;
+        let not_before = if was_told { slot.last.ms.saturating_add(interval) } else { 0 };
         let due = (now_ms + SETTLE_MS).max(slot.not_before_ms).max(not_before);
         let first = slot.missed.is_none();
         match &mut slot.missed {
@@ -277,12 +279,8 @@ impl Table {
         match done {
             Done::Told => {
                 (self.failures, slot.failures, self.paused_until_ms) = (0, 0, 0);
-                for (log, position) in &sent.logs {
-                    let known = slot.told_through.entry(log.clone()).or_default();
-                    *known = (*position).max(*known);
-                }
+                slot.last.tell(&sent.logs, now_ms);
                 slot.told = Some((sent, now_ms)).filter(|(sent, _)| !sent.logs.is_empty());
-                slot.told_ms = now_ms;
                 let silent = slot.missed.as_ref().is_none_or(|missed| missed.message.is_none());
                 let interval =
                     if silent { self.terms.silent_interval_ms } else { self.terms.interval_ms };
@@ -316,6 +314,11 @@ impl Table {
             self.waiting -= 1;
             self.rest(key, now_ms);
         }
+    }
+
+    /// What a device was told last, if it is in the table.
+    pub(super) fn last_told(&self, key: &Key) -> Option<LastTold> {
+        self.slots.get(key).map(|slot| slot.last.clone())
     }
 
     /// A device has had something; what it was told of that: when, if it was.
@@ -367,7 +370,7 @@ impl Table {
             Some((_, told_ms)) => told_ms.saturating_add(WATCHED_MS),
             None => 0,
         };
-        let quiet_ms = match slot.told_ms {
+        let quiet_ms = match slot.last.ms {
             0 => 0,
             told_ms => told_ms.saturating_add(self.terms.silent_interval_ms),
         };
@@ -406,10 +409,16 @@ impl Table {
 }
 
 impl Slot {
+    /// Of a device that was told this before it came into the table.
+    fn after(last: &LastTold, now_ms: u64) -> Self {
+        // If the clock has been set back since, it would wait for as long.
+        let last = LastTold { ms: last.ms.min(now_ms), through: last.through.clone() };
+        Self { last, ..Self::default() }
+    }
+
     fn knows(&self, log: &LogName, position: Position) -> bool {
         let has = |missed: &Missed| missed.logs.get(log).is_some_and(|known| *known >= position);
-        let told = self.told_through.get(log).is_some_and(|told| position <= *told);
-        told || self.missed.iter().chain(&self.sending).any(has)
+        self.last.knows(log, position) || self.missed.iter().chain(&self.sending).any(has)
     }
 
     /// It was not told after all.

@@ -10,5 +10,6 @@ mod fcm;
 mod had;
 mod lanes;
 mod tls;
+mod told;
 mod web;
 pub(super) mod world;

@@ -34,11 +34,11 @@ fn the_makers_of_browsers_have_a_place_whoever_else_is_there() {
 async fn a_panic_is_a_failure_and_what_it_was_about_is_told_again() {
     let world = World::open("", "");
     let lanes = Lanes::new(&world.app.wakes.settings);
-    let lane = Lane::new("x".to_owned(), lanes.terms("x"), Arc::default());
+    let lane = Lane::new("x".to_owned(), lanes.terms("x"), (Arc::default(), Arc::default()));
     let key = (ClientId::new("10:a").unwrap(), crate::wake::DeviceId::new("d").unwrap());
     let log = LogName::User(UserId::new("10").unwrap());
     let at = (log, Position::new(1).unwrap());
-    lane.state().table.add(&key, at, None, clock::now_ms());
+    lane.state().table.add(&key, at, None, &LastTold::default(), clock::now_ms());
     let tries = Arc::new(AtomicUsize::new(0));
     let counted = tries.clone();
     let telling = tell(&world.app, &lane, |_, _, _| {

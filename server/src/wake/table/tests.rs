@@ -39,7 +39,7 @@ fn shown(title: &str) -> Message {
 }
 
 fn add(table: &mut Table, client: &str, position: u64, now: u64) -> Added {
-    table.add(&key(client), (own(), at(position)), None, now)
+    table.add(&key(client), (own(), at(position)), None, &LastTold::default(), now)
 }
 
 /// What is taken at `now`: who, and up to where.
@@ -67,7 +67,7 @@ fn a_burst_is_told_at_once_and_what_follows_waits_for_its_turn() {
     assert_eq!((table.first(), table.waiting()), (Some(at(6)), 1));
     assert_eq!((table.next_ms(), take(&mut table, 1_201_299)), (Some(1_201_300), vec![]));
     // A message comes sooner than a silent push.
-    table.add(&key("10:a"), (own(), at(7)), Some(shown("Hi")), 2000);
+    table.add(&key("10:a"), (own(), at(7)), Some(shown("Hi")), &LastTold::default(), 2000);
     assert_eq!(table.next_ms(), Some(11_300));
     let taken = table.take(11_300);
     assert_eq!(taken[0].1.push(), Push { head: at(7), message: Some(shown("Hi")) });
@@ -84,7 +84,7 @@ fn the_newest_message_is_shown_and_a_silent_poke_takes_none_away() {
     let mut table = Table::new(TERMS);
     for message in [Some(shown("1")), Some(shown("2")), None] {
         let position = at(table.waiting() as u64 + 1);
-        table.add(&key("10:a"), (own(), position), message, 0);
+        table.add(&key("10:a"), (own(), position), message, &LastTold::default(), 0);
     }
     assert_eq!(table.take(250)[0].1.push().message, Some(shown("2")));
 }
@@ -93,7 +93,7 @@ fn the_newest_message_is_shown_and_a_silent_poke_takes_none_away() {
 fn who_has_had_it_by_itself_is_not_told() {
     let mut table = Table::new(TERMS);
     add(&mut table, "10:a", 5, 0);
-    table.add(&key("10:a"), (LogName::Channel(channel()), at(6)), None, 0);
+    table.add(&key("10:a"), (LogName::Channel(channel()), at(6)), None, &LastTold::default(), 0);
     let client = ClientId::new("10:a").unwrap();
     let mut had = |own, of_channel| {
         let channels = vec![(channel(), at(of_channel))];
@@ -232,17 +232,23 @@ fn who_was_told_in_silence_is_not_told_so_again_before_its_time() {
 fn what_it_is_told_of_late_is_told_though_newer_was_told_of_another_log() {
     let mut table = Table::new(TERMS);
     let of_channel = |table: &mut Table, position, message, now| {
-        table.add(&key("10:a"), (LogName::Channel(channel()), at(position)), message, now)
+        table.add(
+            &key("10:a"),
+            (LogName::Channel(channel()), at(position)),
+            message,
+            &LastTold::default(),
+            now,
+        )
     };
     of_channel(&mut table, 9, Some(shown("newer")), 0);
-    table.add(&key("10:a"), (own(), at(5)), Some(shown("older")), 0);
+    table.add(&key("10:a"), (own(), at(5)), Some(shown("older")), &LastTold::default(), 0);
     let push = table.take(250)[0].1.push();
     assert_eq!(push, Push { head: at(9), message: Some(shown("newer")) });
     table.done(&key("10:a"), Done::Told, 300);
     of_channel(&mut table, 9, Some(shown("newer")), 400);
-    table.add(&key("10:a"), (own(), at(5)), None, 400);
+    table.add(&key("10:a"), (own(), at(5)), None, &LastTold::default(), 400);
     assert_eq!(table.waiting(), 0, "it was told of both");
-    table.add(&key("10:a"), (own(), at(6)), Some(shown("late")), 400);
+    table.add(&key("10:a"), (own(), at(6)), Some(shown("late")), &LastTold::default(), 400);
     assert_eq!(table.take(10_300)[0].1.push(), Push { head: at(6), message: Some(shown("late")) });
 }
 
@@ -261,4 +267,26 @@ fn devices_that_fail_together_are_tried_again_one_after_the_other() {
     due.dedup();
     assert!(due.len() > 30, "{due:?}");
     assert_eq!(jitter(u64::MAX, &key("10:a"), 25), u64::MAX);
+}
+
+#[test]
+fn who_was_told_before_it_came_into_the_table_is_not_told_of_that_nor_too_soon() {
+    let mut last = LastTold::default();
+    last.tell(&BTreeMap::from([(own(), at(5))]), 1_000);
+    let add = |table: &mut Table, position, now| {
+        table.add(&key("10:a"), (own(), at(position)), None, &last, now)
+    };
+    let mut table = Table::new(TERMS);
+    assert_eq!(add(&mut table, 5, 2_000), Added::Yes);
+    assert!(table.is_empty(), "it takes no place");
+    assert_eq!(add(&mut table, 6, 2_000), Added::Yes);
+    assert_eq!((take(&mut table, 1_200_999), table.next_ms()), (vec![], Some(1_201_000)));
+    assert_eq!(take(&mut table, 1_201_000), [woken("10:a", 6)]);
+    table.done(&key("10:a"), Done::Told, 1_201_100);
+    let told = LastTold { ms: 1_201_100, through: BTreeMap::from([(own(), at(6))]) };
+    assert_eq!(table.last_told(&key("10:a")), Some(told));
+    // Of a time that has not come yet, the clock has been set back.
+    let mut table = Table::new(TERMS);
+    assert_eq!(add(&mut table, 6, 100), Added::Yes);
+    assert_eq!(table.next_ms(), Some(1_200_100));
 }
